@@ -1,0 +1,80 @@
+"""A model and its data as a log density on unconstrained space: what a room hands to the hall."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Density", "Site"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One latent site of a model and the slice of unconstrained space that belongs to it.
+
+    Args:
+        name: The name in the model's ``sample`` statement.
+        shape: Shape of one constrained value, plate dimensions first.
+        start: First coordinate of the site in the flat unconstrained vector.
+        stop: One past its last coordinate.
+        dims: Names of the leading (plate) dimensions of ``shape``, outermost first.
+
+    Example:
+        >>> Site("theta", shape=(8,), start=2, stop=10, dims=("school",)).size
+        8
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+    dims: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Number of unconstrained coordinates (a simplex of K entries has K - 1)."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Density:
+    """The joint log density of a model, its data fixed, on unconstrained space.
+
+    All callables take and return NumPy arrays; the density itself runs in the precision of the
+    user's model. Values that are not finite are returned, not raised: the solvers step back from
+    them, and ``explain`` says where they come from.
+
+    Args:
+        dim: Number of unconstrained coordinates.
+        sites: The latent sites in the order of the model.
+        log_density: ``z[draw, dim] -> (log_p[draw], gradient[draw, dim])`` in float64; the
+            log-Jacobian of the constraining bijections is included.
+        log_p: ``z[draw, dim] -> log_p[draw]``, the same value without its gradient.
+        constrain: ``z[draw, dim] -> {name: values[draw, ...]}``, latent and deterministic sites.
+        explain: ``z[dim] -> sentence`` that names the sites whose log density is not finite
+            there, empty if there is none.
+        dtype: Floating-point type in which the model runs.
+        batched: False where the model could not be vectorised and is called draw by draw.
+
+    Example:
+        >>> standard_normal = Density(
+        ...     dim=2,
+        ...     sites=(Site("x", shape=(2,), start=0, stop=2),),
+        ...     log_density=lambda z: (-0.5 * (z**2).sum(-1), -z),
+        ...     log_p=lambda z: -0.5 * (z**2).sum(-1),
+        ...     constrain=lambda z: {"x": z},
+        ...     explain=lambda z: "",
+        ... )
+        >>> log_p, gradient = standard_normal.log_density(np.ones((1, 2)))
+        >>> float(log_p[0]), gradient[0].tolist()
+        (-1.0, [-1.0, -1.0])
+    """
+
+    dim: int
+    sites: tuple[Site, ...]
+    log_density: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    log_p: Callable[[np.ndarray], np.ndarray]
+    constrain: Callable[[np.ndarray], Mapping[str, np.ndarray]]
+    explain: Callable[[np.ndarray], str]
+    dtype: np.dtype = np.dtype(np.float64)
+    batched: bool = True
