@@ -1,0 +1,1 @@
+"""Worked models, one folder each, written natively for both hosts."""

@@ -1,0 +1,1 @@
+"""Eight schools: effects of coaching, centered and non-centered."""

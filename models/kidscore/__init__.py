@@ -1,0 +1,1 @@
+"""Children's test scores regressed on their mothers' schooling and IQ."""

@@ -1,0 +1,1 @@
+"""The demonstration: two well-known posteriors, what is known of them, and how they are shown."""
