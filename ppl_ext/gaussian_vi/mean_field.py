@@ -1,0 +1,90 @@
+"""L-BFGS ascent of a mean-field Gaussian on fixed draws."""
+
+import numpy as np
+from scipy.optimize import OptimizeResult, minimize
+
+from ppl_ext.gaussian_vi.objective import (
+    CountedDensity,
+    GaussianAverage,
+    GaussianState,
+    average_mean_field,
+)
+from ppl_ext.gaussian_vi.solution import SampleAverage
+
+__all__ = ["ascend_mean_field"]
+
+_WIDEST = 20.0  # a standard deviation may change by this power of e from where it started
+_HOPELESS = 1e30  # objective where a draw has no finite density; the line search steps back
+
+
+def ascend_mean_field(
+    density: CountedDensity,
+    loc: np.ndarray,
+    scale: np.ndarray,
+    frame: np.ndarray,
+    half: np.ndarray,
+    optimizer: SampleAverage,
+    *,
+    may_add_draws: bool,
+) -> GaussianState:
+    """Climb the sample-average ELBO in mean and log standard deviations.
+
+    The mean moves in the coordinates of ``frame``, in which the curvature of the density is
+    round, so that correlation in the density does not slow the climb; the logarithms of the
+    standard deviations are scaled to the same unit curvature.
+
+    Args:
+        density: The log density.
+        loc: Mean to start from, ``[dim]``.
+        scale: Standard deviations to start from, ``[dim]``.
+        frame: Factor ``[dim, dim]`` of the inverse curvature, or its diagonal ``[dim]``.
+        half: Standard normal draws, ``[pair, dim]``; their negatives are used too.
+        optimizer: Tolerances and limits.
+        may_add_draws: Whether a larger objective can follow; this one then ends as soon as its
+            own error is below that of its draws.
+
+    Returns:
+        The Gaussian reached, with the averages there.
+    """
+    dim = len(loc)
+    latest: list[GaussianAverage] = []
+
+    def unpack(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        move = frame @ x[:dim] if frame.ndim == 2 else frame * x[:dim]
+        return loc + move, scale * np.exp(np.clip(x[dim:] / np.sqrt(2), -_WIDEST, _WIDEST))
+
+    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
+        average = average_mean_field(density, *unpack(x), half, frame)
+        latest[:] = [average]
+        if not np.isfinite(average.elbo):
+            return _HOPELESS, np.zeros(2 * dim)
+        return -average.elbo, -np.concatenate([average.slope, average.excess / np.sqrt(2)])
+
+    def watch(intermediate_result: OptimizeResult) -> None:
+        elbos.append(-float(intermediate_result.fun))
+        if latest[0].is_solved(optimizer, may_add_draws):
+            raise StopIteration
+
+    start = average_mean_field(density, loc, scale, half, frame)
+    while not np.isfinite(start.elbo) and scale.max() > 1e-12:
+        scale = 0.5 * scale
+        start = average_mean_field(density, loc, scale, half, frame)
+    elbos = [start.elbo]
+    if not np.isfinite(start.elbo) or start.is_solved(optimizer, may_add_draws):
+        return GaussianState(loc, scale, start, tuple(elbos))
+    result = minimize(
+        evaluate,
+        np.zeros(2 * dim),
+        jac=True,
+        method="L-BFGS-B",
+        callback=watch,
+        options={
+            "maxiter": optimizer.max_iterations,
+            "maxfun": 4 * optimizer.max_iterations,
+            "maxcor": 20,
+            "ftol": 0.0,
+            "gtol": 0.0,
+        },
+    )
+    end = unpack(result.x)
+    return GaussianState(*end, average_mean_field(density, *end, half, frame), tuple(elbos))

@@ -1,0 +1,138 @@
+"""Where to start: modes of the density and the Gaussian that its curvature gives there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppl_ext.density import Density
+from ppl_ext.gaussian_vi.ascent import climb, measure_curvature
+
+__all__ = ["Start", "draw_initial_points", "factor_covariance", "find_modes"]
+
+_LogDensity = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+_RADIUS = 2.0  # half-width of the cube of initial points, the hosts' own convention
+_ATTEMPTS = 100
+_SAME_MODE = 1.0  # two ends closer than this, in local standard deviations, are one mode
+
+
+@dataclass(frozen=True)
+class Start:
+    """A Gaussian from which a fit can start.
+
+    Args:
+        loc: ``[dim]``.
+        scale_tril: ``[dim, dim]``, Cholesky factor of the covariance.
+        log_p: Log density at ``loc``.
+    """
+
+    loc: np.ndarray
+    scale_tril: np.ndarray
+    log_p: float
+
+
+def draw_initial_points(density: Density, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Points of finite density, uniform in a cube of half-width two around the origin.
+
+    Args:
+        density: The log density.
+        count: How many points.
+        rng: Source of randomness.
+
+    Returns:
+        ``[count, dim]``.
+
+    Raises:
+        ValueError: If the density is finite at none of the points tried; the message names the
+            site that is to blame.
+    """
+    found: list[np.ndarray] = []
+    for _ in range(_ATTEMPTS):
+        points = rng.uniform(-_RADIUS, _RADIUS, (count, density.dim))
+        log_p, gradient = density.log_density(points)
+        finite = np.isfinite(log_p) & np.isfinite(gradient).all(axis=1)
+        found.extend(points[finite])
+        if len(found) >= count:
+            return np.stack(found[:count])
+    if found:
+        return np.stack(found)
+    raise ValueError(
+        f"fit: the log density is not finite at any of {_ATTEMPTS * count} initial points in "
+        f"[-{_RADIUS:g}, {_RADIUS:g}]^{density.dim} of unconstrained space. "
+        f"{density.explain(points[0])} Expected a finite log density at some of them; check the "
+        "data against the support of the observed sites, and scale the priors so that typical "
+        "draws do not overflow."
+    )
+
+
+def find_modes(
+    log_density: _LogDensity, points: np.ndarray, precision: type | np.dtype
+) -> list[Start]:
+    """The distinct modes reached from several points, the highest first, with their curvature.
+
+    The paths climb twice: in the coordinates given, and once more in those of the curvature at
+    the best end, where a badly scaled density has become round.
+
+    Args:
+        log_density: ``z[draw, dim] -> (log_p[draw], gradient[draw, dim])``.
+        points: ``[start, dim]``.
+        precision: Floating-point type in which the density runs.
+
+    Returns:
+        One start for each distinct mode whose curvature is finite.
+    """
+    rough = climb(log_density, points)
+    best = int(np.argmax(rough.log_p))
+    factor = factor_covariance(measure_curvature(log_density, rough.points[[best]], precision)[0])
+    if factor is None:
+        factor = np.eye(points.shape[1])
+    origin = rough.points[best]
+
+    def rounded(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        log_p, gradient = log_density(origin + w @ factor.T)
+        return log_p, gradient @ factor
+
+    ends = climb(rounded, np.linalg.solve(factor, (rough.points - origin).T).T, tolerance=1e-3)
+    distinct: list[int] = []
+    for end in np.argsort(-ends.log_p):
+        far = [np.linalg.norm(ends.points[end] - ends.points[k]) > _SAME_MODE for k in distinct]
+        if np.isfinite(ends.log_p[end]) and all(far):
+            distinct.append(int(end))
+    modes = origin + ends.points[distinct] @ factor.T
+    starts = []
+    for mode, log_p, curvature in zip(
+        modes,
+        ends.log_p[distinct],
+        measure_curvature(log_density, modes, precision),
+        strict=True,
+    ):
+        local = factor_covariance(curvature)
+        if local is not None:
+            starts.append(Start(mode, local, float(log_p)))
+    return starts
+
+
+def factor_covariance(curvature: np.ndarray) -> np.ndarray | None:
+    """Cholesky factor of the inverse of a curvature, made positive by flipping its signs.
+
+    Args:
+        curvature: Negative Hessian, ``[dim, dim]``.
+
+    Returns:
+        ``[dim, dim]`` lower triangular, or None where the curvature is not finite.
+    """
+    if not np.isfinite(curvature).all():
+        return None
+    # Eigenvalues are taken in unit-diagonal coordinates: raw ones span 16 decades for
+    # predictors on different scales, and their small end would be rounding.
+    scale = 1 / np.sqrt(np.maximum(np.abs(np.diagonal(curvature)), np.finfo(float).tiny))
+    values, vectors = np.linalg.eigh(curvature * scale[:, None] * scale)
+    values = np.maximum(np.abs(values), 1e-8 * max(1.0, float(np.abs(values).max())))
+    root = scale[:, None] * vectors / np.sqrt(values)
+    return triangular_root(root)
+
+
+def triangular_root(root: np.ndarray) -> np.ndarray:
+    """The lower triangular ``L`` with positive diagonal and ``L L' = root root'``."""
+    lower: np.ndarray = np.linalg.qr(root.T, mode="r").T
+    return lower * np.where(np.diagonal(lower) < 0, -1.0, 1.0)
