@@ -1,0 +1,1 @@
+"""Twelve posteriors of posteriordb as models of both hosts, with their reference moments."""
