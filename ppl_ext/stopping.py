@@ -54,7 +54,7 @@ class Plateau:
         >>> Plateau()(losses[:1000]) is None
         True
         >>> print(Plateau()(losses))
-        the loss has stopped falling (it moved by 0.01 nats, noise 1.01)
+        the loss has stopped falling (it moved by 0.015 nats, noise 1.01)
 
     References:
         Welandawe, Andersen, Vehtari, Huggins (2024), A framework for improving the reliability
@@ -66,7 +66,7 @@ class Plateau:
 
     tolerance: float = 0.01
     noise_fraction: float = 0.1
-    confidence: float = 0.95
+    confidence: float = 0.975
     min_steps: int = 200
 
     def __post_init__(self) -> None:
