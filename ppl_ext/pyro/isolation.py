@@ -1,0 +1,48 @@
+"""Scopes in which the library works without leaving a trace in the user's global state."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyro
+import torch
+from torch.distributions import Distribution
+
+__all__ = ["own_param_store", "own_random_state", "unvalidated"]
+
+
+@contextmanager
+def unvalidated() -> Iterator[None]:
+    """Switches the validation of Pyro and torch off, and back to what each of them was."""
+    torch_default = Distribution._validate_args
+    try:
+        with pyro.validation_enabled(False):
+            yield
+    finally:
+        # Pyro restores its own idea of torch's switch, which may differ from torch's.
+        Distribution.set_default_validate_args(torch_default)
+
+
+@contextmanager
+def own_random_state(seed: int) -> Iterator[None]:
+    """Seeds torch for the length of a block and gives the user's random state back after it."""
+    # Only devices already in use are touched: asking for others would initialise them.
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed_all(seed)
+        yield
+
+
+@contextmanager
+def own_param_store(start: dict | None = None) -> Iterator[dict]:
+    """Swaps Pyro's global parameter store for another one, and back.
+
+    Args:
+        start: State that an earlier block yielded; an empty store if None.
+
+    Yields:
+        The state of the inner store, filled in when the block ends.
+    """
+    with pyro.get_param_store().scope(start) as state:
+        yield state
