@@ -1,0 +1,241 @@
+"""What a model is made of: its latent and observed sites, plates and parameters."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from numpyro import handlers
+from numpyro.distributions import biject_to
+
+from ppl_ext.numpyro.call import ModelCall
+
+__all__ = [
+    "Inspection",
+    "Latent",
+    "Observed",
+    "Plate",
+    "dims_of",
+    "inspect_model",
+    "put_unconstrained",
+]
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A plate: its name, dimension counted from the right, full size and size in this run."""
+
+    name: str
+    dim: int
+    size: int
+    subsample_size: int
+
+
+@dataclass(frozen=True)
+class Latent:
+    """A latent site.
+
+    Args:
+        name: The name in the ``sample`` statement.
+        distribution: Class name of its prior.
+        shape: Shape of a value.
+        event_dim: Number of event dimensions of a value.
+        unconstrained_shape: Shape on unconstrained space, None where there is no bijection.
+        transform: The bijection, None where there is none or it depends on other values.
+        plates: The plates around the site, outermost first.
+        discrete: Whether the support is discrete.
+    """
+
+    name: str
+    distribution: str
+    shape: tuple[int, ...]
+    event_dim: int
+    unconstrained_shape: tuple[int, ...] | None
+    transform: Any
+    plates: tuple[Plate, ...]
+    discrete: bool
+
+
+@dataclass(frozen=True)
+class Observed:
+    """An observed site: its name, class name, shape, event dimensions, plates and kind."""
+
+    name: str
+    distribution: str
+    shape: tuple[int, ...]
+    event_dim: int
+    plates: tuple[Plate, ...]
+    discrete: bool
+    integer: bool
+    problem: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The sites of a model in the order in which it runs them.
+
+    Args:
+        latents: Latent sites.
+        observed: Observed sites (factors left out).
+        deterministics: Names of the deterministic sites with their shapes and plates.
+        plates: All plates by name.
+        parameters: Names of ``param`` and ``mutable`` sites.
+        observe: ``arrays -> {name: value}``, the observed values.
+    """
+
+    latents: tuple[Latent, ...]
+    observed: tuple[Observed, ...]
+    deterministics: Mapping[str, tuple[tuple[int, ...], tuple[Plate, ...]]]
+    plates: Mapping[str, Plate]
+    parameters: tuple[str, ...]
+    observe: Callable[[tuple[Any, ...]], dict[str, jax.Array]]
+
+
+def put_unconstrained(model: Callable, read: Callable[[Mapping, Any], Any]) -> Callable:
+    """The model with its latent sites set from unconstrained space.
+
+    Args:
+        model: NumPyro model.
+        read: ``(site, transform) -> unconstrained value``, or None to leave the site as it is.
+    """
+
+    def value_of(site):
+        if site["type"] != "sample" or site["is_observed"]:
+            return None
+        transform = _bijection(site["fn"])
+        unconstrained = read(site, transform)
+        if unconstrained is None:
+            return None
+        # Inside the host's scan a site is visited step by step and needs its step's row.
+        step = site["infer"].get("_scan_current_index")
+        ndim = len(_value_shape(site)) - transform.codomain.event_dim + transform.domain.event_dim
+        if step is not None and jnp.ndim(unconstrained) > ndim:
+            unconstrained = unconstrained[step]
+        return transform(unconstrained)
+
+    return handlers.substitute(model, substitute_fn=value_of)
+
+
+def dims_of(site: Latent | Observed) -> tuple[str, ...]:
+    """Names of the leading dimensions of a value, down to the last plate; outermost first."""
+    batch_ndim = len(site.shape) - site.event_dim
+    names = {batch_ndim + plate.dim: plate.name for plate in site.plates}
+    return tuple(names.get(i, f"{site.name}_dim_{i}") for i in range(max(names, default=-1) + 1))
+
+
+@functools.lru_cache(maxsize=64)
+def inspect_model(call: ModelCall) -> Inspection:
+    """Trace a model once without running it, and say what it is made of."""
+    found = {}
+
+    def run(arrays):
+        args, kwargs = call.arguments(arrays)
+        model = put_unconstrained(handlers.seed(call.model, 0), _origin)
+        trace = handlers.trace(model).get_trace(*args, **kwargs)
+        found.update(_describe(trace))
+        return {name: trace[name]["value"] for name in (site.name for site in found["observed"])}
+
+    observe = jax.jit(run)
+    observe.eval_shape(call.shapes)
+    return Inspection(**found, observe=observe)
+
+
+def _origin(site, transform):
+    return None if transform is None else jnp.zeros(transform.inverse_shape(_value_shape(site)))
+
+
+def _value_shape(site) -> tuple[int, ...]:
+    return (*site["kwargs"].get("sample_shape", ()), *site["fn"].shape())
+
+
+def _bijection(fn):
+    """The bijection onto a support, None where the host knows none."""
+    try:
+        return None if fn.support.is_discrete else biject_to(fn.support)
+    except NotImplementedError:
+        return None
+
+
+def _is_discrete(fn) -> bool:
+    try:
+        return bool(fn.support.is_discrete)
+    except NotImplementedError:  # a support that only its values could tell
+        return False
+
+
+def _describe(trace) -> dict[str, Any]:
+    plates, latents, observed, deterministics, parameters = {}, [], [], {}, []
+    for name, site in trace.items():
+        if site["type"] == "plate":
+            size, subsample_size = site["args"]
+            plates[name] = (size, subsample_size or size)
+    around = functools.partial(_plates_around, sizes=plates)
+    for name, site in trace.items():
+        if site["type"] in ("param", "mutable"):
+            parameters.append(name)
+        elif site["type"] == "deterministic":
+            if hasattr(site["value"], "shape") or isinstance(site["value"], (int, float)):
+                deterministics[name] = (jnp.shape(site["value"]), around(site))
+        elif site["type"] == "sample" and not site["is_observed"]:
+            latents.append(_describe_latent(name, site, around(site)))
+        elif site["type"] == "sample" and not site["infer"].get("is_auxiliary"):
+            observed.append(_describe_observed(name, site, around(site)))
+    return {
+        "latents": tuple(latents),
+        "observed": tuple(observed),
+        "deterministics": deterministics,
+        "plates": {plate.name: plate for site in (*latents, *observed) for plate in site.plates},
+        "parameters": tuple(parameters),
+    }
+
+
+def _plates_around(site, sizes) -> tuple[Plate, ...]:
+    frames = sorted(site.get("cond_indep_stack", ()), key=lambda frame: frame.dim)
+    return tuple(
+        Plate(frame.name, frame.dim, sizes.get(frame.name, (frame.size,))[0], frame.size)
+        for frame in frames
+    )
+
+
+def _describe_latent(name, site, plates) -> Latent:
+    fn = site["fn"]
+    transform = _bijection(fn)
+    shape = jnp.shape(site["value"])
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(transform))
+    return Latent(
+        name=name,
+        distribution=_class_name(fn),
+        shape=shape,
+        event_dim=fn.event_dim,
+        unconstrained_shape=None if transform is None else tuple(transform.inverse_shape(shape)),
+        transform=None if traced else transform,
+        plates=plates,
+        discrete=_is_discrete(fn),
+    )
+
+
+def _describe_observed(name, site, plates) -> Observed:
+    fn, value = site["fn"], jnp.asarray(site["value"])
+    integer = value.dtype.kind in "iub"
+    discrete = _is_discrete(fn)
+    problem = ""
+    if integer and not discrete:
+        try:
+            jax.eval_shape(fn.log_prob, value)
+        except (TypeError, ValueError) as error:
+            problem = str(error)
+    return Observed(
+        name, _class_name(fn), value.shape, fn.event_dim, plates, discrete, integer, problem
+    )
+
+
+def _class_name(fn) -> str:
+    while hasattr(fn, "base_dist") and type(fn).__name__ in (
+        "ExpandedDistribution",
+        "Independent",
+        "MaskedDistribution",
+    ):
+        fn = fn.base_dist
+    return type(fn).__name__
