@@ -37,7 +37,8 @@ def stepped_landing(speed, angle, time_step=0.1):
 
     longest_flight = 2.5  # seconds; 10 m/s straight up takes 2.2
     steps = math.ceil(longest_flight / time_step)
-    return jax.lax.fori_loop(0, steps, step, (0.0, HEIGHT, 0.0))[0]
+    start = (jnp.zeros_like(speed), jnp.full_like(speed, HEIGHT), 0.0)
+    return jax.lax.fori_loop(0, steps, step, start)[0]
 
 
 def model(landed=None, throws=1, simulator=landing):
