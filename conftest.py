@@ -1,0 +1,39 @@
+"""What every test runs under: the rooms that were asked for, and no test skipped.
+
+``PPL_EXT_HOSTS`` names the rooms (``make`` sets it from the extras it installed). The tests of the
+other room are not collected; a test of a room named here fails where its host is missing.
+"""
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.hosts import HOST_NAMES, MAKERS
+
+collect_ignore = [
+    folder
+    for name in MAKERS
+    if name not in HOST_NAMES
+    for folder in (f"ppl_ext/{name}", f"tests/{name}")
+]
+
+
+def _fail_if_skipped(report):
+    if report.skipped:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{report.nodeid} was skipped, which counts as a failure: {report.longrepr}"
+        )
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip or an expected failure of a test into a failure."""
+    return _fail_if_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn the skip of a whole file into a failure."""
+    return _fail_if_skipped((yield))
