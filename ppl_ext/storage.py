@@ -1,0 +1,190 @@
+"""Arrays and a header in one safetensors file: written whole or not at all, read the same way."""
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppl_ext import __version__
+
+__all__ = ["read_arrays", "write_arrays"]
+
+FORMAT = 1
+_KEY = "ppl_ext"
+_OURS = ("format", "ppl_ext_version", "names", "checksum")
+_KINDS_OF_NUMBERS = "biuf"
+
+
+def write_arrays(
+    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]
+) -> None:
+    """Write named arrays and a header that says what they are.
+
+    The file is a safetensors file that other programs can read; the header is JSON in its
+    metadata. It appears under its name only when it is complete, and replaces one already there.
+
+    Not for posterior draws, which other tools want as NetCDF: ``Draws.to_datatree()``.
+
+    Args:
+        path: Where to; customarily ``*.safetensors``.
+        arrays: ``{name: array}`` of booleans, integers or floats, 0-d ones among them.
+        header: JSON values. ``kind`` is needed (``"fit"``, say) and checked on reading; a room
+            adds ``host`` and ``host_version``. Format and version of ppl_ext are added here.
+
+    Raises:
+        ValueError: The header lacks ``kind`` or uses a key that is added here.
+        TypeError: An array is of another type, or the header is no JSON. Nothing is written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "fit.safetensors")
+        ...     write_arrays(path, {"scale": np.float32(2.0)}, {"kind": "fit"})
+        ...     arrays, header = read_arrays(path, kind="fit")
+        >>> arrays["scale"].dtype, arrays["scale"].shape, header["format"]
+        (dtype('float32'), (), 1)
+    """
+    from safetensors.numpy import save
+
+    if "kind" not in header or (taken := sorted(set(header) & set(_OURS))):
+        found = sorted(header) if "kind" not in header else taken
+        raise ValueError(
+            f"write_arrays: the header has the keys {found}; expected 'kind' among them and none "
+            f'of {_OURS}, which are added. Write header={{"kind": "fit", ...}}.'
+        )
+    prepared = {name: _prepare(name, array) for name, array in arrays.items()}
+    full_header = {
+        "format": FORMAT,
+        "ppl_ext_version": __version__,
+        **header,
+        "names": list(prepared),
+        "checksum": _checksum(prepared.values()),
+    }
+    try:
+        text = json.dumps(full_header)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"write_arrays: the header is no JSON ({error}); expected text, numbers, lists and "
+            "dictionaries. Put arrays into arrays=, and call x.item() on NumPy numbers."
+        ) from error
+    _replace_file(Path(path), save(prepared, metadata={_KEY: text}))
+
+
+def read_arrays(
+    path: str | os.PathLike[str], *, kind: str | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `write_arrays` wrote, or say why not.
+
+    Nothing in the file is executed, and nothing is returned unless all of it is sound.
+
+    Args:
+        path: The file.
+        kind: What the header must call it; None takes any.
+
+    Returns:
+        ``{name: array}`` in the order, shapes and types written, and the header.
+
+    Raises:
+        ValueError: The file is cut off, damaged, written by another program or by a newer
+            ppl_ext, or is of another kind.
+        FileNotFoundError: There is no such file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "notes.txt")
+        ...     _ = path.write_text("some other file, of which we know nothing")
+        ...     read_arrays(path)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        ValueError: read_arrays: 'notes.txt' is cut off or no file of ppl_ext ...
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = Path(path)
+    content = path.read_bytes()
+    try:
+        arrays = load(content)
+    except SafetensorError as error:
+        raise ValueError(
+            f"read_arrays: '{path.name}' is cut off or no file of ppl_ext ({error}); expected a "
+            "whole file from save(). Save the fit again, or copy the file again."
+        ) from error
+    header = _read_header(path.name, content)
+    if header["format"] != FORMAT:
+        raise ValueError(
+            f"read_arrays: '{path.name}' has format {header['format']}, written by ppl_ext "
+            f"{header.get('ppl_ext_version')}; this is {__version__}, which reads format {FORMAT}."
+            " Run: pip install --upgrade ppl-ext."
+        )
+    names = header.pop("names", None)
+    checksum = header.pop("checksum", None)
+    if not isinstance(names, list) or sorted(names) != sorted(arrays):
+        raise ValueError(
+            f"read_arrays: '{path.name}' holds the arrays {sorted(arrays)}, but its header says "
+            f"{names}; it was changed after it was written. Save the fit again."
+        )
+    ordered = {name: arrays[name] for name in names}
+    if checksum != _checksum(ordered.values()):
+        raise ValueError(
+            f"read_arrays: the arrays of '{path.name}' do not match its checksum; it was damaged "
+            "after it was written. Save the fit again, or copy the file again."
+        )
+    if kind is not None and header.get("kind") != kind:
+        raise ValueError(
+            f"read_arrays: '{path.name}' is of kind {header.get('kind')!r}; expected {kind!r}. "
+            "Choose another file, or the function that wrote this one."
+        )
+    return ordered, header
+
+
+def _prepare(name: str, array: np.ndarray) -> np.ndarray:
+    # Not ascontiguousarray, which turns 0-d into 1-d; and safetensors would write the memory of
+    # a transposed array as it lies, without a word.
+    prepared = np.asarray(array, order="C")
+    if prepared.dtype.kind not in _KINDS_OF_NUMBERS or prepared.dtype.itemsize > 8:
+        raise TypeError(
+            f"write_arrays: array '{name}' is of type {prepared.dtype}; expected booleans, "
+            "integers or floats of at most 64 bits. Put text and the like into the header."
+        )
+    return prepared.astype(prepared.dtype.newbyteorder("="), copy=False)
+
+
+def _checksum(arrays: Iterable[np.ndarray]) -> int:
+    checksum = 0
+    for array in arrays:
+        checksum = zlib.crc32(array.tobytes(), checksum)
+    return checksum
+
+
+def _read_header(name: str, content: bytes) -> dict[str, Any]:
+    """Our header out of bytes that safetensors has already found sound."""
+    size = int.from_bytes(content[:8], "little")
+    text = json.loads(content[8 : 8 + size]).get("__metadata__", {}).get(_KEY, "null")
+    try:
+        header = json.loads(text)
+    except json.JSONDecodeError:
+        header = None
+    if not isinstance(header, dict) or "format" not in header:
+        raise ValueError(
+            f"read_arrays: '{name}' is a safetensors file of another program; expected one that "
+            "ppl_ext wrote. Choose a file from save()."
+        )
+    return header
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
