@@ -1,5 +1,7 @@
 """Can this answer be trusted? Diagnostics on draws, and the verdict on a fit."""
 
 from ppl_ext.diagnostics.psis import SmoothedWeights, smooth_weights
+from ppl_ext.diagnostics.reach import Gaussian, MissedMode
+from ppl_ext.diagnostics.report import Report, judge
 
-__all__ = ["SmoothedWeights", "smooth_weights"]
+__all__ = ["Gaussian", "MissedMode", "Report", "SmoothedWeights", "judge", "smooth_weights"]

@@ -70,10 +70,7 @@ def respond_linearly(density: Density, solution: GaussianSolution, *, seed: int 
         return np.concatenate([average.slope, average.excess])
 
     hessian = np.stack(
-        [
-            (gradient(-step * unit) - gradient(step * unit)) / (2 * step)
-            for unit in np.eye(2 * dim)
-        ]
+        [(gradient(-step * unit) - gradient(step * unit)) / (2 * step) for unit in np.eye(2 * dim)]
     )
     try:
         factor = cholesky(0.5 * (hessian + hessian.T), lower=True)

@@ -15,6 +15,9 @@ __all__ = [
     "average_mean_field",
 ]
 
+# A draw far out may overflow in squares of its score; the line search steps back from it.
+_overflow_is_no_news = np.errstate(over="ignore", invalid="ignore")
+
 _CHUNK_FLOATS = 4_000_000  # numbers in one batch of points, 32 MB
 
 
@@ -105,6 +108,7 @@ class GaussianState:
     elbos: tuple[float, ...]
 
 
+@_overflow_is_no_news
 def average_full_rank(
     density: CountedDensity, loc: np.ndarray, scale_tril: np.ndarray, half: np.ndarray
 ) -> GaussianAverage:
@@ -146,6 +150,7 @@ def average_full_rank(
     )
 
 
+@_overflow_is_no_news
 def average_mean_field(
     density: CountedDensity,
     loc: np.ndarray,

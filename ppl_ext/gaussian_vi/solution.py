@@ -35,7 +35,7 @@ class SampleAverage:
 
     Example:
         >>> SampleAverage(draws=512).max_draws
-        8192
+        16384
 
     References:
         Giordano, Ingram, Broderick (2024), Black Box Variational Inference with a Deterministic
@@ -46,7 +46,7 @@ class SampleAverage:
     """
 
     draws: int = 256
-    max_draws: int = 8192
+    max_draws: int = 16384
     kl_tolerance: float = 1e-4
     error_tolerance: float = 0.02
     starts: int = 4

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,8 +26,11 @@ _BROAD_SCALE = 0.1
 _MOST_DENSE = 1000
 _MOST_FLOATS = 2**25  # numbers in the fixed draws, 256 MB
 
-# (loc, scale, half, may_add_draws) -> state
-_Climb = Callable[[np.ndarray, np.ndarray, np.ndarray, bool], GaussianState]
+# (loc, scale, half, may_add_draws, max_iterations) -> state
+_Climb = Callable[[np.ndarray, np.ndarray, np.ndarray, bool, int], GaussianState]
+# Every start has this many iterations to come within so many nats of the best.
+_TRIAL_ITERATIONS, _TRAILING = 10, 5.0
+_GROWTH = 4  # each objective has at most so many times the draws of the one before
 
 
 def solve_full_rank(
@@ -79,14 +83,14 @@ def solve_full_rank(
     pairs = _count_pairs(optimizer, 2 * density.dim)
 
     def ascend(
-        loc: np.ndarray, scale: np.ndarray, half: np.ndarray, may_add_draws: bool
+        loc: np.ndarray, scale: np.ndarray, half: np.ndarray, may_add_draws: bool, iterations: int
     ) -> GaussianState:
         return ascend_full_rank(
             counted,
             loc,
             scale,
             half,
-            optimizer,
+            replace(optimizer, max_iterations=iterations),
             precision=density.dtype,
             may_add_draws=may_add_draws,
         )
@@ -99,8 +103,8 @@ def solve_full_rank(
     if not trusted:
         broad = _fit_broad_mean_field(counted, points[0], half, optimizer)
         starts.append((broad.loc, np.diag(broad.scale)))
-    states = [ascend(loc, scale, half, True) for loc, scale in starts]
-    return _refine(ascend, states, counted, optimizer, rng, began, density)
+    candidates = [(ascend, loc, scale) for loc, scale in starts]
+    return _refine(candidates, half, counted, optimizer, rng, began)
 
 
 def solve_mean_field(
@@ -153,17 +157,26 @@ def solve_mean_field(
 
     def ascend_in(frame: np.ndarray) -> _Climb:
         def ascend(
-            loc: np.ndarray, scale: np.ndarray, half: np.ndarray, may_add_draws: bool
+            loc: np.ndarray,
+            scale: np.ndarray,
+            half: np.ndarray,
+            may_add_draws: bool,
+            iterations: int,
         ) -> GaussianState:
             return ascend_mean_field(
-                counted, loc, scale, frame, half, optimizer, may_add_draws=may_add_draws
+                counted,
+                loc,
+                scale,
+                frame,
+                half,
+                replace(optimizer, max_iterations=iterations),
+                may_add_draws=may_add_draws,
             )
 
         return ascend
 
-    states = [ascend_in(frame)(loc, scale, half, True) for loc, scale, frame in starts]
-    best = int(np.argmax([state.average.elbo for state in states]))
-    return _refine(ascend_in(starts[best][2]), states, counted, optimizer, rng, began, density)
+    candidates = [(ascend_in(frame), loc, scale) for loc, scale, frame in starts]
+    return _refine(candidates, half, counted, optimizer, rng, began)
 
 
 def _start_mean_field(
@@ -191,24 +204,35 @@ def _start_mean_field(
 
 
 def _refine(
-    ascend: _Climb,
-    states: list[GaussianState],
+    candidates: list[tuple[_Climb, np.ndarray, np.ndarray]],
+    half: np.ndarray,
     counted: CountedDensity,
     optimizer: SampleAverage,
     rng: np.random.Generator,
     began: float,
-    density: Density,
 ) -> GaussianSolution:
-    """Add draws to the best state until the finite sample no longer matters."""
-    state = max(states, key=lambda candidate: candidate.average.elbo)
-    elbos = list(state.elbos)
-    pairs = _count_pairs(optimizer, 2 * density.dim if state.scale.ndim == 2 else density.dim + 1)
-    most = max(pairs, min(optimizer.max_draws // 2, _MOST_FLOATS // density.dim))
+    """Drop the starts that trail, then add draws until the finite sample no longer matters."""
+    pairs, dim = half.shape
+    trials = [
+        (ascend, ascend(loc, scale, half, True, _TRIAL_ITERATIONS))
+        for ascend, loc, scale in candidates
+    ]
+    trials.sort(key=lambda trial: -trial[1].average.elbo)
+    leader = trials[0][1]
+    runs = [
+        (ascend, ascend(state.loc, state.scale, half, True, optimizer.max_iterations))
+        for ascend, state in trials
+        if state is leader or _is_rival(state, leader)
+    ]
+    ascend, state = max(runs, key=lambda run: run[1].average.elbo)
+    elbos = [*leader.elbos, *state.elbos]
+    most = max(pairs, min(optimizer.max_draws // 2, _MOST_FLOATS // dim))
     while state.average.mean_error > optimizer.error_tolerance and pairs < most:
         needed = pairs * (state.average.mean_error / optimizer.error_tolerance) ** 2
-        pairs = min(most, _next_power_of_two(max(2 * pairs, int(needed))))
-        half = draw_standard_normal(pairs, density.dim, _draw_seed(rng))
-        state = ascend(state.loc, state.scale, half, pairs < most)
+        wanted = min(_GROWTH * pairs, max(2 * pairs, int(needed)))
+        pairs = min(most, _next_power_of_two(wanted))
+        half = draw_standard_normal(pairs, dim, _draw_seed(rng))
+        state = ascend(state.loc, state.scale, half, pairs < most, optimizer.max_iterations)
         elbos.extend(state.elbos)
     average = state.average
     solved = average.predicted_kl < optimizer.kl_tolerance
@@ -232,9 +256,16 @@ def _refine(
             converged=solved and sampled,
             seconds=time.perf_counter() - began,
             gradients=counted.gradients,
-            restarts=tuple(-candidate.average.elbo for candidate in states),
+            restarts=tuple(-trial.average.elbo for _, trial in trials),
         ),
     )
+
+
+def _is_rival(state: GaussianState, leader: GaussianState) -> bool:
+    """Whether a trial is close behind the best and yet somewhere else."""
+    spread = leader.scale if leader.scale.ndim == 1 else np.sqrt((leader.scale**2).sum(1))
+    elsewhere = bool(np.any(np.abs(state.loc - leader.loc) > spread))
+    return elsewhere and state.average.elbo > leader.average.elbo - _TRAILING
 
 
 def _fit_broad_mean_field(

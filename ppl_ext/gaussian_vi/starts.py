@@ -90,7 +90,8 @@ def find_modes(
 
     def rounded(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         log_p, gradient = log_density(origin + w @ factor.T)
-        return log_p, gradient @ factor
+        with np.errstate(invalid="ignore"):
+            return log_p, gradient @ factor
 
     ends = climb(rounded, np.linalg.solve(factor, (rough.points - origin).T).T, tolerance=1e-3)
     distinct: list[int] = []
