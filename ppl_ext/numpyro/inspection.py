@@ -133,7 +133,9 @@ def inspect_model(call: ModelCall) -> Inspection:
     def run(arrays):
         args, kwargs = call.arguments(arrays)
         model = put_unconstrained(handlers.seed(call.model, 0), _origin)
-        trace = handlers.trace(model).get_trace(*args, **kwargs)
+        # A guide that is inspected in the middle of a run must not be heard by the run's handlers.
+        with handlers.block():
+            trace = handlers.trace(model).get_trace(*args, **kwargs)
         found.update(_describe(trace))
         return {name: trace[name]["value"] for name in (site.name for site in found["observed"])}
 

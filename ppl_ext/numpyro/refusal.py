@@ -1,10 +1,10 @@
 """The models and data that cannot be fitted, each refused by name with the way out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from ppl_ext.numpyro.inspection import Inspection
+from ppl_ext.numpyro.inspection import Inspection, Plate
 
 __all__ = ["plate_that_raised", "refuse_data", "refuse_model", "refuse_subsampling"]
 
@@ -42,9 +42,9 @@ def refuse_model(inspection: Inspection, caller: str) -> None:
             )
 
 
-def refuse_subsampling(inspection: Inspection, caller: str, way_out: str) -> None:
-    """Raise for a model that sees its data in minibatches."""
-    for plate in inspection.plates.values():
+def refuse_subsampling(plates: Iterable[Plate], caller: str, way_out: str) -> None:
+    """Raise for plates of which only some rows are seen."""
+    for plate in plates:
         if plate.subsample_size != plate.size:
             raise ValueError(
                 f"{caller}: plate '{plate.name}' draws {plate.subsample_size} of its "
