@@ -97,8 +97,14 @@ def _check_plate(msg: dict) -> None:
 
 
 def check_data(msg: dict) -> None:
-    """Refuses data that are not finite, or integers under a continuous distribution."""
+    """Refuses data that are empty, not finite, or integers under a continuous distribution."""
     name, value, kind = msg["name"], msg["value"], type(msg["fn"]).__name__
+    if not value.numel():
+        raise ValueError(
+            f"trace_density: observed site {name!r} ({kind}) has data of shape "
+            f"{tuple(value.shape)}, where at least one value is expected. Pass its data, or leave "
+            "the site out."
+        )
     if not value.dtype.is_floating_point:
         if not msg["fn"].support.is_discrete:
             raise ValueError(
@@ -106,17 +112,13 @@ def check_data(msg: dict) -> None:
                 f"where floats are expected ({kind} is continuous). Convert them: obs=y.float()."
             )
         return
-    mask = msg["mask"]
+    # Also under a mask: the masked rows would still make the gradient NaN.
     finite = value.isfinite()
-    for _ in range(msg["fn"].event_dim):
-        finite = finite.all(-1)
-    if mask is not None:
-        finite = finite | torch.logical_not(torch.as_tensor(mask))
     if not finite.all():
         raise ValueError(
-            f"trace_density: the data of observed site {name!r} contain NaN or infinity in "
-            f"{int((~finite).sum())} of {finite.numel()} rows, where finite numbers are expected. "
-            f"Drop these rows, or mask them: with poutine.mask(mask=y.isfinite()) around {name!r}."
+            f"trace_density: {int((~finite).sum())} of {finite.numel()} data of observed site "
+            f"{name!r} are NaN or infinite, where finite numbers are expected. Drop them, or hide "
+            "them: with poutine.mask(mask=y.isfinite()) and obs=y.nan_to_num()."
         )
 
 

@@ -135,7 +135,7 @@ def test_improper_factor_scale_mask_and_nested_plates():
             ):
                 pyro.sample("y", dist.Normal(a, 1.0), obs=y)
 
-    y = np.array([[0.1, 0.2], [np.nan, 5.0], [0.3, 0.4]])
+    y = np.array([[0.1, 0.2], [1e3, 5.0], [0.3, 0.4]])
     density = trace_density(model, torch.tensor(y, dtype=torch.float32))
     assert density.sites[1].shape == (3,)
     assert density.sites[1].dims == ("i",)
@@ -253,6 +253,11 @@ def observed(y):
     pyro.sample("height", dist.Normal(loc, 1.0).expand([2]).to_event(1), obs=y)
 
 
+def no_data(y):
+    loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+    pyro.sample("height", dist.Normal(loc, 1.0), obs=y)
+
+
 def regression(y):
     slope = pyro.sample("slope", dist.Normal(torch.zeros(2), 1.0).to_event(1))
     pyro.sample("mean", dist.Normal((y @ slope).sum(), 1.0), obs=torch.tensor(0.0))
@@ -277,7 +282,8 @@ def changing(y):
         (learnable, None, ["'weight'", "learnable"]),
         (noisy, None, ["gave different log densities", "pyro.sample"]),
         (observed, torch.tensor([1.0, torch.nan]), ["'height'", "NaN", "mask"]),
-        (observed, torch.tensor([1.0, torch.inf]), ["'height'", "infinity"]),
+        (observed, torch.tensor([1.0, torch.inf]), ["'height'", "infinite"]),
+        (no_data, torch.zeros(0), ["'height'", "(0,)"]),
         (observed, torch.tensor([1, 2]), ["'height'", "int64", ".float()"]),
         (regression, torch.ones(3, 2, dtype=torch.long), ["'y'", "integers", "y.float()"]),
         (changing, None, ["'extra'", "torch.where"]),
