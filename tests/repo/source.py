@@ -1,0 +1,127 @@
+"""The package read as text: which names are public, and what each of them promises.
+
+Reading instead of importing shows what the package itself says, without what a class inherits from
+its host, and needs no host.
+"""
+
+import ast
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "ppl_ext"
+ROOMS = ("pyro", "numpyro")
+
+Definition = ast.FunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True)
+class PublicName:
+    """A public name: where a user finds it, where it is defined, and its definition."""
+
+    name: str
+    module: str  # dotted, of the definition
+    definition: Definition | None  # None for a constant
+
+    @property
+    def doc(self) -> str:
+        return (self.definition and ast.get_docstring(self.definition)) or ""
+
+    @property
+    def methods(self) -> dict[str, ast.FunctionDef]:
+        """Public methods and properties of a class, in its own words."""
+        body = self.definition.body if isinstance(self.definition, ast.ClassDef) else []
+        return {
+            node.name: node
+            for node in body
+            if isinstance(node, ast.FunctionDef)
+            and (not node.name.startswith("_") or node.name == "__init__")
+        }
+
+    @property
+    def fields(self) -> list[str]:
+        """Fields of a dataclass: what its body annotates."""
+        body = self.definition.body if isinstance(self.definition, ast.ClassDef) else []
+        return [
+            node.target.id
+            for node in body
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        ]
+
+
+def tracked_files(*patterns: str) -> list[Path]:
+    """List the files under version control that match."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--", *patterns],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).exists()]
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def dotted(path: Path) -> str:
+    """Name the module of a file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def locate(module: str) -> Path:
+    """Find the file of a module of this repository."""
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def exported(path: Path) -> list[str]:
+    """Read ``__all__``."""
+    for node in parse(path).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return []
+
+
+def resolve(name: str, path: Path) -> PublicName:
+    """Follow a name through ``from ... import`` to its definition."""
+    for node in parse(path).body:
+        if isinstance(node, Definition) and node.name == name:
+            return PublicName(name, dotted(path), node)
+        if isinstance(node, ast.ImportFrom) and name in {a.asname or a.name for a in node.names}:
+            original = next(a.name for a in node.names if name == (a.asname or a.name))
+            submodule = locate(f"{node.module}.{original}")
+            if submodule.exists():  # a module that is itself exported
+                return PublicName(name, dotted(submodule), None)
+            return resolve(original, locate(str(node.module)))
+    return PublicName(name, dotted(path), None)
+
+
+def room_names(room: str) -> list[PublicName]:
+    """List what ``import ppl_ext.<room>`` offers."""
+    init = PACKAGE / room / "__init__.py"
+    return [resolve(name, init) for name in exported(init)]
+
+
+def hall_files() -> list[Path]:
+    """List the files of the hall, tracked or not."""
+    return [
+        path
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.relative_to(PACKAGE).parts[0] not in ROOMS
+    ]
+
+
+def hall_names() -> list[PublicName]:
+    """List what the modules of the hall offer; a package offers what its ``__init__`` does."""
+    return [
+        resolve(name, path)
+        for path in hall_files()
+        if path.parent == PACKAGE or (path.name == "__init__.py" and path.parents[1] == PACKAGE)
+        for name in exported(path)
+    ]

@@ -1,0 +1,34 @@
+"""Every worked model runs in every room, without a network, and prints one line."""
+
+import re
+import time
+from importlib import import_module
+
+import pytest
+
+from tests.hosts import HOST_NAMES, MAKERS
+from tests.repo.source import ROOT
+
+FOLDERS = sorted(path.parent for path in (ROOT / "models").glob("*/data.py"))
+SECONDS = 20
+
+
+def test_every_model_stands_in_both_rooms():
+    assert FOLDERS
+    for folder in FOLDERS:
+        for host in MAKERS:
+            assert (folder / f"on_{host}.py").exists(), folder.name
+        assert len((folder / "README.md").read_text(encoding="utf-8").strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", [folder.name for folder in FOLDERS])
+@pytest.mark.parametrize("host", HOST_NAMES)
+def test_smoke(name, host, capsys, no_network):
+    program = import_module(f"models.{name}.on_{host}")
+    start = time.process_time()
+    program.main(["--smoke"])
+    seconds = time.process_time() - start
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert re.search(r"\d", lines[0]), lines
+    assert seconds < SECONDS
