@@ -1,0 +1,132 @@
+"""The demonstration in pictures: posteriors, pairs, the way of the fit, and the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ppl_ext.demo.entry import Entry
+from ppl_ext.demo.problem import Problem
+from ppl_ext.tree import build_tree
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_pictures"]
+
+_COLUMNS = 5
+# Times the height of the reference.
+_TALLEST = 3
+
+
+def draw_pictures(problem: Problem, entries: Sequence[Entry], folder: Path) -> list[Path]:
+    """Draw marginals, pairs, ELBO traces and importance weights, and write them as PNG.
+
+    Args:
+        problem: What was fitted.
+        entries: One for each method; the one without a report (NUTS) is the reference.
+        folder: Where to write; made if it is not there.
+
+    Returns:
+        The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = sorted(entries, key=lambda entry: entry.report is not None)
+    guides = [entry for entry in entries if entry.report is not None]
+    posteriors = {entry.method: build_tree(problem.split(entry.values)) for entry in entries}
+    best = guides[-1]
+    if best.report.resampled_ok and not best.report.ok:
+        corrected = best.draws.resample(seed=0).values
+        posteriors[f"{best.method}, resampled"] = build_tree(problem.split(corrected))
+    figures = {
+        "posterior": _draw_marginals(problem, posteriors),
+        "pairs": _draw_pairs(problem, posteriors),
+        "elbo": _draw_traces(problem, guides),
+        "weights": _draw_weights(problem, guides),
+    }
+    written = []
+    for name, figure in figures.items():
+        written.append(folder / f"{problem.name}_{name}.png")
+        figure.savefig(written[-1], dpi=150)
+    return written
+
+
+def _open_figure(width: float, height: float, title: str) -> Figure:
+    # A figure made without pyplot leaves the user's figures and settings alone.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title, x=0.01, horizontalalignment="left")
+    return figure
+
+
+def _draw_marginals(problem: Problem, posteriors: dict[str, xarray.DataTree]) -> Figure:
+    from ppl_ext.plots import plot_marginal_overlay
+
+    known = problem.split(problem.reference.mean)
+    rows = math.ceil(len(known) / _COLUMNS)
+    figure = _open_figure(2.6 * _COLUMNS, 0.7 + 2.3 * rows, f"{problem.title}: marginals")
+    panels = figure.subplots(rows, _COLUMNS, squeeze=False).flat
+    for ax, (label, mean) in zip(panels, known.items(), strict=True):
+        plot_marginal_overlay(posteriors, ax, site=label)
+        ax.axvline(mean, color="black", linewidth=0.8, linestyle=":", label="published mean")
+        handles, labels = ax.get_legend_handles_labels()
+        ax.get_legend().remove()
+        _cut_spikes(ax)
+        ax.set_yticks([])
+        ax.set_ylabel("")
+        ax.spines["left"].set_visible(False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    return figure
+
+
+def _draw_pairs(problem: Problem, posteriors: dict[str, xarray.DataTree]) -> Figure:
+    from ppl_ext.plots import plot_pair_overlay
+
+    side = len(problem.pair)
+    figure = _open_figure(1.0 + 2.2 * side, 0.8 + 2.2 * side, f"{problem.title}: pairs")
+    axes = plot_pair_overlay(posteriors, figure.subplots(side, side), sites=problem.pair)
+    for ax in axes.diagonal():
+        _cut_spikes(ax)
+    return figure
+
+
+def _cut_spikes(ax: Axes) -> None:
+    """Let a density that is far too narrow leave the picture, so that the others stay visible."""
+    reference = ax.lines[0].get_ydata().max()
+    ax.set_ylim(0, min(ax.get_ylim()[1], _TALLEST * reference))
+
+
+def _draw_traces(problem: Problem, guides: Sequence[Entry]) -> Figure:
+    from ppl_ext.plots import plot_elbo
+    from ppl_ext.plots.palette import SERIES
+
+    figure = _open_figure(6.4, 4.4, f"{problem.title}: evidence lower bound")
+    ax = figure.subplots()
+    evidence = guides[-1].report.log_evidence
+    for number, entry in enumerate(guides):
+        plot_elbo(entry.log, ax, color=SERIES[number], label=entry.method)
+    ax.axhline(evidence, color="black", linestyle=":", linewidth=1, label="log evidence")
+    ends = [evidence, *(-entry.log.losses[-1] for entry in guides)]
+    margin = max(ends) - min(ends)
+    ax.set_ylim(min(ends) - 2 * margin, max(ends) + margin / 2)
+    handles = {
+        label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    names = [entry.method for entry in guides] + ["log evidence"]
+    ax.legend([handles[name] for name in names], names, loc="lower right", frameon=False)
+    return figure
+
+
+def _draw_weights(problem: Problem, guides: Sequence[Entry]) -> Figure:
+    from ppl_ext.plots import plot_khat
+
+    figure = _open_figure(5.2 * len(guides), 4.2, f"{problem.title}: importance weights")
+    for ax, entry in zip(figure.subplots(1, len(guides)), guides, strict=True):
+        plot_khat(entry.draws, ax)
+        ax.set_title(f"{entry.method}\n{ax.get_title(loc='left')}", loc="left", fontsize="medium")
+    return figure
