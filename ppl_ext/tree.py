@@ -77,7 +77,7 @@ def build_tree(
     }
     groups: dict[str, xarray.Dataset] = {}
     for group, arrays in given.items():
-        if not arrays:
+        if arrays is None or (not arrays and group != "posterior"):
             continue
         variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
         for site, array in arrays.items():

@@ -87,9 +87,7 @@ def test_every_cut_is_refused(path):
     content = path.read_bytes()
     for length in [*range(0, len(content), 37), len(content) - 1]:
         path.write_bytes(content[:length])
-        with pytest.raises(
-            ValueError, match=r"'fit\.safetensors' is cut off or no file of ppl_ext"
-        ):
+        with pytest.raises(ValueError, match=r"'fit\.safetensors' is cut off or no file of"):
             read_arrays(path)
 
 
