@@ -1,0 +1,60 @@
+"""How the documentation is built: ``make docs``."""
+
+from pathlib import Path
+
+import jupytext
+
+import ppl_ext
+
+HERE = Path(__file__).parent
+TUTORIALS = HERE / "tutorials"  # made here, not tracked
+
+project = "ppl_ext"
+author = "the ppl_ext developers"
+project_copyright = author
+version = release = ppl_ext.__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+default_role = "py:obj"
+
+# The docstrings of the package say what there is, in the order of the source.
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # shapes and meanings stand in the docstrings
+autodoc_default_options = {"members": True}
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+
+# Tutorials are programs; their pages are made by running them.
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(HERE / "_build" / "executed")
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_merge_streams = True
+
+html_theme = "furo"
+html_title = "ppl_ext"
+html_show_sphinx = False
+html_show_sourcelink = False
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#1b5e8c", "color-brand-content": "#1b5e8c"},
+    "dark_css_variables": {"color-brand-primary": "#7fb8de", "color-brand-content": "#7fb8de"},
+}
+
+
+def make_notebooks() -> None:
+    """Turn the percent scripts into notebooks that Sphinx can run."""
+    TUTORIALS.mkdir(exist_ok=True)
+    for stale in TUTORIALS.glob("*.ipynb"):
+        stale.unlink()
+    for script in sorted((HERE.parent / "tutorials").glob("*.py")):
+        notebook = jupytext.read(script)
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        jupytext.write(notebook, TUTORIALS / f"{script.stem}.ipynb")
+
+
+make_notebooks()

@@ -1,0 +1,43 @@
+"""What the README says is so: its programs run, and its table lists what the rooms offer."""
+
+import re
+
+import pytest
+
+from tests.hosts import HOST_NAMES
+from tests.repo.source import ROOMS, ROOT, exported
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def room_of(program: str) -> str:
+    return re.search(r"import ppl_ext\.(\w+) as px", program)[1]
+
+
+def test_there_is_a_program_for_each_room():
+    assert [room_of(program) for program in PROGRAMS] == ["numpyro", "pyro"]
+
+
+@pytest.mark.parametrize(
+    "program", [each for each in PROGRAMS if room_of(each) in HOST_NAMES], ids=room_of
+)
+def test_quick_start_runs(program, capsys):
+    state = {"__name__": "__main__"}
+    exec(compile(program, "README.md", "exec"), state)
+    assert "verdict" in capsys.readouterr().out
+    assert state["fit"].report().resampled_ok
+    assert state["tree"]["posterior"]["theta"].sizes == {"chain": 1, "draw": 4000, "school": 8}
+
+
+def test_table_lists_what_the_rooms_offer():
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (yes|no) \| (yes|no) \|$", README, flags=re.MULTILINE)
+    for column, room in enumerate(ROOMS, start=1):
+        listed = {row[0] for row in rows if row[column] == "yes"}
+        assert listed == set(exported(ROOT / "ppl_ext" / room / "__init__.py")), room
+
+
+def test_make_knows_the_commands():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for command in set(re.findall(r"make ([a-z]+)", README)):
+        assert re.search(rf"^{command}:", makefile, flags=re.MULTILINE), command
