@@ -91,8 +91,12 @@ def smooth_weights(log_weights: np.ndarray) -> SmoothedWeights:
 
 
 def _smooth(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     # ArviZ's psislw takes log likelihoods and negates them itself.
-    smoothed, khat = array_stats.psislw(-log_weights)
+    with np.errstate(all="ignore"):
+        smoothed, khat = array_stats.psislw(-log_weights)
+    if not (np.isfinite(khat) and np.isfinite(smoothed).all()):
+        # Equal weights with a few outliers: no Pareto tail fits, and no moment is promised.
+        return log_weights, np.inf
     return np.asarray(smoothed), float(khat)

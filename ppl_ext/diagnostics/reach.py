@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.special import logsumexp
+from scipy.special import gammaln, logsumexp
 from scipy.stats import t as student_t
 
 from ppl_ext.density import Density
@@ -18,7 +18,9 @@ from ppl_ext.gaussian_vi.starts import draw_initial_points, find_modes
 __all__ = ["Gaussian", "MissedMode", "find_missed_modes", "probe_tails"]
 
 _TAIL_FREEDOM, _TAIL_SCALE = 2.0, 1.5  # the wide marginal: one probe in four beyond two sds
-_FAR = 5.0  # half of the searches for other modes start this many sds away
+_SHELL_FREEDOM = 3.0
+# Searches for other modes start this many sds away, at every scale between the two.
+_NEAREST, _FARTHEST = 3.0, 1000.0
 _LEAST_SHARE = 0.01  # a mode with less of the mass is let go
 _MISSED_WEIGHT = 3.0  # log importance weight at a mode above which the guide has missed it
 _MOST_DENSE = 1000
@@ -46,14 +48,18 @@ class Gaussian:
 
     def push(self, e: np.ndarray) -> np.ndarray:
         """Points ``[draw, dim]`` from whitened ones."""
-        return self.loc + (e * self.scale if self.scale.ndim == 1 else e @ self.scale.T)
+        points: np.ndarray = self.loc + (
+            e * self.scale if self.scale.ndim == 1 else e @ self.scale.T
+        )
+        return points
 
     def pull(self, z: np.ndarray) -> np.ndarray:
         """Whitened points ``[draw, dim]``."""
         offset = z - self.loc
         if self.scale.ndim == 1:
-            return offset / self.scale
-        whitened: np.ndarray = solve_triangular(self.scale, offset.T, lower=True).T
+            whitened: np.ndarray = offset / self.scale
+        else:
+            whitened = solve_triangular(self.scale, offset.T, lower=True).T
         return whitened
 
     def log_prob(self, z: np.ndarray) -> np.ndarray:
@@ -83,10 +89,11 @@ class MissedMode:
 def probe_tails(
     density: Density, gaussian: Gaussian, rng: np.random.Generator, num_draws: int = 8192
 ) -> list[BatchMoments]:
-    """Importance-sampled moments from a proposal with wide tails in every coordinate.
+    """Importance-sampled moments from a proposal with wide tails in every direction.
 
-    Half of the draws come from the Gaussian, half from it with the marginal of one random
-    coordinate replaced by a wide Student t, the others following by regression. Weights against
+    Half of the draws come from the Gaussian. A quarter has the marginal of one random coordinate
+    replaced by a wide Student t, the others following by regression: a heavy tail of one
+    parameter. The last quarter is a multivariate Student t: a shell all around. Weights against
     the mixture are at most twice those against the Gaussian, and bounded where the density has
     tails that the Gaussian never visits.
 
@@ -104,29 +111,25 @@ def probe_tails(
         distributions, Technometrics 37(2).
         Owen, Zhou (2000), Safe and effective importance sampling, JASA 95(449).
     """
-    dim = density.dim
-    rows = max(2, min(num_draws // 8, 2_000_000 // dim))
+    rows = max(1, min(num_draws // 32, 500_000 // density.dim))
     batches = []
-    for _ in range(-(-num_draws // rows)):
-        z = gaussian.push(rng.standard_normal((rows, dim)))
-        coordinate = rng.integers(dim, size=rows // 2)
-        z[: rows // 2] = _widen(gaussian, z[: rows // 2], coordinate, rng)
-        u = (z - gaussian.loc) / gaussian.sd
-        wide = student_t.logpdf(u, _TAIL_FREEDOM, scale=_TAIL_SCALE)
-        log_ratio = logsumexp(wide + 0.5 * (u**2 + np.log(2 * np.pi)), axis=1) - np.log(dim)
-        log_proposal = gaussian.log_prob(z) + np.logaddexp(0.0, log_ratio) - np.log(2)
+    for _ in range(-(-num_draws // (4 * rows))):
+        e = rng.standard_normal((4 * rows, density.dim))
+        stretch = np.sqrt(_SHELL_FREEDOM / rng.chisquare(_SHELL_FREEDOM, (rows, 1)))
+        e[2 * rows : 3 * rows] *= stretch
+        z = gaussian.push(e)
+        z[3 * rows :] = _widen(gaussian, z[3 * rows :], rng)
         with np.errstate(all="ignore"):
-            log_weights = density.log_p(z) - log_proposal
+            log_weights = density.log_p(z) - _log_proposal(gaussian, z)
             values = density.constrain(z)
         log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
         batches.append(summarize_batch(values, log_weights))
     return batches
 
 
-def _widen(
-    gaussian: Gaussian, z: np.ndarray, coordinate: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    rows = np.arange(len(z))
+def _widen(gaussian: Gaussian, z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Move one random coordinate of each draw to a wide marginal, the others by regression."""
+    rows, coordinate = np.arange(len(z)), rng.integers(z.shape[1], size=len(z))
     sd = gaussian.sd[coordinate]
     u = (z[rows, coordinate] - gaussian.loc[coordinate]) / sd
     move = student_t.rvs(_TAIL_FREEDOM, scale=_TAIL_SCALE, size=len(z), random_state=rng) - u
@@ -138,17 +141,36 @@ def _widen(
     return z + move[:, None] * regression
 
 
+def _log_proposal(gaussian: Gaussian, z: np.ndarray) -> np.ndarray:
+    """Log density of the mixture from which `probe_tails` draws."""
+    dim = z.shape[1]
+    u = (z - gaussian.loc) / gaussian.sd
+    marginal = student_t.logpdf(u, _TAIL_FREEDOM, scale=_TAIL_SCALE)
+    tail = logsumexp(marginal + 0.5 * (u**2 + np.log(2 * np.pi)), axis=1) - np.log(dim)
+    squares = (gaussian.pull(z) ** 2).sum(1)
+    shell = (
+        gammaln(0.5 * (_SHELL_FREEDOM + dim))
+        - gammaln(0.5 * _SHELL_FREEDOM)
+        - 0.5 * dim * np.log(0.5 * _SHELL_FREEDOM)
+        - 0.5 * (_SHELL_FREEDOM + dim) * np.log1p(squares / _SHELL_FREEDOM)
+        + 0.5 * squares
+    )
+    parts = np.stack([np.full(len(z), np.log(0.5)), shell + np.log(0.25), tail + np.log(0.25)])
+    log_proposal: np.ndarray = gaussian.log_prob(z) + logsumexp(parts, axis=0)
+    return log_proposal
+
+
 def find_missed_modes(
     density: Density,
     gaussian: Gaussian,
     log_evidence: float,
     rng: np.random.Generator,
-    num_starts: int = 8,
+    num_starts: int = 32,
 ) -> tuple[MissedMode, ...]:
     """Look for modes with mass that the guide does not cover.
 
-    Paths climb from the guide's own mean, from around the origin and from far outside the guide;
-    an end away from that of the guide's mean is another mode. Its mass is Laplace's
+    Paths climb from the guide's own mean, from around the origin and from outside the guide at
+    every scale up to a thousand standard deviations. The mass at a mode is Laplace's
     approximation there.
 
     No search can promise that there is no further mode.
@@ -170,11 +192,13 @@ def find_missed_modes(
         with np.errstate(all="ignore"):
             return density.log_density(z)
 
-    near = draw_initial_points(density, num_starts // 2, rng)
-    far = gaussian.push(_FAR * rng.standard_normal((num_starts - len(near), density.dim)))
+    near = draw_initial_points(density, num_starts // 4, rng)
+    far = gaussian.push(_draw_far_points(num_starts - len(near), density.dim, rng))
     starts = np.concatenate([gaussian.loc[None], near, far])
     missed = []
     for mode in find_modes(quiet, starts, density.dtype):
+        if not mode.is_mode:
+            continue
         log_mass = (
             mode.log_p
             + np.log(np.diagonal(mode.scale_tril)).sum()
@@ -186,3 +210,14 @@ def find_missed_modes(
             distance = float(np.linalg.norm(gaussian.pull(mode.loc[None])))
             missed.append(MissedMode(mode.loc, share, distance))
     return tuple(sorted(missed, key=lambda mode: -mode.share))
+
+
+def _draw_far_points(count: int, dim: int, rng: np.random.Generator) -> np.ndarray:
+    """Whitened points at all scales: half in any direction, half along one coordinate."""
+    directions = rng.standard_normal((count, dim))
+    single = rng.integers(dim, size=count // 2)
+    directions[: count // 2] = np.eye(dim)[single] * rng.choice([-1.0, 1.0], (count // 2, 1))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    radii = np.geomspace(_NEAREST, _FARTHEST, count)[rng.permutation(count), None]
+    points: np.ndarray = directions * radii
+    return points

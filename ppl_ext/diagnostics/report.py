@@ -161,7 +161,8 @@ def judge(
         Huggins, Kasprzak, Campbell, Broderick (2020), Validated variational inference via
         practical posterior error bounds, AISTATS.
     """
-    raw, weighted, parts, labels = [], [], [], []
+    raw, weighted, parts = [], [], []
+    labels: list[str] = []
     for draws in batches:
         log_weights = np.where(np.isfinite(draws.log_weights), draws.log_weights, -np.inf)
         parts.append(log_weights)
@@ -194,7 +195,7 @@ def judge(
     resampled_ok = (
         weights_good
         and correction_error < _MEAN_TOLERANCE
-        and (tail_shift is None or tail_shift < _SD_TOLERANCE)
+        and (tail_shift is None or tail_shift < _MEAN_TOLERANCE)
         and not missed
     )
     ok = resampled_ok and mean_shift < _MEAN_TOLERANCE and sd_shift < _SD_TOLERANCE
@@ -226,7 +227,9 @@ def _smooth(log_weights: np.ndarray) -> np.ndarray:
     """Smoothed weights of one batch that keep its share in the total."""
     if not np.isfinite(log_weights).any():
         return log_weights
-    return smooth_weights(log_weights).log_weights + np.logaddexp.reduce(log_weights)
+    total = float(np.logaddexp.reduce(log_weights))
+    smoothed: np.ndarray = smooth_weights(log_weights).log_weights + total
+    return smoothed
 
 
 def _spread_khat(log_weights: np.ndarray) -> tuple[float, float]:
@@ -274,7 +277,7 @@ def _advise(report: Report, gaussian: Gaussian | None) -> str:
             "the guide describes one mode and another carries mass: a Gaussian cannot follow; "
             "break the symmetry in the model, or sample with a tempered method."
         )
-    if report.tail_shift is not None and report.tail_shift >= _SD_TOLERANCE:
+    if report.tail_shift is not None and report.tail_shift >= _MEAN_TOLERANCE:
         return (
             f"the posterior of '{report.heavy_site}' has tails beyond the guide: give it a "
             "lighter-tailed prior, reparameterise it, or sample with NUTS."

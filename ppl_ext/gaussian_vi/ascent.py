@@ -61,6 +61,14 @@ def climb(
     References:
         Liu, Nocedal (1989), On the limited memory BFGS method, Mathematical Programming 45.
     """
+    # A point far out may overflow its own products; its path then steps back or ends there.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _climb(log_density, starts, max_rounds, tolerance)
+
+
+def _climb(
+    log_density: _LogDensity, starts: np.ndarray, max_rounds: int, tolerance: float
+) -> Ascent:
     paths = [_Path(start) for start in np.asarray(starts, dtype=np.float64)]
     active = list(paths)
     for _ in range(max_rounds):

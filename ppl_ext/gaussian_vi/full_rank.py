@@ -89,5 +89,6 @@ def _propose(
     growth = np.clip(growth, _LEAST_PRECISION, _MOST_PRECISION)
     move = vectors @ ((vectors.T @ (step * average.slope)) / growth)
     longest = _LONGEST_MOVE * np.sqrt(len(move))
-    move *= min(1.0, longest / max(float(np.linalg.norm(move)), 1e-300))
+    with np.errstate(over="ignore"):
+        move = move * min(1.0, longest / max(float(np.sqrt(np.sum(move**2))), 1e-300))
     return move, growth

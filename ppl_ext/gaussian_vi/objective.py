@@ -67,7 +67,8 @@ class GaussianAverage:
     @property
     def predicted_kl(self) -> float:
         """Divergence from the optimum of the objective in the quadratic model, in nats."""
-        return float(0.5 * self.slope @ self.slope + 0.25 * np.sum(self.excess**2))
+        with np.errstate(over="ignore"):
+            return float(0.5 * np.sum(self.slope**2) + 0.25 * np.sum(self.excess**2))
 
     @property
     def error_kl(self) -> float:

@@ -1,7 +1,7 @@
 """Deterministic Gaussian variational inference, from a log density to a converged guide."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -103,7 +103,9 @@ def solve_full_rank(
     if not trusted:
         broad = _fit_broad_mean_field(counted, points[0], half, optimizer)
         starts.append((broad.loc, np.diag(broad.scale)))
-    candidates = [(ascend, loc, scale) for loc, scale in starts]
+    candidates: Sequence[tuple[_Climb, np.ndarray, np.ndarray]] = [
+        (ascend, loc, scale) for loc, scale in starts
+    ]
     return _refine(candidates, half, counted, optimizer, rng, began)
 
 
@@ -204,7 +206,7 @@ def _start_mean_field(
 
 
 def _refine(
-    candidates: list[tuple[_Climb, np.ndarray, np.ndarray]],
+    candidates: Sequence[tuple[_Climb, np.ndarray, np.ndarray]],
     half: np.ndarray,
     counted: CountedDensity,
     optimizer: SampleAverage,

@@ -40,8 +40,8 @@ def draw_standard_normal(num_pairs: int, dim: int, seed: int) -> np.ndarray:
         factor = cholesky(half.T @ half / num_pairs, lower=True, overwrite_a=True)
         whitened: np.ndarray = solve_triangular(factor, half.T, lower=True, overwrite_b=True).T
         return whitened
-    half /= np.sqrt(np.mean(half**2, axis=0))
-    return half
+    scaled: np.ndarray = half / np.sqrt(np.mean(half**2, axis=0))
+    return scaled
 
 
 def _sobol(num_points: int, dim: int, seed: int) -> np.ndarray:

@@ -13,6 +13,7 @@ __all__ = ["Start", "draw_initial_points", "factor_covariance", "find_modes"]
 _LogDensity = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 _RADIUS = 2.0  # half-width of the cube of initial points, the hosts' own convention
 _ATTEMPTS = 100
+_GAIN = 1e-3  # predicted gain in nats at which an ascent has arrived
 _SAME_MODE = 1.0  # two ends closer than this, in local standard deviations, are one mode
 
 
@@ -24,11 +25,14 @@ class Start:
         loc: ``[dim]``.
         scale_tril: ``[dim, dim]``, Cholesky factor of the covariance.
         log_p: Log density at ``loc``.
+        is_mode: Whether ``loc`` is a strict local maximum, not a place where a path ran out of
+            steps or the density is flat or saddle-shaped.
     """
 
     loc: np.ndarray
     scale_tril: np.ndarray
     log_p: float
+    is_mode: bool
 
 
 def draw_initial_points(density: Density, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -68,7 +72,7 @@ def draw_initial_points(density: Density, count: int, rng: np.random.Generator) 
 def find_modes(
     log_density: _LogDensity, points: np.ndarray, precision: type | np.dtype
 ) -> list[Start]:
-    """The distinct modes reached from several points, the highest first, with their curvature.
+    """The distinct ends of ascents from several points, the highest first, with their curvature.
 
     The paths climb twice: in the coordinates given, and once more in those of the curvature at
     the best end, where a badly scaled density has become round.
@@ -79,7 +83,7 @@ def find_modes(
         precision: Floating-point type in which the density runs.
 
     Returns:
-        One start for each distinct mode whose curvature is finite.
+        One start for each distinct end whose curvature is finite.
     """
     rough = climb(log_density, points)
     best = int(np.argmax(rough.log_p))
@@ -93,23 +97,21 @@ def find_modes(
         with np.errstate(invalid="ignore"):
             return log_p, gradient @ factor
 
-    ends = climb(rounded, np.linalg.solve(factor, (rough.points - origin).T).T, tolerance=1e-3)
+    ends = climb(rounded, np.linalg.solve(factor, (rough.points - origin).T).T, tolerance=_GAIN)
     distinct: list[int] = []
     for end in np.argsort(-ends.log_p):
         far = [np.linalg.norm(ends.points[end] - ends.points[k]) > _SAME_MODE for k in distinct]
         if np.isfinite(ends.log_p[end]) and all(far):
             distinct.append(int(end))
-    modes = origin + ends.points[distinct] @ factor.T
+    locs = origin + ends.points[distinct] @ factor.T
     starts = []
-    for mode, log_p, curvature in zip(
-        modes,
-        ends.log_p[distinct],
-        measure_curvature(log_density, modes, precision),
-        strict=True,
+    for end, loc, curvature in zip(
+        distinct, locs, measure_curvature(log_density, locs, precision), strict=True
     ):
         local = factor_covariance(curvature)
         if local is not None:
-            starts.append(Start(mode, local, float(log_p)))
+            is_mode = ends.gain[end] < _GAIN and bool(np.linalg.eigvalsh(curvature)[0] > 0)
+            starts.append(Start(loc, local, float(ends.log_p[end]), is_mode))
     return starts
 
 
@@ -135,5 +137,5 @@ def factor_covariance(curvature: np.ndarray) -> np.ndarray | None:
 
 def triangular_root(root: np.ndarray) -> np.ndarray:
     """The lower triangular ``L`` with positive diagonal and ``L L' = root root'``."""
-    lower: np.ndarray = np.linalg.qr(root.T, mode="r").T
+    lower = np.asarray(np.linalg.qr(root.T, mode="r")).T
     return lower * np.where(np.diagonal(lower) < 0, -1.0, 1.0)
