@@ -126,7 +126,8 @@ def _draw_weights(problem: Problem, guides: Sequence[Entry]) -> Figure:
     from ppl_ext.plots import plot_khat
 
     figure = _open_figure(5.2 * len(guides), 4.2, f"{problem.title}: importance weights")
-    for ax, entry in zip(figure.subplots(1, len(guides)), guides, strict=True):
+    panels = figure.subplots(1, len(guides), squeeze=False).flat
+    for ax, entry in zip(panels, guides, strict=True):
         plot_khat(entry.draws, ax)
         ax.set_title(f"{entry.method}\n{ax.get_title(loc='left')}", loc="left", fontsize="medium")
     return figure
