@@ -92,7 +92,7 @@ def logistic(
         log_p = log_expit(margin).sum(-1) - 0.5 * (z**2).sum(-1) / prior_sd**2
         return log_p, expit(-margin) @ signed - z / prior_sd**2
 
-    axis = np.linspace(-reach, reach, 501)
+    axis = np.linspace(-reach, reach, 301)
     mean, sd, log_evidence = integrate(log_density, lambda z: z, [axis, axis])
     return build(name, log_density, mean, sd, dim=2, log_evidence=log_evidence)
 
@@ -131,7 +131,7 @@ def pitcher() -> Target:
         log_p -= 0.5 * residual**2 + np.log(noise * np.sqrt(2 * np.pi))
         return log_p, 1 - 2 * share + (residual / noise)[:, None] * slope
 
-    axis = np.linspace(-40, 40, 1001)
+    axis = np.linspace(-40, 40, 801)
     mean, sd, log_evidence = integrate(log_density, lambda z: top * expit(z), [axis, axis])
     return build(
         "pitcher",
