@@ -1,7 +1,20 @@
-"""Variational inference for NumPyro models."""
+"""Everything for a NumPyro user: guides, the evidence lower bound, fit, and the way to ArviZ."""
 
+from ppl_ext.gaussian_vi import SampleAverage
 from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.density import trace_density
 from ppl_ext.numpyro.elbo import StickTheLanding
+from ppl_ext.numpyro.fitted import Fit
+from ppl_ext.numpyro.stochastic import Stochastic
+from ppl_ext.numpyro.svi import fit
 
-__all__ = ["AutoFullRank", "AutoMeanField", "StickTheLanding", "trace_density"]
+__all__ = [
+    "AutoFullRank",
+    "AutoMeanField",
+    "Fit",
+    "SampleAverage",
+    "StickTheLanding",
+    "Stochastic",
+    "fit",
+    "trace_density",
+]

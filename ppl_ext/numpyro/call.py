@@ -6,18 +6,17 @@ shapes the program itself and is part of the key under which it is kept.
 """
 
 import functools
-import hashlib
-import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["NEEDS_VALUES", "ModelCall", "read_call", "x64_scope"]
+from ppl_ext.numpyro.fingerprint import take_fingerprint
+
+__all__ = ["NEEDS_VALUES", "GuideRef", "ModelCall", "read_call", "x64_scope"]
 
 # What JAX raises where Python code asks for the value of an array that is an argument.
 NEEDS_VALUES = (
@@ -27,9 +26,6 @@ NEEDS_VALUES = (
     jax.errors.TracerBoolConversionError,
     jax.errors.TracerIntegerConversionError,
 )
-
-# A library's functions do not change between two calls, so what they read is not followed.
-_LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))
 
 
 @dataclass(frozen=True)
@@ -85,19 +81,6 @@ class _Leaf:
         return hash(self.fingerprint)
 
 
-class _Same:
-    """Equal only to the very same object, which is kept alive so that its id stays its own."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-
 def x64_scope(x64: bool):
     """Context in which JAX runs in float64 (True) or float32 (False), whatever the flag says."""
     return jax.enable_x64(x64)
@@ -132,9 +115,9 @@ def read_call(
             fixed.append(None)
             arrays.append(_as_argument(leaf, x64))
         else:
-            fixed.append(_Leaf(_fingerprint(leaf), leaf))
+            fixed.append(_Leaf(take_fingerprint(leaf), leaf))
     avals = tuple((array.shape, array.dtype) for array in arrays)
-    call = ModelCall(model, treedef, tuple(fixed), avals, _fingerprint(model), x64)
+    call = ModelCall(model, treedef, tuple(fixed), avals, take_fingerprint(model), x64)
     return call, tuple(arrays)
 
 
@@ -152,48 +135,20 @@ def _as_argument(leaf: Any, x64: bool) -> jax.Array:
     return array
 
 
-def _fingerprint(value: Any, seen: tuple[int, ...] = ()) -> Any:
-    """A hashable stand-in for a value: equal where a traced model would come out equal."""
-    if isinstance(value, (bool, int, float, complex, str, bytes, type(None), np.generic)):
-        return (type(value).__name__, repr(value))
-    if isinstance(value, (ModuleType, type)) or id(value) in seen:
-        return _Same(value)
-    seen = (*seen, id(value))
-    if isinstance(value, jax.core.Tracer):
-        return _Same(value)
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        return _fingerprint(jax.random.key_data(value))
-    if isinstance(value, (np.ndarray, jax.Array)) and value.dtype != object:
-        array = np.ascontiguousarray(value)
-        digest = hashlib.blake2b(array.tobytes(), digest_size=16).digest()
-        return ("array", array.shape, str(array.dtype), digest)
-    if isinstance(value, Mapping):
-        return tuple((_fingerprint(k, seen), _fingerprint(v, seen)) for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return (type(value).__name__, *(_fingerprint(item, seen) for item in value))
-    if isinstance(value, FunctionType) and not value.__code__.co_filename.startswith(_LIBRARIES):
-        # Equal code that reads equal values: a model made anew by the same factory is the same.
-        return (value.__code__, _fingerprint(_what_it_reads(value), seen))
-    # A handler around a model (block, reparam, ...), or an object whose method is the model.
-    inner = [getattr(value, name, None) for name in ("fn", "__func__", "__wrapped__")]
-    return (_Same(value), *(_fingerprint(f, seen) for f in inner if isinstance(f, FunctionType)))
+@dataclass(frozen=True)
+class GuideRef:
+    """A guide as a key: equal for guides that make the same program of the same model.
 
+    Args:
+        guide: The guide.
+        identity: What it is compared by.
+    """
 
-def _what_it_reads(function: FunctionType) -> dict[str, Any]:
-    """The values a function takes from its defaults, its closure and its module."""
-    read = {"": (function.__defaults__, function.__kwdefaults__)}
-    for name in sorted(_names(function.__code__)):
-        if name in function.__globals__:
-            read[name] = function.__globals__[name]
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            read[name] = cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-    return read
+    guide: Callable[..., Any] = field(compare=False)
+    identity: Any
 
-
-def _names(code: CodeType) -> set[str]:
-    """Global names of a function and of the functions written inside it."""
-    inner = (const for const in code.co_consts if isinstance(const, CodeType))
-    return set(code.co_names).union(*(_names(const) for const in inner))
+    @classmethod
+    def to(cls, guide: Callable[..., Any]) -> "GuideRef":
+        """Refer to a guide, by its settings where it can tell them."""
+        settings = getattr(guide, "settings", None)
+        return cls(guide, take_fingerprint(guide if settings is None else settings))

@@ -1,5 +1,6 @@
 """What a model is made of: its latent and observed sites, plates and parameters."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.distributions import biject_to
+from numpyro.primitives import Messenger
 
 from ppl_ext.numpyro.call import ModelCall
 
@@ -17,6 +19,7 @@ __all__ = [
     "Latent",
     "Observed",
     "Plate",
+    "WholePlates",
     "dims_of",
     "inspect_model",
     "put_unconstrained",
@@ -125,16 +128,32 @@ def dims_of(site: Latent | Observed) -> tuple[str, ...]:
     return tuple(names.get(i, f"{site.name}_dim_{i}") for i in range(max(names, default=-1) + 1))
 
 
-@functools.lru_cache(maxsize=64)
-def inspect_model(call: ModelCall) -> Inspection:
-    """Trace a model once without running it, and say what it is made of."""
+class WholePlates(Messenger):
+    """Shows every row of every plate to a model and guide that draw minibatches themselves."""
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        """Put all rows in the place of the drawn ones."""
+        if msg["type"] == "plate":
+            size = msg["args"][0]
+            msg["args"] = (size, size)
+            msg["value"] = jnp.arange(size)
+
+
+@functools.lru_cache(maxsize=128)
+def inspect_model(call: ModelCall, whole: bool = False) -> Inspection:
+    """Trace a model once without running it, and say what it is made of.
+
+    Args:
+        call: The model and its fixed arguments.
+        whole: Whether to show it every row of its plates.
+    """
     found = {}
 
     def run(arrays):
         args, kwargs = call.arguments(arrays)
         model = put_unconstrained(handlers.seed(call.model, 0), _origin)
         # A guide that is inspected in the middle of a run must not be heard by the run's handlers.
-        with handlers.block():
+        with handlers.block(), WholePlates() if whole else contextlib.nullcontext():
             trace = handlers.trace(model).get_trace(*args, **kwargs)
         found.update(_describe(trace))
         return {name: trace[name]["value"] for name in (site.name for site in found["observed"])}

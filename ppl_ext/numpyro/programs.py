@@ -1,8 +1,9 @@
 """The compiled programs of a model's log density, and how batches of draws run through them."""
 
 import functools
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from ppl_ext.density import Site
 from ppl_ext.numpyro.call import ModelCall, x64_scope
 from ppl_ext.numpyro.inspection import dims_of, inspect_model, put_unconstrained
 
-__all__ = ["Programs", "compile_programs", "explain_at", "run_batches"]
+__all__ = ["Programs", "compile_programs", "explain_at", "run_batches", "to_numpy"]
 
 # Draws of one compiled batch, and the most floats that one batch may hold.
 _BATCH = 256
@@ -41,6 +42,17 @@ class Programs:
     log_p: Callable
     constrain: Callable
     terms: Callable
+    _compiled: list[float] = field(default_factory=list)
+
+    def compile_log_density(self, arrays: tuple[jax.Array, ...]) -> float:
+        """Compile the log density where that has not been done, and say how long it took."""
+        if self._compiled:
+            return 0.0
+        began = time.perf_counter()
+        for size in (1, self.batch):
+            jax.block_until_ready(self.log_density(np.zeros((size, self.dim), self.dtype), arrays))
+        self._compiled.append(time.perf_counter() - began)
+        return self._compiled[0]
 
 
 @functools.lru_cache(maxsize=64)
@@ -114,18 +126,20 @@ def run_batches(
         with x64_scope(programs.x64):
             return run_batches(programs, program, arrays, z)
     if len(z) == 1:
-        return _to_numpy(program(z, arrays))
+        return to_numpy(program(z, arrays))
     size = programs.batch if len(z) > _FEW else 1
     parts = []
     for start in range(0, max(1, len(z)), size):
         part = z[start : start + size]
         padded = np.zeros((size, programs.dim), programs.dtype)
         padded[: len(part)] = part
-        parts.append(_to_numpy(program(padded, arrays), rows=len(part)))
+        parts.append(to_numpy(program(padded, arrays), rows=len(part)))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-def _to_numpy(tree: Any, rows: int = 1) -> Any:
+def to_numpy(tree: Any, rows: int = 1) -> Any:
+    """The first rows of every array of a tree, floats in float64."""
+
     def convert(leaf):
         array = np.asarray(leaf)[:rows]
         return array.astype(np.float64) if array.dtype.kind == "f" else array

@@ -100,6 +100,18 @@ class AbstractUnconstrainedGuide(AutoGuide):
         """Raise for a model that this guide cannot follow."""
 
     @property
+    def settings(self) -> tuple[Any, ...]:
+        """What tells this guide from another one: guides of equal settings share programs."""
+        return (
+            type(self),
+            self.model,
+            self.prefix,
+            self.init_loc_fn,
+            self.init_scale,
+            self.create_plates,
+        )
+
+    @property
     def dim(self) -> int:
         """Number of unconstrained coordinates."""
         return self._ready()[-1].stop

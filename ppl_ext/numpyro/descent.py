@@ -1,0 +1,211 @@
+"""A stochastic fit: starts, phases, the choice of the result, and what went wrong."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro import handlers
+from numpyro.infer.autoguide import AutoGuide, AutoGuideList
+
+from ppl_ext.fitting import FitLog, NonFiniteLossError, drive
+from ppl_ext.numpyro.call import GuideRef, ModelCall
+from ppl_ext.numpyro.drawing import score_trace
+from ppl_ext.numpyro.stochastic import Programs, Progress, Stochastic, compile_svi
+
+__all__ = ["descend"]
+
+# At the end of the last phase the step size is the first one over this to the number of phases.
+_REDUCTION = 5.0
+
+
+@dataclass
+class _Run:
+    """One start on its way: what is reached, and the best iterate by the mean loss of a chunk."""
+
+    programs: Programs
+    arrays: tuple[Any, ...]
+    progress: Progress
+    compile_seconds: float = 0.0
+    best_loss: float = np.inf
+    best: Any = None
+
+    def advance(self, steps: int) -> np.ndarray:
+        progress, losses, seconds = self.programs.advance(self.progress, steps, self.arrays)
+        self.compile_seconds += seconds
+        # A chunk that is not finite stays undone, so that its first bad step can be looked at.
+        if np.isfinite(losses).all():
+            if losses.mean() < self.best_loss:
+                self.best_loss = float(losses.mean())
+                self.best = self.programs.unconstrained(progress)
+            self.progress = progress
+        return losses
+
+
+def descend(
+    rng_key: jax.Array,
+    call: ModelCall,
+    arrays: tuple[Any, ...],
+    guide: Callable[..., Any],
+    settings: Stochastic,
+    restarts: int,
+    progress_bar: bool,
+) -> tuple[dict[str, Any], FitLog]:
+    """Fit a guide by stochastic gradients.
+
+    Args:
+        rng_key: Random key.
+        call: The model and its fixed arguments.
+        arrays: Its array arguments.
+        guide: The guide.
+        settings: Optimiser, steps and rule.
+        restarts: Number of starts.
+        progress_bar: Whether to draw a bar.
+
+    Returns:
+        The parameters and the log.
+
+    Raises:
+        FloatingPointError: The loss of every start became NaN or infinite; the message names the
+            step and the site.
+    """
+    programs = compile_svi(call, GuideRef.to(guide), settings)
+    start_key, score_key = jax.random.split(rng_key)
+    chunk = max(1, min(settings.max_steps // 100, settings.trial_steps))
+    runs, trials, failures = [], [], []
+    for start_of_run in jax.random.split(start_key, restarts):
+        if restarts > 1:
+            _forget_start(guide)
+        run = _Run(programs, arrays, programs.initialise(start_of_run, arrays))
+        if restarts == 1:
+            runs.append(run)
+            break
+        steps = max(chunk, settings.trial_steps // chunk * chunk)
+        try:
+            trial = drive(run.advance, max_steps=steps, chunk=chunk, progress_bar=False)
+        except NonFiniteLossError as error:
+            failures.append(_locate(run, call, chunk, error))
+            continue
+        runs.append(run)
+        trials.append(trial)
+        if trial.interrupted:
+            break
+    if not runs:
+        raise failures[0]
+    best = int(np.argmin([trial.final_loss for trial in trials])) if trials else 0
+    run = runs[best]
+    if trials and trials[-1].interrupted:
+        log = trials[best]
+        log = replace(log, reason=trials[-1].reason, converged=False)
+    else:
+        log = _finish(run, call, settings, chunk, progress_bar)
+    params, note = _choose(run, score_key)
+    notes = [note]
+    if failures:
+        notes.append(f"{len(failures)} of {restarts} starts diverged; the first: {failures[0]}")
+    trial_steps = sum(len(trial.losses) for trial in trials)
+    losses = [trial.final_loss for trial in trials]
+    if losses:
+        losses[best] = log.final_loss
+        notes.append(f"the other starts were dropped after {len(trials[0].losses):,} steps")
+    particles = getattr(programs.svi.loss, "num_particles", 1)
+    return params, replace(
+        log,
+        seconds=log.seconds
+        + sum(t.seconds for t in trials)
+        - sum(r.compile_seconds for r in runs),
+        compile_seconds=sum(run.compile_seconds for run in runs),
+        gradients=(len(log.losses) + trial_steps) * particles,
+        restarts=tuple(losses),
+        notes=tuple(notes),
+    )
+
+
+def _finish(
+    run: _Run, call: ModelCall, settings: Stochastic, chunk: int, progress_bar: bool
+) -> FitLog:
+    """Drive the best start through all phases."""
+    step_sizes = [settings.step_size / _REDUCTION**i for i in range(1, settings.phases)]
+
+    def next_phase() -> bool:
+        if not run.programs.own_optimiser or not step_sizes:
+            return False
+        run.progress = run.programs.set_step_size(run.progress, step_sizes.pop(0))
+        return True
+
+    try:
+        return drive(
+            run.advance,
+            max_steps=settings.max_steps,
+            chunk=chunk,
+            rule=settings.rule,
+            next_phase=next_phase,
+            progress_bar=progress_bar,
+        )
+    except NonFiniteLossError as error:
+        raise _locate(run, call, chunk, error) from error
+
+
+def _choose(run: _Run, rng_key: jax.Array) -> tuple[dict[str, Any], str]:
+    """The best of the averaged, the last and the best iterate, scored on the same draws."""
+    candidates = {
+        "the average of the iterates": run.progress.average,
+        "the last iterate": run.programs.unconstrained(run.progress),
+        "the iterate with the lowest loss": run.best,
+    }
+    scores = {
+        name: float(run.programs.score(rng_key, candidate, run.arrays))
+        for name, candidate in candidates.items()
+        if candidate is not None
+    }
+    name = min(scores, key=lambda name: scores[name] if np.isfinite(scores[name]) else np.inf)
+    params = run.programs.svi.constrain_fn(candidates[name])
+    return params, f"the result is {name}, its ELBO {-scores[name]:,.3f} on fresh draws"
+
+
+def _forget_start(guide: Callable[..., Any]) -> None:
+    """Have a guide of the host look at the model again: it keeps the start of its first call."""
+    if isinstance(guide, AutoGuideList):
+        for part in guide:
+            _forget_start(part)
+    if isinstance(guide, AutoGuide) and not hasattr(guide, "settings"):
+        guide.prototype_trace = None
+
+
+def _locate(
+    run: _Run, call: ModelCall, chunk: int, error: NonFiniteLossError
+) -> FloatingPointError:
+    """Walk to the step whose loss is not finite and name the site."""
+    svi, arrays = run.programs.svi, run.arrays
+    args, kwargs = call.arguments(arrays)
+    progress = run.progress
+    for _ in range(error.step % chunk):
+        progress, _, _ = run.programs.advance(progress, 1, arrays)
+    params = svi.get_params(progress.state)
+    rng_key = jax.random.split(progress.state.rng_key)[1]
+    if getattr(svi.loss, "num_particles", 1) > 1:
+        rng_key = jax.random.split(rng_key)[0]
+    model_key, guide_key = jax.random.split(rng_key)
+    guide = handlers.substitute(handlers.seed(svi.guide, guide_key), data=params)
+    guide_trace = handlers.trace(guide).get_trace(*args, **kwargs)
+    model = handlers.replay(handlers.seed(svi.model, model_key), guide_trace)
+    model_trace = handlers.trace(handlers.substitute(model, data=params)).get_trace(
+        *args, **kwargs
+    )
+    bad = [
+        f"parameter '{name}' is not finite"
+        for name, value in params.items()
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(value))
+    ]
+    for what, trace in (("guide", guide_trace), ("model", model_trace)):
+        for name, log_prob in score_trace(trace).items():
+            if not bool(jnp.isfinite(log_prob).all()):
+                bad.append(f"{what} site '{name}' has log density {float(jnp.sum(log_prob))}")
+    where = "; ".join(bad) or "no single site is to blame"
+    return FloatingPointError(
+        f"fit: the loss is {error.loss} at step {error.step}: {where}. Expected a finite loss. "
+        "Lower the step size: fit(..., optimizer=Stochastic(step_size=0.003)), start elsewhere, "
+        "or check the supports of the site."
+    )

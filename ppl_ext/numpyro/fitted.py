@@ -1,0 +1,166 @@
+"""What `fit` returns: the fitted guide, its draws and its verdict."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import numpy as np
+from scipy.linalg import cholesky
+
+from ppl_ext.density import Density
+from ppl_ext.diagnostics.reach import Gaussian
+from ppl_ext.diagnostics.report import Report, judge
+from ppl_ext.draws import Draws
+from ppl_ext.fitting import FitLog
+from ppl_ext.gaussian_vi import GaussianSolution, respond_linearly
+from ppl_ext.numpyro.autoguide.full_rank import AutoFullRank
+from ppl_ext.numpyro.autoguide.gaussian import AbstractAutoGaussian
+from ppl_ext.numpyro.call import x64_scope
+from ppl_ext.numpyro.density import inspect_call
+from ppl_ext.numpyro.drawing import draw_guide
+
+__all__ = ["Fit"]
+
+_REPORT_BATCHES, _REPORT_DRAWS = 4, 2560
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted guide.
+
+    Args:
+        guide: The guide.
+        params: Its parameters, ready for ``guide.sample_posterior(rng_key, params)``.
+        log: What the optimisation did and why it ended.
+        density: The log density that was fitted; None where the model sees minibatches or has
+            parameters of its own.
+        solution: The solver's Gaussian; None after a stochastic fit.
+        model: The model.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        x64: Whether the fit ran, and its draws run, in float64.
+
+    Example:
+        >>> import jax, numpy as np, numpyro, numpyro.distributions as dist
+        >>> from ppl_ext.numpyro import fit
+        >>> def model(y):
+        ...     mu = numpyro.sample("mu", dist.Normal(0.0, 10.0))
+        ...     with numpyro.plate("row", len(y)):
+        ...         numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+        >>> fitted = fit(jax.random.key(0), model, None, np.array([2.0, 3.0, 4.0]))
+        >>> fitted.draws(jax.random.key(1), 1000).values["mu"].shape
+        (1000,)
+    """
+
+    guide: Callable[..., Any]
+    params: Mapping[str, Any]
+    log: FitLog
+    density: Density | None
+    solution: GaussianSolution | None
+    model: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    x64: bool = False
+    _reports: list[Report] = field(default_factory=list, repr=False)
+
+    def draws(
+        self, rng_key: jax.Array, num_draws: int, *, posterior_predictive: bool = False
+    ) -> Draws:
+        """Draw from the guide, with both log densities and the log likelihood of every datum.
+
+        The draws are those of the guide as it is; ``.resample(seed)`` moves them to the
+        posterior. Where model and guide draw minibatches, every row is used here. Predicted data
+        are drawn given the latent sites and, where a datum depends on others, the observed ones.
+
+        Args:
+            rng_key: Random key.
+            num_draws: Number of draws.
+            posterior_predictive: Whether to draw data for every observed site too.
+
+        Returns:
+            The draws.
+
+        Raises:
+            ValueError: ``num_draws`` is not positive.
+        """
+        if num_draws < 1:
+            raise ValueError(
+                f"Fit.draws: num_draws = {num_draws}; expected a positive whole number, such as "
+                "fit.draws(rng_key, 4000)."
+            )
+        return self._draw(rng_key, num_draws, posterior_predictive=posterior_predictive)[0]
+
+    def report(self) -> Report:
+        """Judge the fit by 10,240 draws; made once and kept.
+
+        Returns:
+            The verdict with the numbers behind it; print it.
+        """
+        if not self._reports:
+            keys = jax.random.split(jax.random.key(0), _REPORT_BATCHES)
+            batches = (self._draw(key, _REPORT_DRAWS, likelihood=False)[0] for key in keys)
+            self._reports.append(
+                judge(batches, self.log, density=self.density, gaussian=self._gaussian())
+            )
+        return self._reports[0]
+
+    def linear_response(self) -> "Fit":
+        """Repair the standard deviations and correlations of a mean-field fit.
+
+        Returns:
+            A fit of the same mean whose guide is full rank and has the covariance of
+            `ppl_ext.gaussian_vi.respond_linearly`.
+
+        Raises:
+            ValueError: The fit is not one of ``AutoMeanField`` by the deterministic solver.
+        """
+        if self.density is None or self.solution is None:
+            raise ValueError(
+                f"Fit.linear_response: {type(self.guide).__name__} was fitted by stochastic "
+                "gradients; expected a mean-field fit of the deterministic solver. Fit without "
+                "optimizer=Stochastic(): fit(rng_key, model, AutoMeanField(model), ...)."
+            )
+        covariance = respond_linearly(self.density, self.solution)
+        scale_tril = cholesky(covariance, lower=True)
+        with x64_scope(self.x64):
+            guide = AutoFullRank(self.guide.model, prefix=self.guide.prefix)
+            guide._setup_prototype(*self.args, **self.kwargs)
+            params = guide.set_gaussian(self.solution.loc, scale_tril)
+        return replace(
+            self,
+            guide=guide,
+            params=params,
+            solution=replace(self.solution, scale=scale_tril),
+            _reports=[],
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fit to one safetensors file; see `load`.
+
+        Args:
+            path: Where to; customarily ``*.safetensors``.
+
+        Raises:
+            ValueError: The guide is not one of this package.
+        """
+        from ppl_ext.numpyro.saving import save_fit
+
+        save_fit(self, path)
+
+    def _draw(self, rng_key: jax.Array, num_draws: int, **what: bool) -> tuple[Draws, np.ndarray]:
+        with x64_scope(self.x64):
+            call, arrays, _ = inspect_call("Fit.draws", self.model, self.args, self.kwargs)
+            return draw_guide(rng_key, call, arrays, self.guide, self.params, num_draws, **what)
+
+    def _gaussian(self) -> Gaussian | None:
+        """The guide on unconstrained space, or a Gaussian with the moments of its draws."""
+        if self.density is None:
+            return None
+        if isinstance(self.guide, AbstractAutoGaussian):
+            with x64_scope(self.x64):
+                loc, scale = self.guide.gaussian(self.params)
+            return Gaussian(np.asarray(loc, np.float64), np.asarray(scale, np.float64))
+        _, z = self._draw(jax.random.key(0), _REPORT_DRAWS, likelihood=False)
+        return Gaussian(z.mean(axis=0), z.std(axis=0))
