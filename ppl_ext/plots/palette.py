@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+__all__ = ["BLUE", "DASHES", "GREY", "SERIES", "SHADES", "VERMILLION", "add_legend", "open_axes"]
+
 # Okabe and Ito (2008), Color universal design; the reference is drawn in a neutral grey.
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
-GREEN = "#009E73"
 GREY = "#5F5F5F"
 SHADES = ("#DDDDDD", "#BFBFBF")
-SERIES = (BLUE, VERMILLION, GREEN, "#CC79A7", "#E69F00", "#56B4E9")
+SERIES = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
 
 

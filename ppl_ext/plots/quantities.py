@@ -12,6 +12,8 @@ from ppl_ext.draws import Draws
 if TYPE_CHECKING:
     import xarray
 
+__all__ = ["collect_quantities"]
+
 
 def collect_quantities(
     called: str, data: Mapping[str, Draws | xarray.DataTree], wanted: Sequence[str] | None
@@ -29,7 +31,7 @@ def collect_quantities(
     Raises:
         ValueError: A quantity is missing somewhere, is constant or is not finite.
     """
-    columns = {label: list_quantities(posterior, wanted) for label, posterior in data.items()}
+    columns = {label: _list_quantities(posterior, wanted) for label, posterior in data.items()}
     if not columns or not next(iter(columns.values())):
         raise ValueError(
             f"{called}: sites={wanted} of {list(data)} means nothing; expected the names of "
@@ -54,7 +56,7 @@ def collect_quantities(
     return {label: {name: found[name] for name in names} for label, found in columns.items()}
 
 
-def list_quantities(
+def _list_quantities(
     posterior: Draws | xarray.DataTree, wanted: Sequence[str] | None
 ) -> dict[str, np.ndarray]:
     """Every scalar of a posterior under a name such as ``theta[Choate]``."""

@@ -78,9 +78,11 @@ def plot_khat(draws: Draws | np.ndarray, ax: Axes | None = None, **style: Any) -
             rf"$\hat{{k}}$ = {smoothed.khat:.2f}, {'below' if good else 'above'} the limit of "
             f"{_LIMIT}; effective draws {smoothed.ess:,.0f} of {count:,}"
         )
-    else:
+    elif smoothed.khat < 0:
         good, title = True, "all weights are equal: there is no tail"
         ax.set_xlim(0.1, 10)
+    else:
+        good, title = False, "no Pareto tail fits: a few weights outweigh all others"
     ax.set_title(title, fontsize="medium", color="black" if good else VERMILLION, loc="left")
     add_legend(ax, "lower left")
     return ax

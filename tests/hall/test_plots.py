@@ -134,6 +134,8 @@ def test_khat_says_what_is_wrong_and_what_is_perfect():
     assert plot_khat(np.zeros(100)).get_title(loc="left").startswith("all weights are equal")
     huge = 1e5 + heavy
     assert "above" in plot_khat(huge).get_title(loc="left")
+    outliers = np.r_[np.zeros(4997), 50.0, 50.0, 50.0]
+    assert "no Pareto tail fits" in plot_khat(outliers).get_title(loc="left")
     half_outside = np.where(np.arange(5000) % 2, heavy, -np.inf)
     assert "above" in plot_khat(half_outside).get_title(loc="left")
 
