@@ -22,5 +22,5 @@ def describe_fit(problem: Problem, fit: Any, cpu: float, seed: int) -> dict[str,
         "gradients": fit.log.gradients,
         "cpu": cpu,
         "loc": solution.loc.tolist(),
-        "scale": (solution.scale_tril**2).sum(1).tolist(),
+        "variance": (solution.scale_tril**2).sum(1).tolist(),
     }
