@@ -26,6 +26,7 @@ class Entry:
         seconds: Wall-clock time of the run without compilation.
         compile_seconds: Wall-clock time of compilation, 0 where it is part of the run.
         gradients: Gradients of the log density that were evaluated.
+        judge_seconds: Wall-clock time of the verdict, its compilation included.
         draws: The same draws with both densities; None for NUTS.
         log: What the fit did; None for NUTS.
         report: The verdict on the fit; None for NUTS.
@@ -36,6 +37,7 @@ class Entry:
     seconds: float
     compile_seconds: float
     gradients: int
+    judge_seconds: float = 0.0
     draws: Draws | None = None
     log: FitLog | None = None
     report: Report | None = None

@@ -103,22 +103,18 @@ def _cut_spikes(ax: Axes) -> None:
 
 def _draw_traces(problem: Problem, guides: Sequence[Entry]) -> Figure:
     from ppl_ext.plots import plot_elbo
-    from ppl_ext.plots.palette import SERIES
 
-    figure = _open_figure(6.4, 4.4, f"{problem.title}: evidence lower bound")
-    ax = figure.subplots()
+    figure = _open_figure(5.2 * len(guides), 4.2, f"{problem.title}: evidence lower bound")
     evidence = guides[-1].report.log_evidence
-    for number, entry in enumerate(guides):
-        plot_elbo(entry.log, ax, color=SERIES[number], label=entry.method)
-    ax.axhline(evidence, color="black", linestyle=":", linewidth=1, label="log evidence")
     ends = [evidence, *(-entry.log.losses[-1] for entry in guides)]
-    margin = max(ends) - min(ends)
-    ax.set_ylim(min(ends) - 2 * margin, max(ends) + margin / 2)
-    handles = {
-        label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
-    names = [entry.method for entry in guides] + ["log evidence"]
-    ax.legend([handles[name] for name in names], names, loc="lower right", frameon=False)
+    gap = max(ends) - min(ends)
+    panels = figure.subplots(1, len(guides), sharey=True, squeeze=False).flat
+    for ax, entry in zip(panels, guides, strict=True):
+        plot_elbo(entry.log, ax)
+        ax.axhline(evidence, color="black", linestyle=":", linewidth=1, label="log evidence")
+        ax.set_ylim(min(ends) - 3 * gap, max(ends) + gap / 2)
+        ax.set_title(entry.method, loc="left")
+        ax.legend(loc="lower right", frameon=False)
     return figure
 
 

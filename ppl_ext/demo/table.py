@@ -24,6 +24,7 @@ _FACTS = (
     "gradients",
     "seconds",
     "  compiling",
+    "  judging",
 )
 
 
@@ -93,4 +94,5 @@ def _facts(reference: Reference, entry: Entry) -> list[str]:
         f"{entry.gradients:,}",
         f"{entry.seconds:.2f}",
         f"{entry.compile_seconds:.2f}",
+        f"{entry.judge_seconds:.2f}" if report else "",
     ]

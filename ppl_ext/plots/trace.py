@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def plot_elbo(log: FitLog, ax: Axes | None = None, **style: Any) -> Axes:
         ax.axvline(
             step, color=GREY, linestyle=":", linewidth=1.2, label=None if number else "plateau"
         )
-    short_reason = log.reason.split(" (")[0]
+    short_reason = textwrap.shorten(log.reason, 40, placeholder=" ...")
     ax.plot(
         steps[-1],
         shown[-1],

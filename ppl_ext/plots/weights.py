@@ -84,7 +84,7 @@ def plot_khat(draws: Draws | np.ndarray, ax: Axes | None = None, **style: Any) -
     else:
         good, title = False, "no Pareto tail fits: a few weights outweigh all others"
     ax.set_title(title, fontsize="medium", color="black" if good else VERMILLION, loc="left")
-    add_legend(ax, "lower left")
+    add_legend(ax, "upper right")
     return ax
 
 
