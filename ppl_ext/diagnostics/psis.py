@@ -9,6 +9,7 @@ __all__ = ["SmoothedWeights", "smooth_weights"]
 # Below this spread (in nats) the weights are equal to rounding and a tail has no shape to fit:
 # the hosts and ArviZ report k = inf there, for what is in fact a perfect guide.
 _EQUAL = 1e-6
+_FEWEST = 25  # positive weights below which no tail can be fitted
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def smooth_weights(log_weights: np.ndarray) -> SmoothedWeights:
     smoothed = log_weights - log_weights.max()
     if np.ptp(smoothed[positive]) < _EQUAL:
         khat = -np.inf
+    elif positive.sum() < _FEWEST:
+        khat = np.inf
     else:
         smoothed[positive], khat = _smooth(smoothed[positive])
     smoothed = smoothed - np.logaddexp.reduce(smoothed)

@@ -13,7 +13,7 @@ from scipy.stats import t as student_t
 
 from ppl_ext.density import Density
 from ppl_ext.diagnostics.moments import BatchMoments, summarize_batch
-from ppl_ext.gaussian_vi.starts import draw_initial_points, find_modes
+from ppl_ext.gaussian_vi.starts import draw_initial_points, find_starts
 
 __all__ = ["Gaussian", "MissedMode", "find_missed_modes", "probe_tails"]
 
@@ -138,7 +138,8 @@ def _widen(gaussian: Gaussian, z: np.ndarray, rng: np.random.Generator) -> np.nd
         z[rows, coordinate] += move * sd
         return z
     regression = gaussian.scale[coordinate] @ gaussian.scale.T / sd[:, None]
-    return z + move[:, None] * regression
+    moved: np.ndarray = z + move[:, None] * regression
+    return moved
 
 
 def _log_proposal(gaussian: Gaussian, z: np.ndarray) -> np.ndarray:
@@ -196,7 +197,7 @@ def find_missed_modes(
     far = gaussian.push(_draw_far_points(num_starts - len(near), density.dim, rng))
     starts = np.concatenate([gaussian.loc[None], near, far])
     missed = []
-    for mode in find_modes(quiet, starts, density.dtype):
+    for mode in find_starts(quiet, starts, density.dtype):
         if not mode.is_mode:
             continue
         log_mass = (

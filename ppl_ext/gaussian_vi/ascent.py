@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 __all__ = ["Ascent", "climb", "measure_curvature"]
 
@@ -14,20 +15,18 @@ _LogDensity = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Ascent:
-    """Where optimisation paths ended and the points they passed.
+    """Where optimisation paths ended.
 
     Args:
         points: ``[start, dim]``, the last point of each path.
         log_p: ``[start]``, log density there.
         gain: ``[start]``, predicted rise of the log density still to come, in nats; below the
             tolerance where a path ended at a mode.
-        waypoints: For each path the points it passed, ``[step, dim]``.
     """
 
     points: np.ndarray
     log_p: np.ndarray
     gain: np.ndarray
-    waypoints: tuple[np.ndarray, ...]
 
 
 def climb(
@@ -51,7 +50,7 @@ def climb(
         tolerance: Predicted gain at which a path ends, in nats.
 
     Returns:
-        The ends of the paths and the points they passed.
+        The ends of the paths.
 
     Example:
         >>> path = climb(lambda z: (-0.5 * (z**2).sum(-1), -z), np.full((2, 3), 5.0))
@@ -60,6 +59,8 @@ def climb(
 
     References:
         Liu, Nocedal (1989), On the limited memory BFGS method, Mathematical Programming 45.
+        Byrd, Nocedal, Schnabel (1994), Representations of quasi-Newton matrices and their use in
+        limited memory methods, Mathematical Programming 63.
     """
     # A point far out may overflow its own products; its path then steps back or ends there.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -82,7 +83,6 @@ def _climb(
         points=np.stack([path.point for path in paths]),
         log_p=np.array([path.log_p for path in paths]),
         gain=np.array([path.gain for path in paths]),
-        waypoints=tuple(np.stack(path.waypoints) for path in paths),
     )
 
 
@@ -95,13 +95,11 @@ class _Path:
         self.log_p = -np.inf
         self.gain = np.inf
         self.done = False
-        self.waypoints = [start]
         self._gradient = np.zeros_like(start)
         self._direction = np.zeros_like(start)
         self._slope = 0.0
         self._step = 1.0
-        self._steps: list[np.ndarray] = []
-        self._turns: list[np.ndarray] = []
+        self._hessian = _LimitedMemory(len(start))
 
     def receive(self, log_p: float, gradient: np.ndarray, tolerance: float) -> None:
         finite = np.isfinite(log_p) and bool(np.isfinite(gradient).all())
@@ -124,27 +122,46 @@ class _Path:
     def _accept(self, log_p: float, gradient: np.ndarray, tolerance: float) -> None:
         step, turn = self.trial - self.point, self._gradient - gradient
         if step @ turn > 1e-12 * np.linalg.norm(step) * np.linalg.norm(turn):
-            self._steps = [*self._steps[1 - _MEMORY :], step]
-            self._turns = [*self._turns[1 - _MEMORY :], turn]
+            self._hessian.learn(step, turn)
         self.point, self.log_p, self._gradient = self.trial, log_p, gradient
-        self.waypoints.append(self.point)
-        self._direction = self._turn_gradient(gradient)
+        self._direction = self._hessian.solve(gradient)
         self._slope = float(self._direction @ gradient)
         self.gain = 0.5 * self._slope
-        self._step = 1.0 if self._steps else 1.0 / max(1.0, float(np.linalg.norm(gradient)))
+        first = 1.0 / max(1.0, float(np.linalg.norm(gradient)))
+        self._step = 1.0 if len(self._hessian.steps) else first
         self.trial = self.point + self._step * self._direction
         self.done = self.gain < tolerance
 
-    def _turn_gradient(self, gradient: np.ndarray) -> np.ndarray:
-        direction = gradient.copy()
-        weights = []
-        for step, turn in zip(reversed(self._steps), reversed(self._turns), strict=True):
-            weights.append(step @ direction / (step @ turn))
-            direction -= weights[-1] * turn
-        if self._steps:
-            direction *= self._steps[-1] @ self._turns[-1] / (self._turns[-1] @ self._turns[-1])
-        for step, turn, weight in zip(self._steps, self._turns, reversed(weights), strict=True):
-            direction += (weight - turn @ direction / (step @ turn)) * step
+
+class _LimitedMemory:
+    """Inverse of the negative Hessian from the last steps and the turns of the gradient there.
+
+    The compact form of Byrd, Nocedal and Schnabel (1994): products with two thin matrices and
+    triangular systems as small as the memory, instead of a loop over the pairs.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self.steps = np.empty((0, dim))
+        self.turns = np.empty((0, dim))
+
+    def learn(self, step: np.ndarray, turn: np.ndarray) -> None:
+        self.steps = np.concatenate([self.steps[1 - _MEMORY :], step[None]])
+        self.turns = np.concatenate([self.turns[1 - _MEMORY :], turn[None]])
+        products = self.steps @ self.turns.T
+        self._upper = np.triu(products)
+        self._diagonal = np.diagonal(products)
+        self._gram = self.turns @ self.turns.T
+        self._unit = float(self._diagonal[-1] / self._gram[-1, -1])
+
+    def solve(self, gradient: np.ndarray) -> np.ndarray:
+        if not len(self.steps):
+            return gradient
+        along = solve_triangular(self._upper, self.steps @ gradient)
+        curved = self._diagonal * along + self._unit * (self._gram @ along - self.turns @ gradient)
+        weights = solve_triangular(self._upper, curved, trans="T")
+        direction: np.ndarray = (
+            self._unit * gradient + weights @ self.steps - self._unit * (along @ self.turns)
+        )
         return direction
 
 

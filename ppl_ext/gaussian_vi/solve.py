@@ -14,7 +14,7 @@ from ppl_ext.gaussian_vi.mean_field import ascend_mean_field
 from ppl_ext.gaussian_vi.objective import CountedDensity, GaussianState, average_full_rank
 from ppl_ext.gaussian_vi.solution import GaussianSolution, SampleAverage
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
-from ppl_ext.gaussian_vi.starts import Start, draw_initial_points, find_modes
+from ppl_ext.gaussian_vi.starts import Start, draw_initial_points, find_starts
 
 __all__ = ["solve_full_rank", "solve_mean_field"]
 
@@ -97,7 +97,7 @@ def solve_full_rank(
 
     half = draw_standard_normal(pairs, density.dim, _draw_seed(rng))
     points = draw_initial_points(density, optimizer.starts, rng)
-    modes = find_modes(counted, points, density.dtype)
+    modes = find_starts(counted, points, density.dtype)
     trusted = bool(modes) and _is_round(counted, modes[0], rng)
     starts = [(mode.loc, mode.scale_tril) for mode in modes]
     if not trusted:
@@ -151,9 +151,8 @@ def solve_mean_field(
     began = time.perf_counter()
     counted = CountedDensity(density.log_density)
     rng = np.random.default_rng(seed)
-    half = draw_standard_normal(
-        _count_pairs(optimizer, density.dim + 1), density.dim, _draw_seed(rng)
-    )
+    least = density.dim + 1 if density.dim <= _MOST_DENSE else 1
+    half = draw_standard_normal(_count_pairs(optimizer, least), density.dim, _draw_seed(rng))
     points = draw_initial_points(density, optimizer.starts, rng)
     starts = _start_mean_field(density, counted, points, half, optimizer, rng)
 
@@ -194,7 +193,7 @@ def _start_mean_field(
         loc = climb(counted, points[:1]).points[0]
         scale = 1 / np.sqrt(measure_diagonal_curvature(counted, loc, density.dtype, rng))
         return [(loc, scale, scale)]
-    modes = find_modes(counted, points, density.dtype)
+    modes = find_starts(counted, points, density.dtype)
     starts = []
     for mode in modes:
         inverse = np.linalg.inv(mode.scale_tril)
@@ -222,12 +221,12 @@ def _refine(
     trials.sort(key=lambda trial: -trial[1].average.elbo)
     leader = trials[0][1]
     runs = [
-        (ascend, ascend(state.loc, state.scale, half, True, optimizer.max_iterations))
+        (ascend, _finish(ascend, state, half, optimizer))
         for ascend, state in trials
         if state is leader or _is_rival(state, leader)
     ]
     ascend, state = max(runs, key=lambda run: run[1].average.elbo)
-    elbos = [*leader.elbos, *state.elbos]
+    elbos = list(state.elbos)
     most = max(pairs, min(optimizer.max_draws // 2, _MOST_FLOATS // dim))
     while state.average.mean_error > optimizer.error_tolerance and pairs < most:
         needed = pairs * (state.average.mean_error / optimizer.error_tolerance) ** 2
@@ -263,6 +262,16 @@ def _refine(
     )
 
 
+def _finish(
+    ascend: _Climb, state: GaussianState, half: np.ndarray, optimizer: SampleAverage
+) -> GaussianState:
+    """Go on from a trial until these draws are exhausted."""
+    if state.average.is_solved(optimizer, may_add_draws=True):
+        return state
+    end = ascend(state.loc, state.scale, half, True, optimizer.max_iterations)
+    return replace(end, elbos=state.elbos + end.elbos)
+
+
 def _is_rival(state: GaussianState, leader: GaussianState) -> bool:
     """Whether a trial is close behind the best and yet somewhere else."""
     spread = leader.scale if leader.scale.ndim == 1 else np.sqrt((leader.scale**2).sum(1))
@@ -285,7 +294,7 @@ def _is_round(density: CountedDensity, mode: Start, rng: np.random.Generator) ->
 
 
 def _count_pairs(optimizer: SampleAverage, least: int) -> int:
-    return max(optimizer.draws // 2, _next_power_of_two(min(least, _MOST_FLOATS // least)))
+    return max(optimizer.draws // 2, 1, _next_power_of_two(least))
 
 
 def _next_power_of_two(number: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from ppl_ext.density import Density
 from ppl_ext.gaussian_vi.ascent import climb, measure_curvature
 
-__all__ = ["Start", "draw_initial_points", "factor_covariance", "find_modes"]
+__all__ = ["Start", "draw_initial_points", "factor_covariance", "find_starts"]
 
 _LogDensity = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 _RADIUS = 2.0  # half-width of the cube of initial points, the hosts' own convention
@@ -53,7 +53,8 @@ def draw_initial_points(density: Density, count: int, rng: np.random.Generator) 
     found: list[np.ndarray] = []
     for _ in range(_ATTEMPTS):
         points = rng.uniform(-_RADIUS, _RADIUS, (count, density.dim))
-        log_p, gradient = density.log_density(points)
+        with np.errstate(all="ignore"):
+            log_p, gradient = density.log_density(points)
         finite = np.isfinite(log_p) & np.isfinite(gradient).all(axis=1)
         found.extend(points[finite])
         if len(found) >= count:
@@ -69,7 +70,7 @@ def draw_initial_points(density: Density, count: int, rng: np.random.Generator) 
     )
 
 
-def find_modes(
+def find_starts(
     log_density: _LogDensity, points: np.ndarray, precision: type | np.dtype
 ) -> list[Start]:
     """The distinct ends of ascents from several points, the highest first, with their curvature.
