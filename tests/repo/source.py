@@ -30,24 +30,34 @@ class PublicName:
         return (self.definition and ast.get_docstring(self.definition)) or ""
 
     @property
+    def lineage(self) -> list[ast.ClassDef]:
+        """The class and those of its bases that this package defines."""
+        if not isinstance(self.definition, ast.ClassDef):
+            return []
+        bases = (resolve(ast.unparse(base), locate(self.module)) for base in self.definition.bases)
+        return [self.definition, *(each for base in bases for each in base.lineage)]
+
+    @property
     def methods(self) -> dict[str, ast.FunctionDef]:
-        """Public methods and properties of a class, in its own words."""
-        body = self.definition.body if isinstance(self.definition, ast.ClassDef) else []
+        """Public methods and properties of a class, those of its host apart."""
         return {
             node.name: node
-            for node in body
+            for definition in reversed(self.lineage)
+            for node in definition.body
             if isinstance(node, ast.FunctionDef)
             and (not node.name.startswith("_") or node.name == "__init__")
         }
 
     @property
     def fields(self) -> list[str]:
-        """Fields of a dataclass: what its body annotates."""
-        body = self.definition.body if isinstance(self.definition, ast.ClassDef) else []
+        """Public fields of a dataclass: what its body annotates."""
         return [
             node.target.id
-            for node in body
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+            for definition in reversed(self.lineage)
+            for node in definition.body
+            if isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and not node.target.id.startswith("_")
         ]
 
 
@@ -93,7 +103,11 @@ def resolve(name: str, path: Path) -> PublicName:
     for node in parse(path).body:
         if isinstance(node, Definition) and node.name == name:
             return PublicName(name, dotted(path), node)
-        if isinstance(node, ast.ImportFrom) and name in {a.asname or a.name for a in node.names}:
+        if (
+            isinstance(node, ast.ImportFrom)
+            and str(node.module).startswith("ppl_ext")
+            and name in {a.asname or a.name for a in node.names}
+        ):
             original = next(a.name for a in node.names if name == (a.asname or a.name))
             submodule = locate(f"{node.module}.{original}")
             if submodule.exists():  # a module that is itself exported

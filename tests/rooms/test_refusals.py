@@ -1,0 +1,77 @@
+"""What ``fit`` cannot do it says by name, with the way out; nothing is changed by the attempt."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from tests.oracles import regression
+
+
+def refusal(host, model, *args, guide=None, **kwargs) -> str:
+    """Fit, and return the error's sentence."""
+    with pytest.raises(ValueError, match="(?i)expected|cannot|needs") as caught:
+        host.random(host.room.fit, model, guide, *args, **kwargs)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_data_that_is_not_finite(host, linear, bad):
+    y = regression.Y.copy()
+    y[3] = bad
+    assert "'y'" in refusal(host, linear.model, linear.x, y=host.array(y))
+
+
+def test_a_discrete_site(host):
+    def model(y):
+        p = host.array([0.3, 0.7])
+        z = host.ppl.sample("z", host.dist.Categorical(p))
+        host.ppl.sample("y", host.dist.Normal(1.0 * z, 1.0), obs=y)
+
+    assert "'z'" in refusal(host, model, host.array(0.5))
+
+
+def test_no_latent_site(host):
+    def model(y):
+        host.ppl.sample("y", host.dist.Normal(0.0, 1.0), obs=y)
+
+    assert "latent" in refusal(host, model, host.array(0.5))
+
+
+def test_no_start_with_a_finite_density(host):
+    def model(y):
+        x = host.ppl.sample("x", host.dist.Normal(0.0, 1.0))
+        host.ppl.factor("wall", -host.math.inf + 0.0 * x)
+        host.ppl.sample("y", host.dist.Normal(x, 1.0), obs=y)
+
+    assert "'wall'" in refusal(host, model, host.array(0.5))
+
+
+def test_an_empty_plate(host, linear):
+    message = refusal(host, linear.model, linear.x[:0], y=linear.y[:0])
+    assert "'row'" in message
+
+
+def test_the_guide_of_another_model(host, linear):
+    def other(x, y=None):
+        host.ppl.sample("slope", host.dist.Normal(0.0, 1.0))
+
+    message = refusal(
+        host, linear.model, linear.x, guide=host.room.AutoFullRank(other), y=linear.y
+    )
+    assert "slope" in message
+
+
+def test_a_guide_class(host, linear):
+    message = refusal(host, linear.model, linear.x, guide=host.room.AutoFullRank, y=linear.y)
+    assert "AutoFullRank(model)" in message
+
+
+def test_an_argument_whose_name_fit_uses(host, linear):
+    def model(x, restarts, y=None):
+        linear.model(x, y)
+
+    message = refusal(host, model, linear.x, y=linear.y)
+    assert "functools.partial" in message
+    bound = functools.partial(model, restarts=3)
+    host.random(host.room.fit, bound, host.room.AutoMeanField(bound), linear.x, y=linear.y)
