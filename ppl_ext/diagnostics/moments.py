@@ -112,7 +112,7 @@ def pool_moments(batches: Sequence[BatchMoments]) -> Moments:
     left_out = [
         _combine(weights[rows != row], means[rows != row], variances[rows != row]) for row in rows
     ]
-    spread = (len(batches) - 1) / np.sqrt(len(batches))
+    spread = np.sqrt(len(batches) - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return Moments(
             mean=mean,

@@ -277,15 +277,15 @@ def _advise(report: Report, gaussian: Gaussian | None) -> str:
             "the guide describes one mode and another carries mass: a Gaussian cannot follow; "
             "break the symmetry in the model, or sample with a tempered method."
         )
-    if report.tail_shift is not None and report.tail_shift >= _MEAN_TOLERANCE:
-        return (
-            f"the posterior of '{report.heavy_site}' has tails beyond the guide: give it a "
-            "lighter-tailed prior, reparameterise it, or sample with NUTS."
-        )
     if gaussian is not None and gaussian.scale.ndim == 1 and len(gaussian.loc) > 1:
         return (
             "the posterior is correlated or far from Gaussian: fit AutoFullRank(model); for "
             "standard deviations alone fit.linear_response() may do."
+        )
+    if report.tail_shift is not None and report.tail_shift >= _MEAN_TOLERANCE:
+        return (
+            f"the posterior of '{report.heavy_site}' has tails beyond the guide: give it a "
+            "lighter-tailed prior, reparameterise it, or sample with NUTS."
         )
     return (
         "the posterior is far from Gaussian: in a hierarchy try the non-centred form "

@@ -1,0 +1,169 @@
+"""The verdict against posteriors whose moments are known."""
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal, norm
+from scipy.stats import t as student_t
+
+from ppl_ext.diagnostics import Gaussian, judge
+from ppl_ext.diagnostics.moments import pool_moments, summarize_batch
+from ppl_ext.diagnostics.reach import find_missed_modes, probe_tails
+from ppl_ext.draws import Draws
+from ppl_ext.fitting import INTERRUPTED, FitLog
+from ppl_ext.gaussian_vi import solve_full_rank, solve_mean_field
+from tests.hall.targets import gaussian, make_density, mixture, rotated_log_gamma
+
+LOG = FitLog(np.array([1.0]), "converged", True, seconds=0.1)
+
+
+def draw(density, guide, seed=0, batches=8, size=2500):
+    rng = np.random.default_rng(seed)
+    for _ in range(batches):
+        z = guide.push(rng.standard_normal((size, density.dim)))
+        yield Draws(dict(density.constrain(z)), density.log_p(z), guide.log_prob(z))
+
+
+def report_on(density, guide, log=LOG, seed=0):
+    return judge(draw(density, guide, seed), log, density=density, gaussian=guide, seed=seed)
+
+
+def fit_and_judge(density, solve=solve_full_rank, seed=0):
+    solution = solve(density, seed=seed)
+    return report_on(density, Gaussian(solution.loc, solution.scale), solution.log, seed)
+
+
+def student(df, dim):
+    def log_density(z):
+        return (
+            student_t.logpdf(z, df).sum(-1),
+            -(df + 1) * z / (df + z**2),
+        )
+
+    return make_density(dim, log_density)
+
+
+def test_a_gaussian_agrees_with_scipy():
+    scale = np.array([[2.0, 0.0], [1.0, 0.5]])
+    z = np.random.default_rng(0).normal(size=(5, 2))
+    truth = multivariate_normal([1.0, -1.0], scale @ scale.T).logpdf(z)
+    guide = Gaussian(np.array([1.0, -1.0]), scale)
+    assert np.allclose(guide.log_prob(z), truth)
+    assert np.allclose(guide.push(guide.pull(z)), z)
+    narrow = Gaussian(np.zeros(2), np.array([3.0, 0.1]))
+    assert np.allclose(narrow.log_prob(z), norm.logpdf(z, 0, [3.0, 0.1]).sum(1))
+    assert np.allclose(narrow.push(narrow.pull(z)), z)
+
+
+def test_pooled_moments_are_those_of_all_draws():
+    rng = np.random.default_rng(0)
+    values, log_weights = rng.normal(size=(1000, 3)), rng.normal(size=1000)
+    pooled = pool_moments(
+        [
+            summarize_batch({"x": values[i : i + 250]}, log_weights[i : i + 250])
+            for i in range(0, 1000, 250)
+        ]
+    )
+    weights = np.exp(log_weights)
+    mean = np.average(values, axis=0, weights=weights)
+    assert np.allclose(pooled.mean, mean)
+    assert np.allclose(
+        pooled.sd, np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
+    )
+
+
+def test_standard_errors_of_pooled_moments():
+    def pool(seed):
+        draws = np.random.default_rng(seed).normal(size=(8, 500))
+        return pool_moments([summarize_batch({"x": row}, np.zeros(500)) for row in draws])
+
+    pools = [pool(seed) for seed in range(200)]
+    # For normal draws: 1 / sqrt(n) for the mean and 1 / sqrt(2 n) for the log sd.
+    assert np.mean([pool.mean_error**2 for pool in pools]) == pytest.approx(1 / 4000, rel=0.1)
+    assert np.mean([pool.sd_error**2 for pool in pools]) == pytest.approx(1 / 8000, rel=0.1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_gaussian_posterior_is_good(seed):
+    precision = np.array([[4.0, 1.5, 0.0], [1.5, 1.0, 0.2], [0.0, 0.2, 9.0]])
+    report = fit_and_judge(gaussian([1.0, 2.0, 3.0], precision), seed=seed)
+    assert report.ok
+    assert report.resampled_ok
+    assert report.verdict == "good"
+    assert report.log_evidence == pytest.approx(0.0, abs=1e-6)
+    assert report.elbo == pytest.approx(0.0, abs=1e-6)
+
+
+def test_mean_field_on_a_correlated_gaussian_is_not_trusted():
+    precision = np.linalg.inv([[1.0, 0.95], [0.95, 1.0]])
+    report = fit_and_judge(gaussian(np.zeros(2), precision), solve_mean_field)
+    assert not report.ok
+    assert "AutoFullRank" in report.advice
+    # KL of the best factorised Gaussian: -log(1 - 0.95^2) / 2.
+    assert report.elbo == pytest.approx(0.5 * np.log(1 - 0.95**2), abs=0.02)
+
+
+def test_a_skewed_posterior_is_good_after_resampling():
+    # sd of log Gamma(1) is pi / sqrt(6) = 1.28, that of its best Gaussian 1: off by a quarter.
+    report = fit_and_judge(rotated_log_gamma(1.0, np.eye(1)))
+    assert not report.ok
+    assert report.sd_shift > 0.15
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_missed_mode_is_found(seed):
+    density = mixture([[0.0, 0.0], [8.0, 0.0]], [0.7, 0.3])
+    report = report_on(density, Gaussian(np.zeros(2), np.ones(2)), seed=seed)
+    assert not report.resampled_ok
+    assert report.missed_modes[0].share == pytest.approx(0.3, abs=0.05)
+    assert report.missed_modes[0].distance == pytest.approx(8.0, abs=0.1)
+    assert "another carries mass" in report.advice
+
+
+def test_no_mode_is_missed_where_there_is_one():
+    density = rotated_log_gamma(2.0, np.eye(3))
+    solution = solve_full_rank(density)
+    guide = Gaussian(solution.loc, solution.scale)
+    assert find_missed_modes(density, guide, 0.0, np.random.default_rng(0)) == ()
+
+
+def test_wide_probes_estimate_the_moments_of_a_heavy_tail():
+    wide = pool_moments(
+        probe_tails(student(5, 2), Gaussian(np.zeros(2), np.eye(2)), np.random.default_rng(0))
+    )
+    assert np.allclose(wide.sd, np.sqrt(5 / 3), rtol=0.05)
+    assert np.abs(wide.mean).max() < 0.05
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_heavy_tail_is_not_trusted(seed):
+    report = fit_and_judge(student(2, 3), seed=seed)
+    assert not report.ok
+    assert not report.resampled_ok
+
+
+def test_an_interrupted_fit_is_told_so():
+    log = FitLog(np.array([1.0]), INTERRUPTED, False, seconds=0.1)
+    density = gaussian(np.zeros(2), np.eye(2))
+    report = report_on(density, Gaussian(np.full(2, 3.0), np.ones(2)), log)
+    assert not report.ok
+    assert "interrupted" in report.advice
+
+
+def test_without_a_density_the_report_says_what_it_has_not_seen():
+    density = gaussian(np.zeros(2), np.eye(2))
+    report = judge(draw(density, Gaussian(np.zeros(2), np.ones(2))), LOG)
+    assert report.tail_shift is None
+    assert report.missed_modes is None
+    assert str(report).count("not looked at") == 2
+
+
+def test_a_report_prints_what_it_knows():
+    text = str(fit_and_judge(mixture([[0.0], [2.0]], [0.5, 0.5])))
+    for line in ("verdict", "k-hat", "ESS", "ELBO", "log evidence", "tails", "modes", "advice"):
+        assert any(row.startswith(line) for row in text.splitlines())
+
+
+def test_a_guide_without_overlap_is_refused():
+    draws = Draws({"x": np.zeros(10)}, np.full(10, -np.inf), np.zeros(10))
+    with pytest.raises(ValueError, match="zero or not finite at all 10 draws"):
+        judge([draws], LOG)
