@@ -4,7 +4,9 @@ from ppl_ext.gaussian_vi import SampleAverage
 from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.density import trace_density
 from ppl_ext.numpyro.elbo import StickTheLanding
+from ppl_ext.numpyro.export import from_mcmc, from_svi
 from ppl_ext.numpyro.fitted import Fit
+from ppl_ext.numpyro.saving import load
 from ppl_ext.numpyro.stochastic import Stochastic
 from ppl_ext.numpyro.svi import fit
 
@@ -16,5 +18,8 @@ __all__ = [
     "StickTheLanding",
     "Stochastic",
     "fit",
+    "from_mcmc",
+    "from_svi",
+    "load",
     "trace_density",
 ]

@@ -16,7 +16,7 @@ import numpy as np
 
 from ppl_ext.numpyro.fingerprint import take_fingerprint
 
-__all__ = ["NEEDS_VALUES", "GuideRef", "ModelCall", "read_call", "x64_scope"]
+__all__ = ["NEEDS_VALUES", "GuideRef", "ModelCall", "read_call", "seed_from", "x64_scope"]
 
 # What JAX raises where Python code asks for the value of an array that is an argument.
 NEEDS_VALUES = (
@@ -84,6 +84,14 @@ class _Leaf:
 def x64_scope(x64: bool):
     """Context in which JAX runs in float64 (True) or float32 (False), whatever the flag says."""
     return jax.enable_x64(x64)
+
+
+def seed_from(rng_key: jax.Array) -> np.random.SeedSequence:
+    """NumPy's seed of a key: computed without compiling anything."""
+    data = rng_key
+    if jax.dtypes.issubdtype(rng_key.dtype, jax.dtypes.prng_key):
+        data = jax.random.key_data(rng_key)
+    return np.random.SeedSequence([int(word) for word in np.ravel(data)])
 
 
 def read_call(

@@ -18,7 +18,7 @@ from ppl_ext.numpyro.refusal import (
     refuse_subsampling,
 )
 
-__all__ = ["inspect_call", "trace_density"]
+__all__ = ["inspect_call", "trace_density", "trace_where_whole"]
 
 
 def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Density:
@@ -82,6 +82,16 @@ def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Densi
         explain=functools.partial(explain_at, call, arrays),
         dtype=call.dtype,
     )
+
+
+def trace_where_whole(
+    model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Density | None:
+    """The density of a model; None where it sees minibatches or has parameters of its own."""
+    _, _, inspection = inspect_call("trace_density", model, args, kwargs)
+    if inspection.subsamples or inspection.parameters:
+        return None
+    return trace_density(model, *args, **kwargs)
 
 
 def inspect_call(

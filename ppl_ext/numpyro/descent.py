@@ -12,12 +12,14 @@ from numpyro.infer.autoguide import AutoGuide, AutoGuideList
 
 from ppl_ext.fitting import FitLog, NonFiniteLossError, drive
 from ppl_ext.numpyro.call import GuideRef, ModelCall
-from ppl_ext.numpyro.drawing import score_trace
+from ppl_ext.numpyro.inspection import inspect_model
+from ppl_ext.numpyro.programs import score_trace
+from ppl_ext.numpyro.refusal import refuse_guide
 from ppl_ext.numpyro.stochastic import Programs, Progress, Stochastic, compile_svi
 
 __all__ = ["descend"]
 
-# At the end of the last phase the step size is the first one over this to the number of phases.
+# From one phase to the next the step size is divided by this.
 _REDUCTION = 5.0
 
 
@@ -74,11 +76,15 @@ def descend(
     programs = compile_svi(call, GuideRef.to(guide), settings)
     start_key, score_key = jax.random.split(rng_key)
     chunk = max(1, min(settings.max_steps // 100, settings.trial_steps))
-    runs, trials, failures = [], [], []
+    runs, trials, reached, failures = [], [], [], []
+    inspection, (args, kwargs) = inspect_model(call), call.arguments(arrays)
     for start_of_run in jax.random.split(start_key, restarts):
         if restarts > 1:
             _forget_start(guide)
         run = _Run(programs, arrays, programs.initialise(start_of_run, arrays))
+        if not runs:
+            params = programs.svi.get_params(run.progress.state)
+            refuse_guide("fit", guide, params, inspection, args, kwargs)
         if restarts == 1:
             runs.append(run)
             break
@@ -90,25 +96,25 @@ def descend(
             continue
         runs.append(run)
         trials.append(trial)
+        reached.append(float(np.mean(programs.score(score_key, run.best, arrays))))
         if trial.interrupted:
             break
     if not runs:
         raise failures[0]
-    best = int(np.argmin([trial.final_loss for trial in trials])) if trials else 0
+    best = int(np.argmin(np.nan_to_num(reached, nan=np.inf))) if reached else 0
     run = runs[best]
     if trials and trials[-1].interrupted:
         log = trials[best]
         log = replace(log, reason=trials[-1].reason, converged=False)
     else:
         log = _finish(run, call, settings, chunk, progress_bar)
-    params, note = _choose(run, score_key)
+    params, final_loss, note = _choose(run, score_key)
     notes = [note]
     if failures:
         notes.append(f"{len(failures)} of {restarts} starts diverged; the first: {failures[0]}")
     trial_steps = sum(len(trial.losses) for trial in trials)
-    losses = [trial.final_loss for trial in trials]
-    if losses:
-        losses[best] = log.final_loss
+    if reached:
+        reached[best] = final_loss
         notes.append(f"the other starts were dropped after {len(trials[0].losses):,} steps")
     particles = getattr(programs.svi.loss, "num_particles", 1)
     return params, replace(
@@ -118,7 +124,7 @@ def descend(
         - sum(r.compile_seconds for r in runs),
         compile_seconds=sum(run.compile_seconds for run in runs),
         gradients=(len(log.losses) + trial_steps) * particles,
-        restarts=tuple(losses),
+        restarts=tuple(reached),
         notes=tuple(notes),
     )
 
@@ -128,6 +134,13 @@ def _finish(
 ) -> FitLog:
     """Drive the best start through all phases."""
     step_sizes = [settings.step_size / _REDUCTION**i for i in range(1, settings.phases)]
+    share = settings.max_steps // settings.phases
+
+    def rule(losses: np.ndarray) -> str | None:
+        # A plateau that is never found must not keep the later phases from their steps.
+        if run.programs.own_optimiser and step_sizes and len(losses) >= share:
+            return f"{share:,} steps with one step size"
+        return settings.rule(losses)
 
     def next_phase() -> bool:
         if not run.programs.own_optimiser or not step_sizes:
@@ -140,7 +153,7 @@ def _finish(
             run.advance,
             max_steps=settings.max_steps,
             chunk=chunk,
-            rule=settings.rule,
+            rule=rule,
             next_phase=next_phase,
             progress_bar=progress_bar,
         )
@@ -148,21 +161,28 @@ def _finish(
         raise _locate(run, call, chunk, error) from error
 
 
-def _choose(run: _Run, rng_key: jax.Array) -> tuple[dict[str, Any], str]:
-    """The best of the averaged, the last and the best iterate, scored on the same draws."""
-    candidates = {
+def _choose(run: _Run, rng_key: jax.Array) -> tuple[dict[str, Any], float, str]:
+    """The average of the iterates, or the last or best one where that is provably better."""
+    iterates = {
         "the average of the iterates": run.progress.average,
         "the last iterate": run.programs.unconstrained(run.progress),
         "the iterate with the lowest loss": run.best,
     }
-    scores = {
-        name: float(run.programs.score(rng_key, candidate, run.arrays))
-        for name, candidate in candidates.items()
-        if candidate is not None
+    losses = {
+        name: np.asarray(run.programs.score(rng_key, iterate, run.arrays), np.float64)
+        for name, iterate in iterates.items()
+        if iterate is not None
     }
-    name = min(scores, key=lambda name: scores[name] if np.isfinite(scores[name]) else np.inf)
-    params = run.programs.svi.constrain_fn(candidates[name])
-    return params, f"the result is {name}, its ELBO {-scores[name]:,.3f} on fresh draws"
+    chosen, *others = losses
+    for name in others:
+        # All see the same draws, so that most of the noise cancels in the difference.
+        gain = losses[chosen] - losses[name]
+        error = gain.std() / np.sqrt(len(gain))
+        if not np.isfinite(losses[chosen]).all() or gain.mean() > 2 * error:
+            chosen = name
+    params = run.programs.constrain(iterates[chosen])
+    loss = float(losses[chosen].mean())
+    return params, loss, f"the result is {chosen}, its ELBO {-loss:,.3f} on fresh draws"
 
 
 def _forget_start(guide: Callable[..., Any]) -> None:

@@ -11,15 +11,79 @@ import numpy as np
 from numpyro import handlers
 from numpyro.distributions import biject_to
 
+from ppl_ext.diagnostics.reach import Gaussian
 from ppl_ext.draws import Draws
 from ppl_ext.numpyro.call import GuideRef, ModelCall
 from ppl_ext.numpyro.inspection import Inspection, WholePlates, dims_of, inspect_model
-from ppl_ext.numpyro.programs import to_numpy
+from ppl_ext.numpyro.programs import compile_programs, run_batches, score_trace, to_numpy
 
-__all__ = ["draw_guide", "name_dims", "score_trace"]
+__all__ = ["draw_gaussian", "draw_guide", "name_dims"]
 
 _BATCH = 256
 _FLOATS = 4_000_000
+
+
+def draw_gaussian(
+    seed: np.random.SeedSequence,
+    call: ModelCall,
+    arrays: tuple[Any, ...],
+    gaussian: Gaussian,
+    num_draws: int,
+    *,
+    likelihood: bool = True,
+    posterior_predictive: bool = False,
+) -> Draws:
+    """Draw a Gaussian on unconstrained space and score every draw on all rows of all plates.
+
+    The noise is NumPy's: JAX would spend seconds on compiling its generator.
+
+    Args:
+        seed: Seed of the noise.
+        call: The model and its fixed arguments.
+        arrays: Its array arguments.
+        gaussian: The Gaussian.
+        num_draws: Number of draws.
+        likelihood: Whether to keep the log likelihood of every datum.
+        posterior_predictive: Whether to draw data too.
+
+    Returns:
+        The draws, their densities on unconstrained space.
+    """
+    programs = compile_programs(call, whole=True)
+    rng = np.random.default_rng(seed)
+    z = gaussian.push(rng.standard_normal((num_draws, programs.dim)))
+    # What the model sees is rounded; both densities must be those of the same point.
+    z = z.astype(programs.dtype).astype(np.float64)
+    run = functools.partial(run_batches, programs, arrays=arrays, z=z)
+    seeds = rng.integers(2**32, size=num_draws, dtype=np.uint32)
+    values = run(program=programs.constrain)
+    return Draws(
+        values={name: values[name] for name in programs.names},
+        log_p=run(program=programs.log_p),
+        log_q=_score_gaussian(gaussian, z),
+        log_likelihood=run(program=programs.likelihood) if likelihood else {},
+        posterior_predictive=(
+            run_batches(programs, programs.predict, arrays, z, seeds)
+            if posterior_predictive
+            else {}
+        ),
+        **_describe_data(inspect_model(call, whole=True), arrays),
+    )
+
+
+def _score_gaussian(gaussian: Gaussian, z: np.ndarray) -> np.ndarray:
+    whitened = gaussian.pull(z)
+    diagonal = gaussian.scale if gaussian.scale.ndim == 1 else np.diag(gaussian.scale)
+    log_scale = np.log(np.abs(diagonal)).sum() + z.shape[1] * math.log(2 * math.pi) / 2
+    return -0.5 * (whitened**2).sum(axis=1) - log_scale
+
+
+def _describe_data(inspection: Inspection, arrays: tuple[Any, ...]) -> dict[str, Any]:
+    observed = inspection.observe(arrays)
+    return {
+        "dims": name_dims(inspection),
+        "observed": {site.name: np.asarray(observed[site.name]) for site in inspection.observed},
+    }
 
 
 def draw_guide(
@@ -59,16 +123,14 @@ def draw_guide(
         part = program(rng_key, start // batch, dict(params), arrays)
         parts.append(to_numpy(part, min(batch, num_draws - start)))
     drawn = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    observed = inspection.observe(arrays)
     names = [*(site.name for site in inspection.latents), *inspection.deterministics]
     draws = Draws(
         values={name: drawn["values"][name] for name in names},
         log_p=drawn["log_p"],
         log_q=drawn["log_q"],
-        dims=name_dims(inspection),
-        observed={site.name: np.asarray(observed[site.name]) for site in inspection.observed},
         log_likelihood=drawn["log_likelihood"],
         posterior_predictive=drawn["posterior_predictive"],
+        **_describe_data(inspection, arrays),
     )
     return draws, drawn["z"]
 
@@ -116,20 +178,6 @@ def _compile(
         return jax.vmap(one, in_axes=(0, None, None))(rng_keys, params, arrays)
 
     return jax.jit(many)
-
-
-def score_trace(trace: Mapping[str, Any]) -> dict[str, jax.Array]:
-    """Log density of every sample site of a trace, not summed over its plates."""
-    log_probs = {}
-    for name, site in trace.items():
-        if site["type"] != "sample":
-            continue
-        if site["intermediates"]:
-            log_prob = site["fn"].log_prob(site["value"], site["intermediates"])
-        else:
-            log_prob = site["fn"].log_prob(site["value"])
-        log_probs[name] = log_prob if site["scale"] is None else site["scale"] * log_prob
-    return log_probs
 
 
 def _total(log_probs: Mapping[str, jax.Array]) -> jax.Array:

@@ -51,7 +51,8 @@ def take_fingerprint(value: Any, seen: tuple[int, ...] = ()) -> Any:
         return (type(value).__name__, *(take_fingerprint(item, seen) for item in value))
     if isinstance(value, FunctionType) and not value.__code__.co_filename.startswith(_LIBRARIES):
         # Equal code that reads equal values: a model made anew by the same factory is the same.
-        return (value.__code__, take_fingerprint(_what_it_reads(value), seen))
+        module = _Same(value.__globals__)
+        return (value.__code__, module, take_fingerprint(_what_it_reads(value), seen))
     # A handler around a model (block, reparam, ...), or an object whose method is the model.
     inner = [getattr(value, name, None) for name in ("fn", "__func__", "__wrapped__")]
     return (

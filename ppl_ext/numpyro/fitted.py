@@ -1,5 +1,6 @@
 """What `fit` returns: the fitted guide, its draws and its verdict."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,13 +18,14 @@ from ppl_ext.fitting import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, respond_linearly
 from ppl_ext.numpyro.autoguide.full_rank import AutoFullRank
 from ppl_ext.numpyro.autoguide.gaussian import AbstractAutoGaussian
-from ppl_ext.numpyro.call import x64_scope
+from ppl_ext.numpyro.call import seed_from, x64_scope
 from ppl_ext.numpyro.density import inspect_call
-from ppl_ext.numpyro.drawing import draw_guide
+from ppl_ext.numpyro.drawing import draw_gaussian, draw_guide
+from ppl_ext.numpyro.inspection import inspect_model
 
 __all__ = ["Fit"]
 
-_REPORT_BATCHES, _REPORT_DRAWS = 4, 2560
+_REPORT_DRAWS, _REPORT_FLOATS = 10_240, 2**25
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,20 +92,16 @@ class Fit:
                 f"Fit.draws: num_draws = {num_draws}; expected a positive whole number, such as "
                 "fit.draws(rng_key, 4000)."
             )
-        return self._draw(rng_key, num_draws, posterior_predictive=posterior_predictive)[0]
+        return self._draw(rng_key, num_draws, posterior_predictive=posterior_predictive)
 
     def report(self) -> Report:
-        """Judge the fit by 10,240 draws; made once and kept.
+        """Judge the fit by ten thousand draws; made once and kept.
 
         Returns:
             The verdict with the numbers behind it; print it.
         """
         if not self._reports:
-            keys = jax.random.split(jax.random.key(0), _REPORT_BATCHES)
-            batches = (self._draw(key, _REPORT_DRAWS, likelihood=False)[0] for key in keys)
-            self._reports.append(
-                judge(batches, self.log, density=self.density, gaussian=self._gaussian())
-            )
+            self._reports.append(self._judge())
         return self._reports[0]
 
     def linear_response(self) -> "Fit":
@@ -149,18 +147,43 @@ class Fit:
 
         save_fit(self, path)
 
-    def _draw(self, rng_key: jax.Array, num_draws: int, **what: bool) -> tuple[Draws, np.ndarray]:
+    def _draw(self, rng_key: jax.Array, num_draws: int, **what: bool) -> Draws:
+        gaussian = self._gaussian()
         with x64_scope(self.x64):
-            call, arrays, _ = inspect_call("Fit.draws", self.model, self.args, self.kwargs)
-            return draw_guide(rng_key, call, arrays, self.guide, self.params, num_draws, **what)
+            call, arrays, inspection = inspect_call(
+                "Fit.draws", self.model, self.args, self.kwargs
+            )
+            if gaussian is not None and not inspection.parameters:
+                return draw_gaussian(seed_from(rng_key), call, arrays, gaussian, num_draws, **what)
+            return draw_guide(rng_key, call, arrays, self.guide, self.params, num_draws, **what)[0]
 
     def _gaussian(self) -> Gaussian | None:
-        """The guide on unconstrained space, or a Gaussian with the moments of its draws."""
-        if self.density is None:
+        """The guide on unconstrained space where it is a Gaussian."""
+        if not isinstance(self.guide, AbstractAutoGaussian):
             return None
-        if isinstance(self.guide, AbstractAutoGaussian):
-            with x64_scope(self.x64):
-                loc, scale = self.guide.gaussian(self.params)
-            return Gaussian(np.asarray(loc, np.float64), np.asarray(scale, np.float64))
-        _, z = self._draw(jax.random.key(0), _REPORT_DRAWS, likelihood=False)
+        with x64_scope(self.x64):
+            loc, scale = self.guide.gaussian(self.params)
+        return Gaussian(np.asarray(loc, np.float64), np.asarray(scale, np.float64))
+
+    def _judge(self) -> Report:
+        """Draw in batches of bounded memory, at least four, and judge."""
+        with x64_scope(self.x64):
+            call, _, _ = inspect_call("Fit.report", self.model, self.args, self.kwargs)
+            inspection = inspect_model(call, whole=True)
+        shapes = [site.shape for site in inspection.latents]
+        shapes += [shape for shape, _ in inspection.deterministics.values()]
+        width = sum(math.prod(shape) for shape in shapes)
+        rows = max(64, min(_REPORT_DRAWS // 4, _REPORT_FLOATS // width))
+        keys = jax.random.split(jax.random.key(0), math.ceil(_REPORT_DRAWS / rows))
+        batches = (self._draw(key, rows, likelihood=False) for key in keys)
+        gaussian = self._gaussian()
+        if gaussian is None and self.density is not None:
+            gaussian = self._match_moments(rows)
+        return judge(batches, self.log, density=self.density, gaussian=gaussian)
+
+    def _match_moments(self, num_draws: int) -> Gaussian:
+        """A Gaussian with the moments of the guide's draws on unconstrained space."""
+        with x64_scope(self.x64):
+            call, arrays, _ = inspect_call("Fit.report", self.model, self.args, self.kwargs)
+            _, z = draw_guide(jax.random.key(0), call, arrays, self.guide, self.params, num_draws)
         return Gaussian(z.mean(axis=0), z.std(axis=0))

@@ -95,6 +95,11 @@ class Inspection:
     parameters: tuple[str, ...]
     observe: Callable[[tuple[Any, ...]], dict[str, jax.Array]]
 
+    @property
+    def subsamples(self) -> bool:
+        """Whether a plate shows only some of its rows."""
+        return any(plate.size != plate.subsample_size for plate in self.plates.values())
+
 
 def put_unconstrained(model: Callable, read: Callable[[Mapping, Any], Any]) -> Callable:
     """The model with its latent sites set from unconstrained space.
@@ -139,7 +144,6 @@ class WholePlates(Messenger):
             msg["value"] = jnp.arange(size)
 
 
-@functools.lru_cache(maxsize=128)
 def inspect_model(call: ModelCall, whole: bool = False) -> Inspection:
     """Trace a model once without running it, and say what it is made of.
 
@@ -147,6 +151,12 @@ def inspect_model(call: ModelCall, whole: bool = False) -> Inspection:
         call: The model and its fixed arguments.
         whole: Whether to show it every row of its plates.
     """
+    inspection = _inspect(call, whole=False)
+    return _inspect(call, whole=True) if whole and inspection.subsamples else inspection
+
+
+@functools.lru_cache(maxsize=128)
+def _inspect(call: ModelCall, whole: bool) -> Inspection:
     found = {}
 
     def run(arrays):

@@ -1,12 +1,21 @@
 """The models and data that cannot be fitted, each refused by name with the way out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+import jax
 import numpy as np
+from numpyro import handlers
 
 from ppl_ext.numpyro.inspection import Inspection, Plate
 
-__all__ = ["plate_that_raised", "refuse_data", "refuse_model", "refuse_subsampling"]
+__all__ = [
+    "plate_that_raised",
+    "refuse_data",
+    "refuse_guide",
+    "refuse_model",
+    "refuse_subsampling",
+]
 
 
 def refuse_model(inspection: Inspection, caller: str) -> None:
@@ -76,6 +85,38 @@ def refuse_data(inspection: Inspection, observed: Mapping[str, np.ndarray], call
                 "data. Remove the rows, or hide them and put any finite value in their place: "
                 "handlers.mask(mask=jnp.isfinite(y)) with obs=jnp.nan_to_num(y)."
             )
+
+
+def refuse_guide(
+    caller: str,
+    guide: Callable[..., Any],
+    params: Mapping[str, Any],
+    inspection: Inspection,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> None:
+    """Raise for a guide whose sites are not the latent sites of the model."""
+    names: set[str] = set()
+
+    def run():
+        seeded = handlers.substitute(handlers.seed(guide, 0), data=dict(params))
+        with handlers.block():
+            trace = handlers.trace(seeded).get_trace(*args, **kwargs)
+        names.update(
+            name
+            for name, site in trace.items()
+            if site["type"] == "sample"
+            and not site["is_observed"]
+            and not site["infer"].get("is_auxiliary")
+        )
+
+    jax.eval_shape(run)
+    expected = {site.name for site in inspection.latents}
+    if names != expected:
+        raise ValueError(
+            f"{caller}: the guide draws the sites {sorted(names)}, the model has the latent sites "
+            f"{sorted(expected)}; expected the same. Give a guide of this model."
+        )
 
 
 def plate_that_raised(error: AssertionError) -> str:

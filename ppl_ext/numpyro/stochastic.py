@@ -19,7 +19,7 @@ from ppl_ext.stopping import Plateau
 
 __all__ = ["Programs", "Progress", "Stochastic", "compile_svi"]
 
-_EVALUATIONS, _EVALUATIONS_AT_ONCE = 256, 32
+_EVALUATIONS = 512
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ class Programs:
     initialise: Callable[..., Progress]
     step: Callable[..., tuple[Progress, jax.Array]]
     score: Callable[..., jax.Array]
+    constrain: Callable[..., dict[str, Any]]
     _ready: dict[int, Callable] = field(default_factory=dict)
 
     def advance(
@@ -110,10 +111,10 @@ class Programs:
     def set_step_size(self, progress: Progress, step_size: float) -> Progress:
         """Change the step size of the default optimiser and start its average anew."""
         count, (params, inner) = progress.state.optim_state
-        rate = jnp.asarray(step_size, inner.hyperparams["learning_rate"].dtype)
+        rate = np.asarray(step_size, inner.hyperparams["learning_rate"].dtype)
         inner = inner._replace(hyperparams={**inner.hyperparams, "learning_rate": rate})
         state = progress.state._replace(optim_state=(count, (params, inner)))
-        return Progress(state, progress.average, jnp.zeros_like(progress.averaged))
+        return Progress(state, progress.average, np.zeros((), np.int32))
 
     def unconstrained(self, progress: Progress) -> Any:
         """The parameters as the optimiser sees them."""
@@ -157,8 +158,7 @@ def compile_svi(call: ModelCall, ref: GuideRef, settings: Stochastic) -> Program
         def one(rng_key):
             return svi.loss.loss(rng_key, params, svi.model, svi.guide, *args, **kwargs)
 
-        rng_keys = jax.random.split(rng_key, _EVALUATIONS)
-        return jnp.mean(jax.lax.map(one, rng_keys, batch_size=_EVALUATIONS_AT_ONCE))
+        return jax.lax.map(one, jax.random.split(rng_key, _EVALUATIONS))
 
     # The host's guides look at the model at their first call and must not do so while traced.
     follows_keys = hasattr(ref.guide, "settings")
@@ -168,4 +168,5 @@ def compile_svi(call: ModelCall, ref: GuideRef, settings: Stochastic) -> Program
         initialise=jax.jit(initialise) if follows_keys else initialise,
         step=step,
         score=score,
+        constrain=jax.jit(lambda unconstrained: svi.constrain_fn(unconstrained)),
     )

@@ -14,8 +14,8 @@ from ppl_ext.fitting import FitLog
 from ppl_ext.gaussian_vi import SampleAverage, solve_full_rank, solve_mean_field
 from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.autoguide.gaussian import AbstractAutoGaussian
-from ppl_ext.numpyro.call import x64_scope
-from ppl_ext.numpyro.density import inspect_call, trace_density
+from ppl_ext.numpyro.call import seed_from, x64_scope
+from ppl_ext.numpyro.density import inspect_call, trace_where_whole
 from ppl_ext.numpyro.descent import descend
 from ppl_ext.numpyro.fitted import Fit
 from ppl_ext.numpyro.inspection import Inspection
@@ -87,12 +87,11 @@ def fit(
     with x64_scope(True) if enable_x64 else contextlib.nullcontext():
         call, arrays, inspection = inspect_call("fit", model, args, kwargs)
         refuse_model(inspection, "fit")
-        subsamples = any(p.size != p.subsample_size for p in inspection.plates.values())
         if guide is None:
             guide = _choose_guide(model, inspection)
         if isinstance(guide, AbstractAutoGaussian):
             _refuse_guide(guide, inspection, args, kwargs)
-        whole = not (subsamples or inspection.parameters)
+        whole = not (inspection.subsamples or inspection.parameters)
         if isinstance(optimizer, SampleAverage):
             refuse_subsampling(
                 inspection.plates.values(),
@@ -107,7 +106,7 @@ def fit(
                     "AutoFullRank and none. Use optimizer=Stochastic()."
                 )
         refuse_data(inspection, inspection.observe(arrays), "fit")
-        density = trace_density(model, *args, **kwargs) if whole else None
+        density = trace_where_whole(model, args, kwargs)
         if (
             density
             and isinstance(guide, AbstractAutoGaussian)
@@ -116,7 +115,7 @@ def fit(
             compile_seconds = compile_programs(call).compile_log_density(arrays)
             optimizer = optimizer or SampleAverage(starts=restarts)
             solve = solve_full_rank if isinstance(guide, AutoFullRank) else solve_mean_field
-            solution = solve(density, optimizer, seed=int(jax.random.bits(rng_key) >> 1))
+            solution = solve(density, optimizer, seed=int(seed_from(rng_key).generate_state(1)[0]))
             log = replace(solution.log, compile_seconds=compile_seconds)
             params: Mapping[str, Any] = guide.set_gaussian(solution.loc, solution.scale)
         else:

@@ -128,9 +128,10 @@ class AutoFullRank(AbstractAutoGaussian):
         Returns:
             Parameters of the guide.
         """
+        scale_tril = self._check_shape("scale", scale, (self.dim, self.dim))
         return {
-            f"{self.prefix}_loc": self._check_shape("loc", loc, (self.dim,)),
-            f"{self.prefix}_scale_tril": self._check_shape("scale", scale, (self.dim, self.dim)),
+            f"{self.prefix}_loc": jnp.asarray(self._check_shape("loc", loc, (self.dim,))),
+            f"{self.prefix}_scale_tril": jnp.asarray(scale_tril),
         }
 
     def _marginal_scale(self, params: Mapping[str, jax.Array]) -> jax.Array:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 
 from ppl_ext.numpyro.autoguide.unconstrained import AbstractUnconstrainedGuide
@@ -35,8 +36,8 @@ class AbstractAutoGaussian(AbstractUnconstrainedGuide):
     def _marginal_scale(self, params: Mapping[str, jax.Array]) -> jax.Array:
         """Standard deviation of every coordinate, ``[dim]``."""
 
-    def _check_shape(self, what: str, value: Any, shape: tuple[int, ...]) -> jax.Array:
-        value = jnp.asarray(value, dtype=float)
+    def _check_shape(self, what: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+        value = np.asarray(value, dtype=jnp.result_type(float))
         if value.shape != shape:
             raise ValueError(
                 f"{type(self).__name__}.set_gaussian: {what} has shape {value.shape}; expected "

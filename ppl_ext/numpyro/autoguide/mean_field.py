@@ -124,7 +124,7 @@ class AutoMeanField(AbstractAutoGaussian):
             vector = self._check_shape(what, vector, (self.dim,))
             for site in self.sites:
                 part = vector[site.start : site.stop].reshape(site.shape)
-                params[f"{site.name}_{self.prefix}_{what}"] = part
+                params[f"{site.name}_{self.prefix}_{what}"] = jnp.asarray(part)
         return params
 
     def _marginal_scale(self, params: Mapping[str, jax.Array]) -> jax.Array:
