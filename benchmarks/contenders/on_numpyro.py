@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
+import numpyro.distributions as dist
 from figures import compare, draw_gaussian, factorize, measure_accuracy
 from measuring import clock
 from numpyro.infer import MCMC, NUTS, SVI, Trace_ELBO
@@ -15,8 +16,9 @@ from problems.reference import Problem, read
 
 import ppl_ext.numpyro as px
 from contenders.outcome import describe_fit
+from contenders.walk import describe_walk, simulate
 
-__all__ = ["fit_host", "fit_ours", "run_nuts"]
+__all__ = ["fit_host", "fit_ours", "fit_walk", "run_nuts"]
 
 GUIDES = {"full rank": px.AutoFullRank, "mean field": px.AutoMeanField}
 HOST_GUIDES = {"full rank": AutoMultivariateNormal, "mean field": AutoDiagonalNormal}
@@ -120,3 +122,20 @@ def run_nuts(folder: str, name: str, seed: int, warmup: int, num_draws: int) -> 
         "gradients": before + after,
         "first_cpu": warmup_cpu + cpu,
     }
+
+
+def fit_walk(dim: int, guide: str) -> dict[str, float]:
+    """Fit the random walk and report the peak memory."""
+    y = simulate(dim)
+
+    def walk(y):
+        x = numpyro.sample("x", dist.Normal(0.0, 1.0).expand([y.shape[0]]).to_event(1))
+        numpyro.factor("steps", x[:-1] @ x[1:] - 0.5 * (x[:-1] @ x[:-1]))
+        numpyro.sample("y", dist.Normal(x, 1.0).to_event(1), obs=y)
+
+    fit, cpu = clock(
+        lambda: px.fit(
+            jax.random.key(0), walk, GUIDES[guide](walk), jnp.asarray(y), progress_bar=False
+        )
+    )
+    return describe_walk(y, fit, cpu)

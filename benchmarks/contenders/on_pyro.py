@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pyro
+import pyro.distributions as dist
 import torch
 from figures import compare, draw_gaussian, factorize, measure_accuracy
 from measuring import clock
@@ -14,8 +15,9 @@ from pyro.infer.autoguide import AutoDiagonalNormal, AutoMultivariateNormal
 
 import ppl_ext.pyro as px
 from contenders.outcome import describe_fit
+from contenders.walk import describe_walk, simulate
 
-__all__ = ["fit_host", "fit_ours", "run_nuts"]
+__all__ = ["fit_host", "fit_ours", "fit_walk", "run_nuts"]
 
 GUIDES = {"full rank": px.AutoFullRank, "mean field": px.AutoMeanField}
 HOST_GUIDES = {"full rank": AutoMultivariateNormal, "mean field": AutoDiagonalNormal}
@@ -103,3 +105,19 @@ def run_nuts(folder: str, name: str, seed: int, warmup: int, num_draws: int) -> 
         for site, value in predictive(**problem.kwargs).items()
     }
     return {"raw": measure_accuracy(problem, values), "gradients": gradients, "first_cpu": cpu}
+
+
+def fit_walk(dim: int, guide: str) -> dict[str, float]:
+    """Fit the random walk and report the peak memory."""
+    torch.set_default_dtype(torch.float64)
+    y = simulate(dim)
+
+    def walk(y):
+        x = pyro.sample("x", dist.Normal(0.0, 1.0).expand([len(y)]).to_event(1))
+        pyro.factor("steps", x[:-1] @ x[1:] - 0.5 * (x[:-1] @ x[:-1]))
+        pyro.sample("y", dist.Normal(x, 1.0).to_event(1), obs=y)
+
+    fit, cpu = clock(
+        lambda: px.fit(walk, GUIDES[guide](walk), torch.tensor(y), progress_bar=False)
+    )
+    return describe_walk(y, fit, cpu)
