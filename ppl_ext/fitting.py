@@ -5,11 +5,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["FitLog", "NonFiniteLossError", "drive"]
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+__all__ = ["INTERRUPTED", "FitLog", "NonFiniteLossError", "drive", "open_bar"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +173,7 @@ def drive(
             plateaus=tuple(plateaus),
         )
 
-    with _open_bar(max_steps, progress_bar, describe) as bar:
+    with open_bar(max_steps, progress_bar, describe) as bar:
         try:
             while done < max_steps:
                 size = min(chunk, max_steps - done)
@@ -206,7 +209,25 @@ def _check_losses(losses: np.ndarray, expected: int) -> np.ndarray:
     return checked
 
 
-def _open_bar(total: int, progress_bar: bool, describe: str) -> Any:
+def open_bar(
+    total: int | None, progress_bar: bool, describe: str, unit: str = "step"
+) -> "tqdm[Any]":
+    """A progress bar that stays silent where nobody would see it.
+
+    Args:
+        total: Number of units, None where it is not known.
+        progress_bar: False for no bar at all.
+        describe: Words before the bar.
+        unit: What is counted.
+
+    Returns:
+        A context manager with ``update(n)``; silent where stderr is neither a terminal nor a
+        notebook.
+
+    Example:
+        >>> with open_bar(10, progress_bar=False, describe="fit") as bar:
+        ...     _ = bar.update(10)
+    """
     from tqdm.auto import tqdm
 
     # A notebook is no terminal, yet it shows bars; tqdm's own test would silence them there.
@@ -214,4 +235,4 @@ def _open_bar(total: int, progress_bar: bool, describe: str) -> Any:
         tqdm, sys.modules["tqdm.notebook"].tqdm_notebook
     )
     disable = not progress_bar or (False if in_notebook else None)
-    return tqdm(total=total, desc=describe, unit="step", disable=disable)
+    return tqdm(total=total, desc=describe, unit=unit, disable=disable)

@@ -26,15 +26,22 @@ class CountedDensity:
 
     Args:
         log_density: ``z[draw, dim] -> (log_p[draw], gradient[draw, dim])``.
+        count: Told the number of gradients of every call, such as ``bar.update``.
     """
 
-    def __init__(self, log_density: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> None:
+    def __init__(
+        self,
+        log_density: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+        count: Callable[[int], object] = lambda gradients: None,
+    ) -> None:
         self._log_density = log_density
+        self._count = count
         self.gradients = 0
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log density and gradient at ``z[draw, dim]``."""
         self.gradients += len(z)
+        self._count(len(z))
         with np.errstate(all="ignore"):
             return self._log_density(z)
 

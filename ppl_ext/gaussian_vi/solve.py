@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ppl_ext.density import Density
-from ppl_ext.fitting import FitLog
+from ppl_ext.fitting import INTERRUPTED, FitLog, open_bar
 from ppl_ext.gaussian_vi.ascent import climb, measure_diagonal_curvature
 from ppl_ext.gaussian_vi.full_rank import ascend_full_rank
 from ppl_ext.gaussian_vi.mean_field import ascend_mean_field
@@ -34,7 +34,11 @@ _GROWTH = 4  # each objective has at most so many times the draws of the one bef
 
 
 def solve_full_rank(
-    density: Density, optimizer: SampleAverage | None = None, *, seed: int = 0
+    density: Density,
+    optimizer: SampleAverage | None = None,
+    *,
+    seed: int = 0,
+    progress_bar: bool = False,
 ) -> GaussianSolution:
     """Fit a Gaussian with a dense covariance by deterministic natural gradients.
 
@@ -49,12 +53,14 @@ def solve_full_rank(
         density: The log density on unconstrained space.
         optimizer: Draws, tolerances and limits.
         seed: Seed of initial points and draws; the same seed gives the same answer.
+        progress_bar: Whether to count gradients in a bar where there is a terminal.
 
     Returns:
         The fitted Gaussian, its distance from the optimum and the log of the run.
 
     Raises:
-        ValueError: If the log density is finite at no initial point.
+        ValueError: If the log density is finite at no initial point, or at the draws of no
+            Gaussian around one.
 
     Example:
         >>> from ppl_ext.density import Density, Site
@@ -77,8 +83,15 @@ def solve_full_rank(
         Learning Rule, ICML.
     """
     optimizer = optimizer or SampleAverage()
+    with open_bar(None, progress_bar, "full rank", unit=" gradients") as bar:
+        counted = CountedDensity(density.log_density, bar.update)
+        return _check_found(density, _solve_full_rank(density, counted, optimizer, seed))
+
+
+def _solve_full_rank(
+    density: Density, counted: CountedDensity, optimizer: SampleAverage, seed: int
+) -> GaussianSolution:
     began = time.perf_counter()
-    counted = CountedDensity(density.log_density)
     rng = np.random.default_rng(seed)
     pairs = _count_pairs(optimizer, 2 * density.dim)
 
@@ -110,7 +123,11 @@ def solve_full_rank(
 
 
 def solve_mean_field(
-    density: Density, optimizer: SampleAverage | None = None, *, seed: int = 0
+    density: Density,
+    optimizer: SampleAverage | None = None,
+    *,
+    seed: int = 0,
+    progress_bar: bool = False,
 ) -> GaussianSolution:
     """Fit a Gaussian with independent coordinates by L-BFGS.
 
@@ -122,12 +139,14 @@ def solve_mean_field(
         density: The log density on unconstrained space.
         optimizer: Draws, tolerances and limits.
         seed: Seed of initial points and draws; the same seed gives the same answer.
+        progress_bar: Whether to count gradients in a bar where there is a terminal.
 
     Returns:
         The fitted Gaussian, its distance from the optimum and the log of the run.
 
     Raises:
-        ValueError: If the log density is finite at no initial point.
+        ValueError: If the log density is finite at no initial point, or at the draws of no
+            Gaussian around one.
 
     Example:
         >>> from ppl_ext.density import Density, Site
@@ -148,8 +167,15 @@ def solve_mean_field(
         Objective, JMLR 25(18).
     """
     optimizer = optimizer or SampleAverage()
+    with open_bar(None, progress_bar, "mean field", unit=" gradients") as bar:
+        counted = CountedDensity(density.log_density, bar.update)
+        return _check_found(density, _solve_mean_field(density, counted, optimizer, seed))
+
+
+def _solve_mean_field(
+    density: Density, counted: CountedDensity, optimizer: SampleAverage, seed: int
+) -> GaussianSolution:
     began = time.perf_counter()
-    counted = CountedDensity(density.log_density)
     rng = np.random.default_rng(seed)
     least = density.dim + 1 if density.dim <= _MOST_DENSE else 1
     half = draw_standard_normal(_count_pairs(optimizer, least), density.dim, _draw_seed(rng))
@@ -212,34 +238,44 @@ def _refine(
     rng: np.random.Generator,
     began: float,
 ) -> GaussianSolution:
-    """Drop the starts that trail, then add draws until the finite sample no longer matters."""
+    """Drop the starts that trail, then add draws until the finite sample no longer matters.
+
+    Ctrl-C ends the climb and keeps the best Gaussian of the climbs completed before.
+    """
     pairs, dim = half.shape
-    trials = [
-        (ascend, ascend(loc, scale, half, True, _TRIAL_ITERATIONS))
-        for ascend, loc, scale in candidates
-    ]
-    trials.sort(key=lambda trial: -trial[1].average.elbo)
-    leader = trials[0][1]
-    runs = [
-        (ascend, _finish(ascend, state, half, optimizer))
-        for ascend, state in trials
-        if state is leader or _is_rival(state, leader)
-    ]
-    ascend, state = max(runs, key=lambda run: run[1].average.elbo)
-    elbos = list(state.elbos)
-    most = max(pairs, min(optimizer.max_draws // 2, _MOST_FLOATS // dim))
-    while state.average.mean_error > optimizer.error_tolerance and pairs < most:
-        needed = pairs * (state.average.mean_error / optimizer.error_tolerance) ** 2
-        wanted = min(_GROWTH * pairs, max(2 * pairs, int(needed)))
-        pairs = min(most, _next_power_of_two(wanted))
-        half = draw_standard_normal(pairs, dim, _draw_seed(rng))
-        state = ascend(state.loc, state.scale, half, pairs < most, optimizer.max_iterations)
+    trials: list[tuple[_Climb, GaussianState]] = []
+    elbos: list[float] = []
+    reason = ""
+    try:
+        for ascend, loc, scale in candidates:
+            trials.append((ascend, ascend(loc, scale, half, True, _TRIAL_ITERATIONS)))
+        trials.sort(key=_elbo_of, reverse=True)
+        ascend, state = trials[0]
+        leader = state
+        for rival_ascend, rival in trials:
+            if rival is leader or _is_rival(rival, leader):
+                end = _finish(rival_ascend, rival, half, optimizer)
+                ascend, state = max((ascend, state), (rival_ascend, end), key=_elbo_of)
         elbos.extend(state.elbos)
+        most = max(pairs, min(optimizer.max_draws // 2, _MOST_FLOATS // dim))
+        while state.average.mean_error > optimizer.error_tolerance and pairs < most:
+            needed = pairs * (state.average.mean_error / optimizer.error_tolerance) ** 2
+            wanted = min(_GROWTH * pairs, max(2 * pairs, int(needed)))
+            pairs = min(most, _next_power_of_two(wanted))
+            half = draw_standard_normal(pairs, dim, _draw_seed(rng))
+            state = ascend(state.loc, state.scale, half, pairs < most, optimizer.max_iterations)
+            elbos.extend(state.elbos)
+    except KeyboardInterrupt:
+        if not trials:
+            raise
+        reason = INTERRUPTED
+        if not elbos:
+            state = max(trials, key=_elbo_of)[1]
     average = state.average
     solved = average.predicted_kl < optimizer.kl_tolerance
-    sampled = average.mean_error <= optimizer.error_tolerance
-    reason = (
-        f"{'converged' if solved else 'stopped'} "
+    converged = solved and average.mean_error <= optimizer.error_tolerance and not reason
+    reason = reason or (
+        f"{'converged' if converged else 'stopped'} "
         f"{average.predicted_kl:.1g} nats from the optimum on {2 * pairs:,} draws, which leave an "
         f"error of {average.mean_error:.2g} sd in the mean"
     )
@@ -250,16 +286,31 @@ def _refine(
         predicted_kl=average.predicted_kl,
         mean_error=average.mean_error,
         draws=2 * pairs,
-        converged=solved and sampled,
+        converged=converged,
         log=FitLog(
-            losses=-np.array(elbos),
+            losses=-np.array(elbos or state.elbos),
             reason=reason,
-            converged=solved and sampled,
+            converged=converged,
             seconds=time.perf_counter() - began,
             gradients=counted.gradients,
             restarts=tuple(-trial.average.elbo for _, trial in trials),
         ),
     )
+
+
+def _check_found(density: Density, solution: GaussianSolution) -> GaussianSolution:
+    if np.isfinite(solution.elbo):
+        return solution
+    raise ValueError(
+        "fit: the ELBO is not finite for any Gaussian from which the ascent could start: some of "
+        f"its draws have no density. {density.explain(solution.loc)} Expected a density that is "
+        "positive on all of unconstrained space; check the supports of the latent sites, and "
+        "cut-offs written as factors: numpyro.factor or pyro.factor of -inf."
+    )
+
+
+def _elbo_of(trial: tuple[_Climb, GaussianState]) -> float:
+    return trial[1].average.elbo
 
 
 def _finish(

@@ -195,3 +195,43 @@ def test_mean_field_in_many_dimensions_stays_small():
     solution = solve_mean_field(density)
     assert np.allclose(solution.scale / sd, 1, rtol=0.05)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kilobytes
+
+
+@pytest.mark.parametrize("solve", [solve_full_rank, solve_mean_field])
+def test_an_interrupted_fit_keeps_what_was_reached(solve):
+    density = rotated_log_gamma(0.3, np.eye(2))
+    whole = solve(density)
+    calls = 0
+
+    def log_density(z):
+        nonlocal calls
+        calls += 1
+        if len(z) >= 2 * 256:  # the second objective, with more draws
+            raise KeyboardInterrupt
+        return density.log_density(z)
+
+    part = solve(make_density(2, log_density))
+    assert whole.draws > 256
+    assert part.log.interrupted
+    assert not part.converged
+    assert np.abs(part.loc - whole.loc).max() < 0.3
+
+
+def test_an_interruption_before_any_answer_is_passed_on():
+    def log_density(z):
+        if len(z) > 100:
+            raise KeyboardInterrupt
+        return -0.5 * (z**2).sum(-1), -z
+
+    with pytest.raises(KeyboardInterrupt):
+        solve_full_rank(make_density(2, log_density))
+
+
+def test_isolated_points_of_density_are_no_posterior():
+    def log_density(z):
+        known = np.isclose(z, np.round(z, 1), atol=1e-13).all(axis=1)
+        first_batch = len(z) == 4
+        return np.where(known | first_batch, 0.0, np.nan), -z
+
+    with pytest.raises(ValueError, match="the ELBO is not finite for any Gaussian"):
+        solve_full_rank(make_density(2, log_density))
