@@ -8,6 +8,7 @@ EXTRAS ?= all
 TORCH_INDEX ?=
 WORKERS ?= 2
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 comma := ,
 extras := $(subst $(comma), ,$(EXTRAS))
@@ -55,14 +56,20 @@ lint: $(VENV)/installed-lint
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Pictures belong into the pages.
+docs notebooks: export MPLBACKEND = module://matplotlib_inline.backend_inline
+
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 notebooks: $(VENV)/installed-docs
-	$(BIN)/jupytext --to notebooks//ipynb --execute tutorials//*.py
+	mkdir -p notebooks
+	for name in $(basename $(notdir $(wildcard tutorials/*.py))); do \
+		$(BIN)/jupytext --execute --output notebooks/$$name.ipynb tutorials/$$name.py || exit 1; \
+	done
 
 bench: $(VENV)/installed-run
-	$(BIN)/python -m benchmarks.posteriordb $(DATA)
+	$(BIN)/python benchmarks/posteriordb.py --hosts $(PPL_EXT_HOSTS) $(BENCH_ARGS) -- $(DATA)
 
 constraints:
 	.ci/resolve

@@ -3,18 +3,22 @@
 from pathlib import Path
 
 import jupytext
+import nbformat
 
 import ppl_ext
 
 HERE = Path(__file__).parent
 TUTORIALS = HERE / "tutorials"  # made here, not tracked
+# As in a script, what a line returns is not shown unless it is printed.
+AS_A_SCRIPT = "get_ipython().ast_node_interactivity = 'none'"
+HIDDEN = {"tags": ["remove-cell"]}
 
 project = "ppl_ext"
 author = "the ppl_ext developers"
 project_copyright = author
 version = release = ppl_ext.__version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx-mathjax-offline"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
@@ -23,7 +27,12 @@ default_role = "py:obj"
 # The docstrings of the package say what there is, in the order of the source.
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # shapes and meanings stand in the docstrings
-autodoc_default_options = {"members": True}
+autodoc_preserve_defaults = True
+# What a class inherits from another of ours is documented, what it has from its host is not.
+autodoc_default_options = {
+    "members": True,
+    "inherited-members": "AutoGuide, ELBO, BaseException, object",
+}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
@@ -35,6 +44,7 @@ nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
+nb_output_stderr = "remove"  # progress bars
 
 html_theme = "furo"
 html_title = "ppl_ext"
@@ -53,6 +63,7 @@ def make_notebooks() -> None:
         stale.unlink()
     for script in sorted((HERE.parent / "tutorials").glob("*.py")):
         notebook = jupytext.read(script)
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(AS_A_SCRIPT, metadata=HIDDEN))
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
         jupytext.write(notebook, TUTORIALS / f"{script.stem}.ipynb")
 
