@@ -27,6 +27,7 @@
 # %%
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import arviz_plots
@@ -188,14 +189,14 @@ plot_khat(simple_draws, axes[1])
 # %% [markdown]
 # ## On to ArviZ
 #
-# `to_datatree` returns what every ArviZ function takes. Plates name the dimensions; log densities
-# and log likelihoods come along.
+# `to_datatree` returns what every ArviZ function takes. Plates name the dimensions, `coords` their
+# entries; log densities and log likelihoods come along.
 
 # %%
-tree = draws.to_datatree()
+tree = replace(draws, coords={"term": TERMS}).to_datatree()
 print(dict(tree["posterior"].sizes))
 
-arviz_plots.plot_forest(tree, var_names=["beta"], combined=True)
+arviz_plots.plot_dist(tree, var_names=["beta"])
 
 assert dict(tree["posterior"]["beta"].sizes) == {"chain": 1, "draw": 10_000, "term": 4}
 assert {"posterior", "sample_stats", "log_likelihood", "observed_data"} <= set(tree.children)

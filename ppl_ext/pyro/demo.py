@@ -1,0 +1,117 @@
+"""The demonstration on Pyro: two models, two guides, and NUTS beside them."""
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer import MCMC, NUTS, Predictive
+
+from ppl_ext.demo.entry import Entry
+from ppl_ext.demo.problem import Problem
+from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
+from ppl_ext.pyro.svi import fit
+
+__all__ = ["METHODS", "eight_schools", "kidscore"]
+
+_DRAWS = 10_000
+_NUTS_WARMUP, _NUTS_DRAWS = 500, 1500
+
+
+def eight_schools(standard_error, effect=None):
+    """A hierarchy of school effects, non-centered."""
+    mu = pyro.sample("mu", dist.Normal(0.0, 5.0))
+    tau = pyro.sample("tau", dist.HalfCauchy(5.0))
+    with pyro.plate("school", len(standard_error)):
+        z = pyro.sample("z", dist.Normal(0.0, 1.0))
+        theta = pyro.deterministic("theta", mu + tau * z)
+        pyro.sample("effect", dist.Normal(theta, standard_error), obs=effect)
+
+
+def kidscore(mom_hs, mom_iq, kid_score=None):
+    """A regression with an interaction; flat prior on the coefficients."""
+    with pyro.plate("term", 4):
+        beta = pyro.sample("beta", dist.Normal(0.0, 1.0).mask(False))
+    sigma = pyro.sample("sigma", dist.HalfCauchy(2.5))
+    mean = beta[0] + beta[1] * mom_hs + beta[2] * mom_iq + beta[3] * mom_hs * mom_iq
+    with pyro.plate("child", len(mom_iq)):
+        pyro.sample("kid_score", dist.Normal(mean, sigma), obs=kid_score)
+
+
+def fit_mean_field(problem: Problem) -> Entry:
+    """Fit a mean-field guide and judge it."""
+    return _fit_guide("mean field", AutoMeanField, problem)
+
+
+def fit_full_rank(problem: Problem) -> Entry:
+    """Fit a full-rank guide and judge it."""
+    return _fit_guide("full rank", AutoFullRank, problem)
+
+
+class CountingNUTS(NUTS):
+    """Pyro's NUTS, counting the gradients that it asks for."""
+
+    gradients = 0
+
+    def setup(self, warmup_steps, *args, **kwargs):
+        """Put a counter before the potential energy."""
+        super().setup(warmup_steps, *args, **kwargs)
+        potential = self.potential_fn
+
+        def count(z):
+            self.gradients += 1
+            return potential(z)
+
+        self.potential_fn = count
+
+
+def sample_nuts(problem: Problem) -> Entry:
+    """Run NUTS with a dense mass matrix, as a careful user of the host would."""
+    model, data = _prepare(problem)
+    kernel = CountingNUTS(model, full_mass=True, jit_compile=True, ignore_jit_warnings=True)
+    mcmc = MCMC(kernel, _NUTS_DRAWS, warmup_steps=_NUTS_WARMUP, disable_progbar=True)
+    pyro.set_rng_seed(0)
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        # Pyro's jit_compile rests on torch.jit.trace, which torch has announced to remove.
+        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+        mcmc.run(*data)
+    seconds = time.perf_counter() - started
+    draws = mcmc.get_samples()
+    # Pyro's NUTS leaves deterministic sites out: run the model once more for each draw.
+    draws |= Predictive(model, draws)(*data)
+    values = {site: np.asarray(draw) for site, draw in draws.items()}
+    return Entry("NUTS", values, seconds, 0.0, kernel.gradients)
+
+
+METHODS = {"mean field": fit_mean_field, "full rank": fit_full_rank, "NUTS": sample_nuts}
+
+
+def _fit_guide(method: str, guide: Any, problem: Problem) -> Entry:
+    model, data = _prepare(problem)
+    fitted = fit(model, guide(model), *data, progress_bar=False)
+    draws = fitted.draws(_DRAWS)
+    started = time.perf_counter()
+    report = fitted.report()
+    judge_seconds = time.perf_counter() - started
+    log = fitted.log
+    return Entry(
+        method,
+        draws.values,
+        log.seconds,
+        log.compile_seconds,
+        log.gradients,
+        judge_seconds,
+        draws=draws,
+        log=log,
+        report=report,
+    )
+
+
+def _prepare(problem: Problem) -> tuple[Callable[..., None], list[torch.Tensor]]:
+    model = {"eight_schools": eight_schools, "kidscore": kidscore}[problem.name]
+    return model, [torch.tensor(column).float() for column in problem.data]

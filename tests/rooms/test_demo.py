@@ -1,0 +1,43 @@
+"""The demonstration of each room: its models are the worked ones, its columns are filled."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from ppl_ext.demo.problem import PROBLEMS
+from tests.hosts import Host
+
+WORKED = {"eight_schools": "noncentered", "kidscore": "model"}
+
+
+@pytest.fixture
+def demo(host: Host):
+    return import_module(f"ppl_ext.{host.name}.demo")
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+def test_it_fits_the_worked_models(host, demo, problem):
+    """The package travels without the folder of worked models, hence the second copy."""
+    worked = import_module(f"models.{problem.name}.on_{host.name}")
+    data = [host.array(column) for column in problem.data]
+    models = getattr(demo, problem.name), getattr(worked, WORKED[problem.name])
+    ours, theirs = (host.room.trace_density(model, *data) for model in models)
+    z = np.random.default_rng(0).normal(size=(3, ours.dim))
+    np.testing.assert_array_equal(ours.log_p(z), theirs.log_p(z))
+
+
+def test_the_columns_of_the_regression(demo, monkeypatch):
+    monkeypatch.setattr(demo, "_NUTS_WARMUP", 200)
+    monkeypatch.setattr(demo, "_NUTS_DRAWS", 300)
+    problem = PROBLEMS[1]
+    entries = {name: method(problem) for name, method in demo.METHODS.items()}
+    full_rank, nuts = entries["full rank"], entries["NUTS"]
+    # Ten thousand draws on either side: an error of 0.01 sd each.
+    assert problem.reference.worst_mean_error(full_rank.values) < 0.06
+    assert full_rank.report.ok
+    assert not entries["mean field"].report.ok
+    # NUTS drew 300 times, hence 0.06 sd for each of five means.
+    assert problem.reference.worst_mean_error(nuts.values) < 0.3
+    assert nuts.gradients > 500
+    assert set(problem.split(nuts.values)) == set(problem.split(full_rank.values))
