@@ -7,7 +7,7 @@ import torch
 from pyro.poutine.util import site_is_subsample
 
 from ppl_ext.pyro.site import transform_of
-from ppl_ext.pyro.visit import Visit
+from ppl_ext.pyro.visit import StochasticOnlyError, Visit
 
 __all__ = ["check_data", "first_visit"]
 
@@ -89,7 +89,7 @@ def _check_plate(msg: dict) -> None:
         )
     batch = msg["fn"].subsample_size if value is None else len(value)
     if batch is not None and batch != size:
-        raise ValueError(
+        raise StochasticOnlyError(
             f"trace_density: plate {name!r} subsamples ({batch} of {size} rows), where all rows "
             f"are expected. Drop the subsampling: pyro.plate({name!r}, {size}); or keep it and "
             "use fit(model, guide, ..., optimizer=Stochastic())."

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 import pyro
 import torch
+from pyro.poutine.subsample_messenger import SubsampleMessenger
 from torch.distributions import Distribution
 
-__all__ = ["own_param_store", "own_random_state", "unvalidated"]
+__all__ = ["own_param_store", "own_random_state", "unvalidated", "whole_plates"]
 
 
 @contextmanager
@@ -46,3 +47,22 @@ def own_param_store(start: dict | None = None) -> Iterator[dict]:
     """
     with pyro.get_param_store().scope(start) as state:
         yield state
+
+
+@contextmanager
+def whole_plates() -> Iterator[None]:
+    """Lets every plate that would draw a minibatch see all of its rows.
+
+    The host offers no way to do so from outside of the model: a plate refuses rows of another
+    number than its own ``subsample_size``.
+    """
+    found = vars(SubsampleMessenger)["_subsample"]
+
+    def take_all(name, size=None, subsample_size=None, *others):
+        return found.__func__(name, size, None, *others)
+
+    SubsampleMessenger._subsample = staticmethod(take_all)
+    try:
+        yield
+    finally:
+        SubsampleMessenger._subsample = found

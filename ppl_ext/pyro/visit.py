@@ -5,13 +5,17 @@ from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
-from ppl_ext.pyro.site import is_data, is_deterministic, is_real, transform_of
+from ppl_ext.pyro.site import is_deterministic, is_real, transform_of
 
-__all__ = ["ChangedSitesError", "Visit"]
+__all__ = ["ChangedSitesError", "Replay", "StochasticOnlyError", "Visit"]
 
 
 class ChangedSitesError(ValueError):
     """The latent sites of a model are not the same in every run."""
+
+
+class StochasticOnlyError(ValueError):
+    """The model has no density of its latent sites alone, but stochastic gradients can fit it."""
 
 
 class Visit(Messenger):
@@ -19,13 +23,11 @@ class Visit(Messenger):
 
     Args:
         point: Unconstrained value of every latent site.
-        predict: Whether observed sites are sampled anew rather than held at the data.
     """
 
-    def __init__(self, point: dict[str, torch.Tensor], predict: bool = False) -> None:
+    def __init__(self, point: dict[str, torch.Tensor]) -> None:
         super().__init__()
         self.point = point
-        self.predict = predict
         self.sites: dict[str, dict] = {}
         self.terms: dict[str, torch.Tensor] = {}
         self.jacobians: dict[str, torch.Tensor] = {}
@@ -47,11 +49,7 @@ class Visit(Messenger):
             ) from None
 
     def _pyro_sample(self, msg: dict) -> None:
-        if site_is_subsample(msg):
-            return
-        if msg["is_observed"]:
-            if self.predict and is_data(msg):
-                msg["is_observed"], msg["value"] = False, None
+        if site_is_subsample(msg) or msg["is_observed"]:
             return
         value = unconstrained = self.unconstrained(msg)
         if not is_real(msg["fn"].support):
@@ -67,3 +65,26 @@ class Visit(Messenger):
         if not is_deterministic(msg):
             log_prob = msg["fn"].log_prob(msg["value"])
             self.terms[msg["name"]] = scale_and_mask(log_prob, msg["scale"], msg["mask"])
+
+
+class Replay(Visit):
+    """Runs the model with its latent sites, and its minibatches, as a guide drew them.
+
+    Args:
+        point: Value of every latent site, and rows of the plates that the guide entered.
+    """
+
+    def _pyro_sample(self, msg: dict) -> None:
+        unseen_plate = site_is_subsample(msg) and msg["name"] not in self.point
+        if not (msg["is_observed"] or unseen_plate):
+            msg["value"], msg["done"] = self.unconstrained(msg), True
+
+    def unconstrained(self, msg: dict) -> torch.Tensor:
+        """The value that was drawn, in its own space."""
+        if msg["name"] not in self.point:
+            raise ChangedSitesError(
+                f"draws: latent site {msg['name']!r} of the model was not drawn (drawn were "
+                f"{sorted(self.point)}), where every latent site is expected. Draw it in the "
+                "guide, or sum it out inside the model."
+            )
+        return self.point[msg["name"]]
