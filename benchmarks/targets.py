@@ -34,6 +34,8 @@ RAW = {
 REFERENCE_NOISE = 0.015
 RESAMPLED = 0.06
 NEAR_GAUSSIAN = ("kidscore", "mesquite", "arK", "diamonds", "hmm")
+# Here the verdict has to be good; radon_nc stands between: a Gaussian misses its sds by half.
+EASY = (*NEAR_GAUSSIAN, "garch11", "eight_nc")
 HARD = ("eight_c", "radon_c", "gp_pois", "one_comp")
 GRADIENTS = 10_000
 ELBO_SLACK = 0.02
@@ -128,10 +130,11 @@ def judge_verdicts(rows: list[Row]) -> Iterable[tuple[str, ...]]:
     for (name, guide, host), runs in cases(rows).items():
         wrong = sum(classify(run) == "good, WRONGLY" for run in runs)
         withheld = sum(run.get("verdict") == "not to be trusted" for run in runs)
-        easy = guide == "full rank" and name not in HARD
+        easy = guide == "full rank" and name in EASY
         found = f"{wrong} wrong, {withheld} distrusted of {len(runs)}"
         wanted = "0 wrong, 0 distrusted" if easy else "0 wrong"
-        met = wrong == 0 and (withheld == 0 or not easy)
+        failed = sum("failure" in run for run in runs)
+        met = wrong == failed == 0 and (withheld == 0 or not easy)
         yield line(f"verdict on {guide}", name, host, found, wanted, met)
 
 
