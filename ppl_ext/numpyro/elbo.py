@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.lax import stop_gradient
+from numpyro.distributions.constraints import Constraint
+from numpyro.distributions.transforms import Transform
 from numpyro.handlers import replay, seed, substitute, trace
 from numpyro.infer.elbo import ELBO
 from numpyro.infer.util import compute_log_probs
@@ -43,7 +45,7 @@ class StickTheLanding(ELBO):
         ...     numpyro.sample("x", dist.Normal(numpyro.param("m", 0.0), numpyro.param("s", 1.0)))
         >>> loss = lambda params: StickTheLanding().loss(jax.random.key(0), params, model, guide)
         >>> gradient = jax.grad(loss)({"m": 1.0, "s": 2.0})
-        >>> float(gradient["m"]), float(gradient["s"])
+        >>> abs(float(gradient["m"])), abs(float(gradient["s"]))
         (0.0, 0.0)
 
     References:
@@ -156,8 +158,22 @@ def _log_prob(name, site, drawn):
 
 
 def _has_parameters(fn) -> bool:
-    """Whether a transform on the way to the value depends on traced values."""
+    """Whether a transform on the way to the value can depend on parameters."""
     while isinstance(fn, (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)):
         fn = fn.base_dist
-    transforms = getattr(fn, "transforms", [])
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(transforms))
+    return any(not _is_fixed(transform) for transform in getattr(fn, "transforms", []))
+
+
+def _is_fixed(transform: Transform) -> bool:
+    for value in vars(transform).values():
+        inner = value if isinstance(value, (list, tuple)) else [value]
+        for part in inner:
+            if isinstance(part, Transform):
+                if not _is_fixed(part):
+                    return False
+            # A flow keeps its parameters in the closure of a network, out of sight of JAX.
+            elif isinstance(part, jax.core.Tracer) or (
+                callable(part) and not isinstance(part, Constraint)
+            ):
+                return False
+    return True

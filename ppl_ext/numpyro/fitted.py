@@ -126,6 +126,7 @@ class Fit:
             guide = AutoFullRank(self.guide.model, prefix=self.guide.prefix)
             guide._setup_prototype(*self.args, **self.kwargs)
             params = guide.set_gaussian(self.solution.loc, scale_tril)
+            params = {name: np.asarray(value) for name, value in params.items()}
         return replace(
             self,
             guide=guide,

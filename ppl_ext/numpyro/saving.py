@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
 import numpy as np
 import numpyro
 
@@ -106,7 +105,7 @@ def load(
                 f"(unconstrained shapes), the model has {sites}; expected the same. Give the "
                 "model and the shapes of data that were fitted."
             )
-        params = {k: jnp.asarray(v) for k, v in _take(arrays, "params/").items()}
+        params = _take(arrays, "params/")
         density = trace_where_whole(model, args, kwargs)
     log = FitLog(losses=arrays["losses"], **_tuples(header["log"]))
     solution = None

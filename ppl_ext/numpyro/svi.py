@@ -124,6 +124,8 @@ def fit(
                 rng_key, call, arrays, guide, optimizer or Stochastic(), restarts, progress_bar
             )
         log = replace(log, notes=(*log.notes, *_note_precision(call.x64, log)))
+        # As NumPy arrays float64 parameters serve outside of the scope too.
+        params = jax.tree.map(np.asarray, dict(params))
         return Fit(guide, params, log, density, solution, model, args, kwargs, call.x64)
 
 

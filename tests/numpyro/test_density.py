@@ -14,6 +14,7 @@ from numpyro import handlers
 from numpyro.contrib.control_flow import scan
 
 from ppl_ext.numpyro import trace_density
+from tests.numpyro.models import calls
 
 RNG = np.random.default_rng(0)
 EFFECT = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
@@ -39,11 +40,6 @@ def schools_log_p(z, effect=EFFECT):
         + scipy.stats.norm.logpdf(eta).sum(1)
         + scipy.stats.norm.logpdf(effect, mu[:, None] + tau[:, None] * eta, ERROR).sum(1)
     )
-
-
-def calls(counter):
-    """Number of calls of ``next`` on a counter, without making one."""
-    return counter.__reduce__()[1][0]
 
 
 def numeric_gradient(log_p, z, step=1e-5):

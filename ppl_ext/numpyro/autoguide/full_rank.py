@@ -111,15 +111,18 @@ class AutoFullRank(AbstractAutoGaussian):
         return dist.MultivariateNormal(loc, scale_tril=scale_tril)
 
     def gaussian(self, params: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        """Mean ``[dim]`` and Cholesky factor ``[dim, dim]`` in the coordinates of `trace_density`.
+        """Read mean and scale on unconstrained space, in the order of `trace_density`.
 
         Args:
             params: Parameters of the guide.
+
+        Returns:
+            loc[dim] and the Cholesky factor scale_tril[dim, dim].
         """
         return params[f"{self.prefix}_loc"], params[f"{self.prefix}_scale_tril"]
 
     def set_gaussian(self, loc: Any, scale: Any) -> dict[str, jax.Array]:
-        """Parameters whose `gaussian` is the given mean and Cholesky factor.
+        """Put mean and scale on unconstrained space, in the order of `trace_density`, into parameters.
 
         Args:
             loc: Mean, ``[dim]``.

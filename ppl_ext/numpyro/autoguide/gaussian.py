@@ -26,11 +26,11 @@ class AbstractAutoGaussian(AbstractUnconstrainedGuide):
 
     @abstractmethod
     def gaussian(self, params: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        """The mean and the scale in the coordinates of `trace_density`."""
+        """Read mean and scale on unconstrained space, in the order of `trace_density`."""
 
     @abstractmethod
     def set_gaussian(self, loc: Any, scale: Any) -> dict[str, jax.Array]:
-        """Parameters whose `gaussian` is the given mean and scale."""
+        """Put mean and scale on unconstrained space, in the order of `trace_density`, into parameters."""
 
     @abstractmethod
     def _marginal_scale(self, params: Mapping[str, jax.Array]) -> jax.Array:
@@ -54,7 +54,7 @@ class AbstractAutoGaussian(AbstractUnconstrainedGuide):
         sample_shape: tuple[int, ...] = (),
         **kwargs: Any,
     ) -> dict[str, jax.Array]:
-        """Draw latent and deterministic sites.
+        """Draw every latent site.
 
         Args:
             rng_key: Random key.
@@ -64,8 +64,8 @@ class AbstractAutoGaussian(AbstractUnconstrainedGuide):
             **kwargs: Keyword arguments of the model.
 
         Returns:
-            ``{site: array[*sample_shape, ...]}``; the deterministic sites are left out where the
-            model sees its data in minibatches.
+            ``{site: array[*sample_shape, ...]}``; the deterministic sites too, unless the model
+            sees its data in minibatches.
         """
         # The host's AutoGuideList hands the same key to every part.
         own = zlib.crc32(" ".join(site.name for site in self._ready()).encode())
@@ -100,7 +100,7 @@ class AbstractAutoGaussian(AbstractUnconstrainedGuide):
             ``{site: array[quantile, ...]}``.
         """
         loc, scale = self.gaussian(params)[0], self._marginal_scale(params)
-        probability = jnp.asarray(quantiles, loc.dtype)[:, None]
+        probability = jnp.asarray(quantiles, dtype=float)[:, None]
 
         def at(probability):
             z = dist.Normal(loc, scale).icdf(probability)

@@ -97,10 +97,13 @@ class AutoMeanField(AbstractAutoGaussian):
         return dist.Normal(loc, scale).to_event(1)
 
     def gaussian(self, params: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        """Mean ``[dim]`` and standard deviation ``[dim]`` in the coordinates of `trace_density`.
+        """Read mean and scale on unconstrained space, in the order of `trace_density`.
 
         Args:
             params: Parameters of the guide.
+
+        Returns:
+            loc[dim] and the standard deviations scale[dim].
         """
 
         def flat(what):
@@ -110,7 +113,7 @@ class AutoMeanField(AbstractAutoGaussian):
         return flat("loc"), flat("scale")
 
     def set_gaussian(self, loc: Any, scale: Any) -> dict[str, jax.Array]:
-        """Parameters whose `gaussian` is the given mean and standard deviation.
+        """Put mean and scale on unconstrained space, in the order of `trace_density`, into parameters.
 
         Args:
             loc: Mean, ``[dim]``.
