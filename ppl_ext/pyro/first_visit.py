@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from pyro.poutine.util import site_is_subsample
 
-from ppl_ext.pyro.site import transform_of
+from ppl_ext.pyro.site import has_moving_support, transform_of
 from ppl_ext.pyro.visit import StochasticOnlyError, Visit
 
 __all__ = ["check_data", "first_visit"]
@@ -97,7 +97,7 @@ def _check_plate(msg: dict) -> None:
 
 
 def check_data(msg: dict) -> None:
-    """Refuses data that are empty, not finite, or integers under a continuous distribution."""
+    """Refuses data that are empty, not finite, of the wrong type or outside of the support."""
     name, value, kind = msg["name"], msg["value"], type(msg["fn"]).__name__
     if not value.numel():
         raise ValueError(
@@ -105,21 +105,30 @@ def check_data(msg: dict) -> None:
             f"{tuple(value.shape)}, where at least one value is expected. Pass its data, or leave "
             "the site out."
         )
-    if not value.dtype.is_floating_point:
-        if not msg["fn"].support.is_discrete:
+    if value.dtype.is_floating_point:
+        # Also under a mask: the masked rows would still make the gradient NaN.
+        finite = value.isfinite()
+        if not finite.all():
             raise ValueError(
-                f"trace_density: the data of observed site {name!r} are of type {value.dtype}, "
-                f"where floats are expected ({kind} is continuous). Convert them: obs=y.float()."
+                f"trace_density: {int((~finite).sum())} of {finite.numel()} data of observed site "
+                f"{name!r} are NaN or infinite, where finite numbers are expected. Drop them, or "
+                "hide them: with poutine.mask(mask=y.isfinite()) and obs=y.nan_to_num()."
             )
-        return
-    # Also under a mask: the masked rows would still make the gradient NaN.
-    finite = value.isfinite()
-    if not finite.all():
+    elif not msg["fn"].support.is_discrete:
         raise ValueError(
-            f"trace_density: {int((~finite).sum())} of {finite.numel()} data of observed site "
-            f"{name!r} are NaN or infinite, where finite numbers are expected. Drop them, or hide "
-            "them: with poutine.mask(mask=y.isfinite()) and obs=y.nan_to_num()."
+            f"trace_density: the data of observed site {name!r} are of type {value.dtype}, "
+            f"where floats are expected ({kind} is continuous). Convert them: obs=y.float()."
         )
+    if not has_moving_support(msg):
+        outside = ~msg["fn"].support.check(value)
+        if msg["mask"] is not None:
+            outside = outside & torch.as_tensor(msg["mask"])
+        if outside.any():
+            raise ValueError(
+                f"trace_density: {int(outside.sum())} of {outside.numel()} data of observed site "
+                f"{name!r} lie outside the support of {kind} ({msg['fn'].support}), where its "
+                "density is zero. Drop them, or give the site another distribution."
+            )
 
 
 def _integer_arguments(model: Callable, args: tuple, kwargs: dict) -> list[str]:

@@ -18,8 +18,9 @@ from ppl_ext.fitting import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, respond_linearly
 from ppl_ext.pyro.autoguide import AutoFullRank
 from ppl_ext.pyro.autoguide.gaussian import AbstractGaussianGuide
+from ppl_ext.pyro.batching import model_scope
 from ppl_ext.pyro.drawing import draw_gaussian, draw_guide
-from ppl_ext.pyro.isolation import own_param_store
+from ppl_ext.pyro.isolation import own_param_store, own_random_state
 from ppl_ext.pyro.program import Program
 
 __all__ = ["Fit", "parameters_of"]
@@ -92,7 +93,7 @@ class Fit:
         return self._draw(num_draws, seed, posterior_predictive=posterior_predictive)[0]
 
     def report(self) -> Report:
-        """Judge the fit by 10,240 draws; made once and kept.
+        """Judge the fit by ten thousand draws; made once and kept.
 
         Returns:
             The verdict with the numbers behind it; print it.
@@ -124,7 +125,8 @@ class Fit:
             )
         covariance = respond_linearly(self.density, self.solution)
         scale_tril = cholesky(covariance, lower=True)
-        guide = AutoFullRank(self.model).setup(*self.args, **self.kwargs)
+        with model_scope(), own_random_state(0):
+            guide = AutoFullRank(self.model).setup(*self.args, **self.kwargs)
         guide.set_gaussian(self.solution.loc, scale_tril)
         return replace(
             self,

@@ -43,8 +43,8 @@ def refuse_pair(
     }
     if not latents:
         raise ValueError(
-            f"{caller}: the model has no latent site, so there is nothing to infer. Sample at least "
-            "one site without obs=..., or pass the data as None where it should be inferred."
+            f"{caller}: the model has no latent site, where at least one is expected. Sample at "
+            "least one site without obs=..., or pass the data as None where it is to be inferred."
         )
     if sites.keys() != latents.keys():
         raise ValueError(

@@ -61,6 +61,7 @@ class Run:
         self._averaged = 0
         self._best_loss = np.inf
         self._kept: Snapshot = {}
+        self._parts: list[tuple] = []
 
     def look(self) -> None:
         """Runs guide and model once, which creates the parameters that are not there yet."""
@@ -134,9 +135,18 @@ class Run:
     def keep(self) -> None:
         """Keeps the parameters while another start uses the same guide."""
         self._kept = self.snapshot()
+        # A guide of the host that looks at the model again makes new modules and parameters.
+        guide = self.svi.guide
+        self._parts = [
+            (module, dict(module._modules), dict(module._parameters))
+            for module in (guide.modules() if isinstance(guide, torch.nn.Module) else ())
+        ]
 
     def resume(self) -> None:
         """Takes up the parameters kept; the run's parameter store must be in force."""
+        for module, modules, parameters in self._parts:
+            module._modules.update(modules)
+            module._parameters.update(parameters)
         self.restore(self._kept)
         self.look()
 

@@ -10,6 +10,7 @@ import torch
 from ppl_ext.fitting import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution
 from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
+from ppl_ext.pyro.batching import model_scope
 from ppl_ext.pyro.density import density_of
 from ppl_ext.pyro.fitted import Fit, parameters_of
 from ppl_ext.pyro.isolation import own_random_state
@@ -99,7 +100,7 @@ def load(
             f"with ppl_ext.{header.get('host')}.load, or with a newer ppl_ext."
         )
     guide = _GUIDES[header["guide"]](model)
-    with own_random_state(0):
+    with model_scope(), own_random_state(0):
         guide.setup(*args, **kwargs)
     sites = {site: list(shape) for site, shape in guide._shapes.items()}
     if sites != header["sites"]:

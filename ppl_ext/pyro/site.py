@@ -7,6 +7,7 @@ from torch.distributions import biject_to, constraints
 
 __all__ = [
     "event_dim_of",
+    "has_moving_support",
     "is_data",
     "is_deterministic",
     "is_real",
@@ -34,6 +35,15 @@ def is_real(support: constraints.Constraint) -> bool:
     while isinstance(support, constraints.independent):
         support = support.base_constraint
     return support is constraints.real
+
+
+def has_moving_support(msg: dict) -> bool:
+    """Whether the bounds of a site's support are tensors, which may depend on other sites."""
+    support = getattr(msg["fn"], "support", None)
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    bounds = (getattr(support, side, None) for side in ("lower_bound", "upper_bound"))
+    return any(isinstance(bound, torch.Tensor) for bound in bounds)
 
 
 def transform_of(site: dict, caller: str) -> torch.distributions.Transform:

@@ -12,6 +12,7 @@ from ppl_ext.density import Density
 from ppl_ext.gaussian_vi import SampleAverage, solve_full_rank, solve_mean_field
 from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.pyro.autoguide.gaussian import AbstractGaussianGuide
+from ppl_ext.pyro.batching import model_scope
 from ppl_ext.pyro.density import density_of
 from ppl_ext.pyro.descent import descend
 from ppl_ext.pyro.fitted import Fit, parameters_of
@@ -83,7 +84,7 @@ def fit(
     if restarts < 1:
         raise ValueError(f"fit: restarts = {restarts}; expected at least 1, such as restarts=4.")
     program, refusal = _read(model, guide, args, kwargs)
-    with own_random_state(seed), own_param_store():
+    with model_scope(), own_random_state(seed), own_param_store():
         if guide is None:
             guide = _choose_guide(model, program, args, kwargs)
         if isinstance(guide, AbstractGaussianGuide):

@@ -5,7 +5,7 @@ from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
-from ppl_ext.pyro.site import is_deterministic, is_real, transform_of
+from ppl_ext.pyro.site import has_moving_support, is_deterministic, is_real, transform_of
 
 __all__ = ["ChangedSitesError", "Replay", "StochasticOnlyError", "Visit"]
 
@@ -64,6 +64,10 @@ class Visit(Messenger):
         self.sites[msg["name"]] = msg
         if not is_deterministic(msg):
             log_prob = msg["fn"].log_prob(msg["value"])
+            if msg["is_observed"] and has_moving_support(msg):
+                # Without validation some distributions score what they cannot have drawn.
+                inside = msg["fn"].support.check(msg["value"])
+                log_prob = torch.where(inside, log_prob, -torch.inf)
             self.terms[msg["name"]] = scale_and_mask(log_prob, msg["scale"], msg["mask"])
 
 

@@ -175,6 +175,20 @@ def test_support_that_depends_on_another_site():
     np.testing.assert_allclose(trace_density(model).log_p(z), expected, rtol=1e-5)
 
 
+def test_data_outside_of_a_support_that_moves_have_no_density():
+    """torch scores them all the same: log_prob of Pareto(2, 1) at 1 is finite."""
+
+    def model(y):
+        scale = pyro.sample("scale", dist.LogNormal(0.0, 1.0))
+        pyro.sample("y", dist.Pareto(scale, 1.0), obs=y)
+
+    z = np.array([[-1.0], [1.0]])
+    expected = stats.norm.logpdf(z[:, 0]) + stats.pareto(1.0, scale=np.exp(z[:, 0])).logpdf(1.0)
+    np.testing.assert_allclose(
+        trace_density(model, torch.tensor(1.0)).log_p(z), expected, rtol=1e-5
+    )
+
+
 def test_failing_draws_are_nan_and_leave_the_others_alone():
     def model():
         x = pyro.sample("x", dist.Normal(0.0, 1.0))
@@ -196,7 +210,7 @@ def test_explain_names_the_site():
     def model(y):
         rate = pyro.sample("rate", dist.LogNormal(0.0, 1.0))
         pyro.sample("y", dist.Exponential(rate).expand([3]).to_event(1), obs=y)
-        pyro.sample("u", dist.Uniform(0.0, 1.0), obs=torch.tensor(2.0))
+        pyro.sample("u", dist.Uniform(0.0, rate), obs=torch.tensor(2.0))
 
     density = trace_density(model, torch.ones(3))
     sentence = density.explain(np.zeros(1))
@@ -258,6 +272,11 @@ def no_data(y):
     pyro.sample("height", dist.Normal(loc, 1.0), obs=y)
 
 
+def waiting(y):
+    pyro.sample("loc", dist.Normal(0.0, 1.0))
+    pyro.sample("wait", dist.Exponential(1.0), obs=y)
+
+
 def regression(y):
     slope = pyro.sample("slope", dist.Normal(torch.zeros(2), 1.0).to_event(1))
     pyro.sample("mean", dist.Normal((y @ slope).sum(), 1.0), obs=torch.tensor(0.0))
@@ -283,6 +302,7 @@ def changing(y):
         (noisy, None, ["gave different log densities", "pyro.sample"]),
         (observed, torch.tensor([1.0, torch.nan]), ["'height'", "NaN", "mask"]),
         (observed, torch.tensor([1.0, torch.inf]), ["'height'", "infinite"]),
+        (waiting, torch.tensor([1.0, -1.0]), ["'wait'", "1 of 2", "Exponential"]),
         (no_data, torch.zeros(0), ["'height'", "(0,)"]),
         (observed, torch.tensor([1, 2]), ["'height'", "int64", ".float()"]),
         (regression, torch.ones(3, 2, dtype=torch.long), ["'y'", "integers", "y.float()"]),

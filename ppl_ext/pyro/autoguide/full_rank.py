@@ -15,7 +15,7 @@ __all__ = ["AutoFullRank"]
 
 
 class AutoFullRank(AbstractGaussianGuide):
-    r"""Full-rank Gaussian guide in unconstrained space.
+    r"""One multivariate normal distribution on unconstrained space.
 
     .. math:: q(z) = \mathrm{Normal}(z; \mu, L L^\top)
 

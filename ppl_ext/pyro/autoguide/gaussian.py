@@ -60,7 +60,7 @@ class AbstractGaussianGuide(AbstractGuide):
 
     @abstractmethod
     def get_posterior(self, *args: object, **kwargs: object) -> dist.TorchDistribution:
-        """The guide as a distribution of the flat unconstrained vector, event shape [dim].
+        """The Gaussian on unconstrained space; its ``log_prob(z[..., dim])`` is log q.
 
         Args:
             *args: Arguments of the model; needed before the first use only.
@@ -68,7 +68,7 @@ class AbstractGaussianGuide(AbstractGuide):
         """
 
     def gaussian(self) -> tuple[np.ndarray, np.ndarray]:
-        """Reads mean and scale in unconstrained space, in the order of ``trace_density``.
+        """Read mean and scale on unconstrained space, in the order of `trace_density`.
 
         Returns:
             loc[dim] and scale[dim] (mean field) or scale_tril[dim, dim] (full rank), float64.
@@ -77,7 +77,7 @@ class AbstractGaussianGuide(AbstractGuide):
         return loc, scale
 
     def set_gaussian(self, loc: np.ndarray, scale: np.ndarray) -> None:
-        """Writes mean and scale in unconstrained space, in the order of ``trace_density``.
+        """Put mean and scale, in the order of `trace_density`, into parameters of the guide.
 
         Args:
             loc: Mean, shape [dim].
@@ -116,7 +116,7 @@ class AbstractGaussianGuide(AbstractGuide):
     def quantiles(
         self, quantiles: object, *args: object, **kwargs: object
     ) -> dict[str, torch.Tensor]:
-        """Marginal quantiles of every latent site.
+        """Quantiles of every latent site.
 
         Args:
             quantiles: Probabilities between 0 and 1, shape [quantile].
@@ -136,7 +136,9 @@ class AbstractGaussianGuide(AbstractGuide):
     def sample_posterior(
         self, *args: object, sample_shape: tuple[int, ...] = (), **kwargs: object
     ) -> dict[str, torch.Tensor]:
-        """Draws all latent sites, those of subsampled plates at full size.
+        """Draw every latent site.
+
+        Those of subsampled plates come at full size.
 
         Args:
             *args: Arguments of the model; needed before the first use only.

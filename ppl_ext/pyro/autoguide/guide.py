@@ -58,7 +58,9 @@ class AbstractGuide(AutoGuide):
         self._take_own_name()
 
     def setup(self, *args: object, **kwargs: object) -> Self:
-        """Runs the model once and starts the parameters (anew, if there are any).
+        """Look at the model now instead of at the first call, and draw starting parameters.
+
+        Parameters that are there already start anew.
 
         Args:
             *args: Arguments of the model.

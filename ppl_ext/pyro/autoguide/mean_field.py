@@ -17,7 +17,7 @@ __all__ = ["AutoMeanField"]
 
 
 class AutoMeanField(AbstractGaussianGuide):
-    r"""Mean-field Gaussian guide in unconstrained space.
+    r"""Independent normal distributions on unconstrained space.
 
     .. math:: q(z) = \prod_j \mathrm{Normal}(z_j; \mu_j, \sigma_j)
 
