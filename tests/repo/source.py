@@ -48,6 +48,16 @@ class PublicName:
             and (not node.name.startswith("_") or node.name == "__init__")
         }
 
+    def doc_of(self, method: str) -> str:
+        """The docstring of a method, which an override may leave to its base."""
+        texts = (
+            ast.get_docstring(node)
+            for definition in self.lineage
+            for node in definition.body
+            if isinstance(node, ast.FunctionDef) and node.name == method
+        )
+        return next(filter(None, texts), "")
+
     @property
     def fields(self) -> list[str]:
         """Public fields of a dataclass: what its body annotates."""

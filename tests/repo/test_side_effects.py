@@ -11,6 +11,7 @@ from tests.repo.source import ROOT
 COMMON = """
 import logging, os, pickle, random, sys, warnings
 import numpy as np
+import scipy.optimize, scipy.sparse, scipy.stats, tqdm.auto  # what they do is theirs
 
 def common():
     loggers = logging.root.manager.loggerDict

@@ -122,7 +122,7 @@ class AutoFullRank(AbstractAutoGaussian):
         return params[f"{self.prefix}_loc"], params[f"{self.prefix}_scale_tril"]
 
     def set_gaussian(self, loc: Any, scale: Any) -> dict[str, jax.Array]:
-        """Put mean and scale on unconstrained space, in the order of `trace_density`, into parameters.
+        """Put mean and scale, in the order of `trace_density`, into parameters of the guide.
 
         Args:
             loc: Mean, ``[dim]``.

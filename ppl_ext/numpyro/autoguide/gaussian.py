@@ -30,7 +30,7 @@ class AbstractAutoGaussian(AbstractUnconstrainedGuide):
 
     @abstractmethod
     def set_gaussian(self, loc: Any, scale: Any) -> dict[str, jax.Array]:
-        """Put mean and scale on unconstrained space, in the order of `trace_density`, into parameters."""
+        """Put mean and scale, in the order of `trace_density`, into parameters of the guide."""
 
     @abstractmethod
     def _marginal_scale(self, params: Mapping[str, jax.Array]) -> jax.Array:

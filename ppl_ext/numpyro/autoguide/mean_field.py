@@ -113,7 +113,7 @@ class AutoMeanField(AbstractAutoGaussian):
         return flat("loc"), flat("scale")
 
     def set_gaussian(self, loc: Any, scale: Any) -> dict[str, jax.Array]:
-        """Put mean and scale on unconstrained space, in the order of `trace_density`, into parameters.
+        """Put mean and scale, in the order of `trace_density`, into parameters of the guide.
 
         Args:
             loc: Mean, ``[dim]``.
