@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ppl_ext.density import Site
-from ppl_ext.pyro.first_visit import check_data, first_visit
+from ppl_ext.pyro.inspection import check_data, visit_model
 from ppl_ext.pyro.isolation import own_param_store, own_random_state, unvalidated
 from ppl_ext.pyro.layout import Layout, read_layout
 from ppl_ext.pyro.site import is_data
@@ -81,7 +81,7 @@ def read_program(model: Callable, *args: object, **kwargs: object) -> Program:
         return model(*args, **kwargs)
 
     with unvalidated(), own_random_state(0), own_param_store(), torch.no_grad():
-        visit, params = first_visit(run, model, args, kwargs)
+        visit, params = visit_model(run, model, args, kwargs)
     if params:
         raise StochasticOnlyError(
             f"trace_density: the model has learnable parameters {params}, where only sampled and "
