@@ -8,7 +8,7 @@ from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 
 from ppl_ext.pyro.batching import model_scope
-from ppl_ext.pyro.first_visit import check_data
+from ppl_ext.pyro.inspection import check_data
 from ppl_ext.pyro.site import is_data
 
 __all__ = ["refuse_pair"]
