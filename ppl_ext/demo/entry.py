@@ -11,9 +11,23 @@ import numpy as np
 if TYPE_CHECKING:
     from ppl_ext.diagnostics.report import Report
     from ppl_ext.draws import Draws
-    from ppl_ext.fitting import FitLog
 
-__all__ = ["Entry"]
+__all__ = ["Entry", "Judgement"]
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """The verdict on a fit, and the draws that are shown.
+
+    Args:
+        draws: Draws of the guide, with both densities.
+        report: The verdict.
+        seconds: Wall-clock time of the verdict, its compilation included.
+    """
+
+    draws: Draws
+    report: Report
+    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +38,9 @@ class Entry:
         method: "mean field", "full rank" or "NUTS".
         values: ``{site: array[draw, ...]}``, as the method draws them.
         seconds: Wall-clock time of the run without compilation.
-        compile_seconds: Wall-clock time of compilation, 0 where it is part of the run.
+        compile_seconds: Wall-clock time of compilation, 0 where nothing is compiled beforehand.
         gradients: Gradients of the log density that were evaluated.
-        judge_seconds: Wall-clock time of the verdict, its compilation included.
-        draws: The same draws with both densities; None for NUTS.
-        log: What the fit did; None for NUTS.
-        report: The verdict on the fit; None for NUTS.
+        judgement: The verdict on a fit; None for NUTS.
     """
 
     method: str
@@ -37,7 +48,4 @@ class Entry:
     seconds: float
     compile_seconds: float
     gradients: int
-    judge_seconds: float = 0.0
-    draws: Draws | None = None
-    log: FitLog | None = None
-    report: Report | None = None
+    judgement: Judgement | None = None

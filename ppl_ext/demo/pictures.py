@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppl_ext.demo.entry import Entry
+import numpy as np
+
+from ppl_ext.demo.entry import Entry, Judgement
 from ppl_ext.demo.problem import Problem
 from ppl_ext.tree import build_tree
 
@@ -28,25 +30,25 @@ def draw_pictures(problem: Problem, entries: Sequence[Entry], folder: Path) -> l
 
     Args:
         problem: What was fitted.
-        entries: One for each method; the one without a report (NUTS) is the reference.
+        entries: One for each method; the one that is not judged (NUTS) is the reference.
         folder: Where to write; made if it is not there.
 
     Returns:
         The files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    entries = sorted(entries, key=lambda entry: entry.report is not None)
-    guides = [entry for entry in entries if entry.report is not None]
+    entries = sorted(entries, key=lambda entry: entry.judgement is not None)
     posteriors = {entry.method: build_tree(problem.split(entry.values)) for entry in entries}
-    best = guides[-1]
-    if best.report.resampled_ok and not best.report.ok:
-        corrected = best.draws.resample(seed=0).values
-        posteriors[f"{best.method}, resampled"] = build_tree(problem.split(corrected))
+    judged = {entry.method: entry.judgement for entry in entries if entry.judgement}
+    best, judgement = list(judged.items())[-1]
+    if judgement.report.resampled_ok and not judgement.report.ok:
+        corrected = judgement.draws.resample(seed=0).values
+        posteriors[f"{best}, resampled"] = build_tree(problem.split(corrected))
     figures = {
         "posterior": _draw_marginals(problem, posteriors),
         "pairs": _draw_pairs(problem, posteriors),
-        "elbo": _draw_traces(problem, guides),
-        "weights": _draw_weights(problem, guides),
+        "elbo": _draw_traces(problem, judged),
+        "weights": _draw_weights(problem, judged),
     }
     written = []
     for name, figure in figures.items():
@@ -97,33 +99,34 @@ def _draw_pairs(problem: Problem, posteriors: dict[str, xarray.DataTree]) -> Fig
 
 def _cut_spikes(ax: Axes) -> None:
     """Let a density that is far too narrow leave the picture, so that the others stay visible."""
-    reference = ax.lines[0].get_ydata().max()
+    reference = np.max(ax.lines[0].get_ydata())
     ax.set_ylim(0, min(ax.get_ylim()[1], _TALLEST * reference))
 
 
-def _draw_traces(problem: Problem, guides: Sequence[Entry]) -> Figure:
+def _draw_traces(problem: Problem, judged: Mapping[str, Judgement]) -> Figure:
     from ppl_ext.plots import plot_elbo
 
-    figure = _open_figure(5.2 * len(guides), 4.2, f"{problem.title}: evidence lower bound")
-    evidence = guides[-1].report.log_evidence
-    ends = [evidence, *(-entry.log.losses[-1] for entry in guides)]
+    figure = _open_figure(5.2 * len(judged), 4.2, f"{problem.title}: evidence lower bound")
+    reports = {method: judgement.report for method, judgement in judged.items()}
+    evidence = list(reports.values())[-1].log_evidence
+    ends = [evidence, *(-report.log.losses[-1] for report in reports.values())]
     gap = max(ends) - min(ends)
-    panels = figure.subplots(1, len(guides), sharey=True, squeeze=False).flat
-    for ax, entry in zip(panels, guides, strict=True):
-        plot_elbo(entry.log, ax)
+    panels = figure.subplots(1, len(judged), sharey=True, squeeze=False).flat
+    for ax, (method, report) in zip(panels, reports.items(), strict=True):
+        plot_elbo(report.log, ax)
         ax.axhline(evidence, color="black", linestyle=":", linewidth=1, label="log evidence")
         ax.set_ylim(min(ends) - 3 * gap, max(ends) + gap / 2)
-        ax.set_title(entry.method, loc="left")
+        ax.set_title(method, loc="left")
         ax.legend(loc="lower right", frameon=False)
     return figure
 
 
-def _draw_weights(problem: Problem, guides: Sequence[Entry]) -> Figure:
+def _draw_weights(problem: Problem, judged: Mapping[str, Judgement]) -> Figure:
     from ppl_ext.plots import plot_khat
 
-    figure = _open_figure(5.2 * len(guides), 4.2, f"{problem.title}: importance weights")
-    panels = figure.subplots(1, len(guides), squeeze=False).flat
-    for ax, entry in zip(panels, guides, strict=True):
-        plot_khat(entry.draws, ax)
-        ax.set_title(f"{entry.method}\n{ax.get_title(loc='left')}", loc="left", fontsize="medium")
+    figure = _open_figure(5.2 * len(judged), 4.2, f"{problem.title}: importance weights")
+    panels = figure.subplots(1, len(judged), squeeze=False).flat
+    for ax, (method, judgement) in zip(panels, judged.items(), strict=True):
+        plot_khat(judgement.draws, ax)
+        ax.set_title(f"{method}\n{ax.get_title(loc='left')}", loc="left", fontsize="medium")
     return figure

@@ -58,7 +58,9 @@ def format_table(problem: Problem, entries: Sequence[Entry]) -> str:
     rule = "-" * (sum(widths) + 2 * len(widths) - 2)
     lines[1:1] = [rule]
     lines[-len(_FACTS) : -len(_FACTS)] = [rule]
-    advice = [f"{entry.method}: {entry.report.advice}" for entry in entries if entry.report]
+    advice = [
+        f"{entry.method}: {entry.judgement.report.advice}" for entry in entries if entry.judgement
+    ]
     return "\n".join([*lines, "", *advice])
 
 
@@ -80,19 +82,27 @@ def _facts(reference: Reference, entry: Entry) -> list[str]:
     def error_of_sd(values: Mapping[str, np.ndarray]) -> str:
         return f"factor {math.exp(reference.worst_log_sd_ratio(values)):.2f}"
 
-    answers = {True: "yes", False: "no"}
-    resampled, report = entry.draws and entry.draws.resample(seed=0), entry.report
+    elbo = khat = trusted = resampled_trusted = judging = resampled_mean = resampled_sd = ""
+    if entry.judgement:
+        report = entry.judgement.report
+        elbo, khat = f"{report.elbo:,.2f}", f"{report.khat:.2f}"
+        trusted, resampled_trusted = (
+            "yes" if good else "no" for good in (report.ok, report.resampled_ok)
+        )
+        judging = f"{entry.judgement.seconds:.2f}"
+        resampled = entry.judgement.draws.resample(seed=0).values
+        resampled_mean, resampled_sd = error_of_mean(resampled), error_of_sd(resampled)
     return [
         error_of_mean(entry.values),
-        error_of_mean(resampled.values) if resampled else "",
+        resampled_mean,
         error_of_sd(entry.values),
-        error_of_sd(resampled.values) if resampled else "",
-        f"{report.elbo:,.2f}" if report else "",
-        f"{report.khat:.2f}" if report else "",
-        answers[report.ok] if report else "",
-        answers[report.resampled_ok] if report else "",
+        resampled_sd,
+        elbo,
+        khat,
+        trusted,
+        resampled_trusted,
         f"{entry.gradients:,}",
         f"{entry.seconds:.2f}",
         f"{entry.compile_seconds:.2f}",
-        f"{entry.judge_seconds:.2f}" if report else "",
+        judging,
     ]

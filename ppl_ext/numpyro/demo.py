@@ -12,7 +12,7 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 from numpyro.infer import MCMC, NUTS
 
-from ppl_ext.demo.entry import Entry
+from ppl_ext.demo.entry import Entry, Judgement
 from ppl_ext.demo.problem import Problem
 from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.svi import fit
@@ -85,19 +85,9 @@ def _fit_guide(method: str, guide: Any, problem: Problem) -> Entry:
     draws = fitted.draws(jax.random.key(1), _DRAWS)
     started = time.perf_counter()
     report = fitted.report()
-    judge_seconds = time.perf_counter() - started
+    judgement = Judgement(draws, report, time.perf_counter() - started)
     log = fitted.log
-    return Entry(
-        method,
-        draws.values,
-        log.seconds,
-        log.compile_seconds,
-        log.gradients,
-        judge_seconds,
-        draws=draws,
-        log=log,
-        report=report,
-    )
+    return Entry(method, draws.values, log.seconds, log.compile_seconds, log.gradients, judgement)
 
 
 def _prepare(problem: Problem) -> tuple[Callable[..., None], list[jax.Array]]:

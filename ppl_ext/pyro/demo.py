@@ -5,15 +5,15 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro.infer import MCMC, NUTS, Predictive
+from pyro.infer import MCMC, NUTS
 
-from ppl_ext.demo.entry import Entry
+from ppl_ext.demo.entry import Entry, Judgement
 from ppl_ext.demo.problem import Problem
 from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
+from ppl_ext.pyro.export import from_mcmc
 from ppl_ext.pyro.svi import fit
 
 __all__ = ["METHODS", "eight_schools", "kidscore"]
@@ -81,10 +81,11 @@ def sample_nuts(problem: Problem) -> Entry:
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
         mcmc.run(*data)
     seconds = time.perf_counter() - started
-    draws = mcmc.get_samples()
-    # Pyro's NUTS leaves deterministic sites out: run the model once more for each draw.
-    draws |= Predictive(model, draws)(*data)
-    values = {site: np.asarray(draw) for site, draw in draws.items()}
+    posterior = from_mcmc(mcmc)["posterior"]
+    values = {
+        str(site): draws.to_numpy().reshape(-1, *draws.shape[2:])
+        for site, draws in posterior.data_vars.items()
+    }
     return Entry("NUTS", values, seconds, 0.0, kernel.gradients)
 
 
@@ -97,19 +98,9 @@ def _fit_guide(method: str, guide: Any, problem: Problem) -> Entry:
     draws = fitted.draws(_DRAWS)
     started = time.perf_counter()
     report = fitted.report()
-    judge_seconds = time.perf_counter() - started
+    judgement = Judgement(draws, report, time.perf_counter() - started)
     log = fitted.log
-    return Entry(
-        method,
-        draws.values,
-        log.seconds,
-        log.compile_seconds,
-        log.gradients,
-        judge_seconds,
-        draws=draws,
-        log=log,
-        report=report,
-    )
+    return Entry(method, draws.values, log.seconds, log.compile_seconds, log.gradients, judgement)
 
 
 def _prepare(problem: Problem) -> tuple[Callable[..., None], list[torch.Tensor]]:

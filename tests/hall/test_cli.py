@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ppl_ext import cli
-from ppl_ext.demo.entry import Entry
+from ppl_ext.demo.entry import Entry, Judgement
 from ppl_ext.demo.problem import PROBLEMS
 from ppl_ext.demo.table import format_table
 from ppl_ext.diagnostics.report import judge
@@ -29,7 +29,7 @@ def draw(problem, seed, count=1000):
 def pretend_to_fit(problem):
     draws = draw(problem, seed=0)
     report = judge([draw(problem, seed) for seed in range(1, 5)], LOG)
-    return Entry("full rank", draws.values, 0.5, 1.5, 512, draws=draws, log=LOG, report=report)
+    return Entry("full rank", draws.values, 0.5, 1.5, 512, Judgement(draws, report, 2.5))
 
 
 def pretend_to_sample(problem):

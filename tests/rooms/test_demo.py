@@ -32,8 +32,8 @@ def test_both_guides_on_the_regression(demo):
     mean_field, full_rank = demo.fit_mean_field(problem), demo.fit_full_rank(problem)
     # Ten thousand draws on either side: an error of 0.01 sd each.
     assert problem.reference.worst_mean_error(full_rank.values) < 0.06
-    assert full_rank.report.ok
-    assert not mean_field.report.ok
+    assert full_rank.judgement.report.ok
+    assert not mean_field.judgement.report.ok
 
 
 def test_nuts_on_the_schools(demo, monkeypatch):
