@@ -9,10 +9,10 @@ from pyro.poutine.util import site_is_subsample
 from ppl_ext.pyro.site import has_moving_support, transform_of
 from ppl_ext.pyro.visit import StochasticOnlyError, Visit
 
-__all__ = ["check_data", "first_visit"]
+__all__ = ["check_data", "visit_model"]
 
 
-def first_visit(
+def visit_model(
     run: Callable, model: Callable, args: tuple, kwargs: dict
 ) -> tuple[Visit, list[str]]:
     """Runs a model at a first point.
