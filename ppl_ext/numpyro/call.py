@@ -136,7 +136,9 @@ def _is_array_argument(leaf: Any) -> bool:
 
 
 def _as_argument(leaf: Any, x64: bool) -> jax.Array:
-    array = jnp.asarray(leaf)
+    # A copy, for JAX 0.10 keeps the float32 buffer that it once made of a NumPy array and hands
+    # it out where float64 is on.
+    array = jnp.asarray(np.array(leaf) if isinstance(leaf, np.ndarray) else leaf)
     # In float64 a data set that was read in float32 would drag the whole program down with it.
     if x64 and array.dtype == jnp.float32:
         array = array.astype(jnp.float64)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 from numpyro.infer.autoguide import AutoGuide, AutoGuideList
@@ -199,30 +198,41 @@ def _locate(
 ) -> FloatingPointError:
     """Walk to the step whose loss is not finite and name the site."""
     svi, arrays = run.programs.svi, run.arrays
-    args, kwargs = call.arguments(arrays)
     progress = run.progress
     for _ in range(error.step % chunk):
         progress, _, _ = run.programs.advance(progress, 1, arrays)
-    params = svi.get_params(progress.state)
-    rng_key = jax.random.split(progress.state.rng_key)[1]
-    if getattr(svi.loss, "num_particles", 1) > 1:
-        rng_key = jax.random.split(rng_key)[0]
-    model_key, guide_key = jax.random.split(rng_key)
-    guide = handlers.substitute(handlers.seed(svi.guide, guide_key), data=params)
-    guide_trace = handlers.trace(guide).get_trace(*args, **kwargs)
-    model = handlers.replay(handlers.seed(svi.model, model_key), guide_trace)
-    model_trace = handlers.trace(handlers.substitute(model, data=params)).get_trace(
-        *args, **kwargs
-    )
+    params = run.programs.constrain(run.programs.unconstrained(progress))
     bad = [
         f"parameter '{name}' is not finite"
         for name, value in params.items()
-        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(value))
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(value))
     ]
-    for what, trace in (("guide", guide_trace), ("model", model_trace)):
-        for name, log_prob in score_trace(trace).items():
-            if not bool(jnp.isfinite(log_prob).all()):
-                bad.append(f"{what} site '{name}' has log density {float(jnp.sum(log_prob))}")
+
+    # Compiled, for outside of a program the host raises where a parameter is NaN.
+    @jax.jit
+    def score(rng_key, params, arrays):
+        args, kwargs = call.arguments(arrays)
+        model_key, guide_key = jax.random.split(rng_key)
+        guide = handlers.substitute(handlers.seed(svi.guide, guide_key), data=params)
+        guide_trace = handlers.trace(guide).get_trace(*args, **kwargs)
+        model = handlers.replay(handlers.seed(svi.model, model_key), guide_trace)
+        model = handlers.substitute(model, data=params)
+        model_trace = handlers.trace(model).get_trace(*args, **kwargs)
+        return score_trace(guide_trace), score_trace(model_trace)
+
+    rng_key = jax.random.split(progress.state.rng_key)[1]
+    particles = getattr(svi.loss, "num_particles", 1)
+    for particle_key in jax.random.split(rng_key, particles) if particles > 1 else [rng_key]:
+        for what, log_probs in zip(
+            ("guide", "model"), score(particle_key, params, arrays), strict=True
+        ):
+            bad += [
+                f"{what} site '{name}' has log density {float(np.sum(log_prob))}"
+                for name, log_prob in log_probs.items()
+                if not np.isfinite(log_prob).all()
+            ]
+        if bad:
+            break
     where = "; ".join(bad) or "no single site is to blame"
     return FloatingPointError(
         f"fit: the loss is {error.loss} at step {error.step}: {where}. Expected a finite loss. "

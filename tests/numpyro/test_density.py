@@ -79,6 +79,16 @@ def test_float64_lives_in_the_density_alone(density64):
     assert jnp.ones(1).dtype == jnp.float32
 
 
+def test_float64_survives_a_float32_past_of_the_data():
+    # JAX 0.10 hands out the float32 buffer that it once made of a NumPy array.
+    effect = EFFECT + 0.1
+    jax.lax.scan(lambda carry, _: (carry + effect, None), jnp.zeros(8), None, length=2)
+    with jax.enable_x64(True):
+        density = trace_density(schools, 8, ERROR, effect=effect)
+    z = np.zeros((1, 10))
+    np.testing.assert_allclose(density.log_p(z), schools_log_p(z, effect), rtol=1e-13)
+
+
 def test_constrain_gives_latents_and_deterministics(density64):
     z = RNG.normal(size=(20, 10))
     values = density64.constrain(z)

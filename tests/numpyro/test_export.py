@@ -14,6 +14,8 @@ from numpyro.infer.autoguide import AutoGuideList, AutoNormal
 from ppl_ext.numpyro import AutoMeanField, from_mcmc, from_svi
 from tests.numpyro.models import X, Y, regression, regression_posterior
 
+QUIET = {"progress_bar": False, "chain_method": "vectorized"}
+
 
 @pytest.fixture(scope="module")
 def svi():
@@ -23,12 +25,9 @@ def svi():
 
 @pytest.fixture(scope="module")
 def mcmc():
-    mcmc = MCMC(NUTS(regression), num_warmup=200, num_samples=300, num_chains=2, **SEQUENTIAL)
+    mcmc = MCMC(NUTS(regression), num_warmup=200, num_samples=300, num_chains=2, **QUIET)
     mcmc.run(jax.random.key(0), X, y=Y)
     return mcmc
-
-
-SEQUENTIAL = {"progress_bar": False, "chain_method": "vectorized"}
 
 
 def check_layout(tree, chains, draws):
@@ -63,7 +62,7 @@ def test_from_svi(svi):
 def test_from_mcmc(mcmc):
     tree = from_mcmc(mcmc)
     check_layout(tree, 2, 300)
-    mean, covariance, _ = regression_posterior()
+    mean, _, _ = regression_posterior()
     assert float(tree["posterior"]["c"].mean()) == pytest.approx(mean[2], abs=0.05)
     assert "diverging" in tree["sample_stats"]
     samples = mcmc.get_samples(group_by_chain=True)

@@ -133,7 +133,7 @@ def test_nan_stops_with_step_and_site():
     def cliff(y):
         x = numpyro.sample("x", dist.Normal(0.0, 1.0))
         # A square root whose argument leaves its domain once x has learnt that it should be large.
-        numpyro.sample("y", dist.Normal(jnp.sqrt(3.0 - x), 1.0), obs=y)
+        numpyro.sample("y", dist.Normal(jnp.sqrt(3.0 - x), 1.0, validate_args=False), obs=y)
 
     init = numpyro.infer.init_to_value(values={"x": 0.0})
     with pytest.raises(FloatingPointError, match=r"at step \d+: .*'(y|x)'"):
@@ -153,7 +153,7 @@ def test_interruption_keeps_what_was_reached(monkeypatch):
     advance, made = module.Programs.advance, itertools.count()
 
     def interrupted(self, progress, steps, arrays):
-        if next(made) == 30:
+        if next(made) == 12:
             raise KeyboardInterrupt
         return advance(self, progress, steps, arrays)
 
