@@ -19,7 +19,7 @@ from ppl_ext.numpyro.svi import fit
 
 __all__ = ["METHODS", "eight_schools", "kidscore"]
 
-_DRAWS = 10_000
+_DRAWS = 20_000
 _NUTS_WARMUP, _NUTS_DRAWS = 1000, 4000
 
 

@@ -18,7 +18,7 @@ from ppl_ext.pyro.svi import fit
 
 __all__ = ["METHODS", "eight_schools", "kidscore"]
 
-_DRAWS = 10_000
+_DRAWS = 20_000
 _NUTS_WARMUP, _NUTS_DRAWS = 500, 1500
 
 
