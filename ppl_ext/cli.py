@@ -73,6 +73,12 @@ def _demo(options: argparse.Namespace) -> int:
     if find_spec("matplotlib") is None:
         print(f"demo: matplotlib is not installed, so no pictures; `{_PLOTS.install}`.")
         folder = None
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            print(f"demo: no pictures can be written to {folder}: {error}. Choose another --out.")
+            return 1
 
     print(f"{_HOSTS[host].name}: fitting, then sampling with NUTS, about a minute in all.")
     written = run_demo(import_module(f"ppl_ext.{host}.demo").METHODS, folder)

@@ -31,12 +31,11 @@ def draw_pictures(problem: Problem, entries: Sequence[Entry], folder: Path) -> l
     Args:
         problem: What was fitted.
         entries: One for each method; the one that is not judged (NUTS) is the reference.
-        folder: Where to write; made if it is not there.
+        folder: Where to write.
 
     Returns:
         The files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     entries = sorted(entries, key=lambda entry: entry.judgement is not None)
     posteriors = {entry.method: build_tree(problem.split(entry.values)) for entry in entries}
     judged = {entry.method: entry.judgement for entry in entries if entry.judgement}

@@ -108,6 +108,15 @@ def test_demo_without_the_wanted_host_says_so(stand_in, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("demo: Pyro is not installed")
 
 
+def test_demo_looks_at_its_folder_before_it_works(stand_in, monkeypatch, tmp_path, capsys):
+    install(monkeypatch, "numpyro", "matplotlib")
+    (tmp_path / "taken").write_text("a file")
+    assert cli.main(["demo", "--out", str(tmp_path / "taken")]) == 1
+    printed = capsys.readouterr().out
+    assert "--out" in printed
+    assert "fitting" not in printed
+
+
 def test_doctor_reports_by_its_exit_status(monkeypatch, capsys):
     for ok, status in ((True, 0), (False, 1)):
         monkeypatch.setattr(cli, "check_up", lambda ok=ok: SimpleNamespace(ok=ok))
