@@ -365,6 +365,53 @@ def test_bad_models_and_arguments(guide_class):
         guide.set_gaussian(*some_gaussian(guide_class, dim=2))
 
 
+def moving():
+    top = pyro.sample("top", dist.LogNormal(0.0, 1.0))
+    pyro.sample("x", dist.Uniform(0.0, top))
+
+
+@pytest.mark.parametrize("guide_class", GUIDES)
+def test_a_support_that_depends_on_another_site(guide_class):
+    guide = guide_class(moving).setup()
+    guide.set_gaussian([1.0, 0.5], [0.5, 0.5] if guide_class is AutoMeanField else 0.5 * np.eye(2))
+    s = 1 / (1 + np.exp(-0.5))
+    np.testing.assert_allclose(guide.median()["x"], np.e * s, rtol=1e-5)
+    draws = guide.sample_posterior(sample_shape=(3,))
+    assert draws["x"].shape == (3,)
+    assert (draws["x"] < draws["top"]).all()
+    for _ in range(3):
+        trace = poutine.trace(guide).get_trace()
+        top, x = (trace.nodes[name]["value"].item() for name in ("top", "x"))
+        u = np.log(x / (top - x))
+        expected = stats.norm(1.0, 0.5).logpdf(np.log(top)) - np.log(top)
+        expected += stats.norm(0.5, 0.5).logpdf(u) - np.log(x * (top - x) / top)
+        np.testing.assert_allclose(trace.log_prob_sum().item(), expected, rtol=1e-4, atol=1e-4)
+    losses = train(moving, guide, steps=3)
+    assert np.isfinite(losses).all()
+    with pytest.raises(ValueError, match="'x'"):
+        guide.log_prob(draws)
+
+
+def test_fixed_bounds_given_as_tensors_do_not_move():
+    def model():
+        pyro.sample("x", dist.Uniform(torch.zeros(2), torch.tensor(3.0)).to_event(1))
+
+    guide = AutoMeanField(model).setup()
+    assert not guide._moving
+
+
+def test_quantiles_of_a_decreasing_bijection():
+    def model():
+        support = dist.constraints.less_than(2.0)
+        pyro.sample("x", dist.ImproperUniform(support, (), ()))
+
+    guide = AutoMeanField(model).setup()
+    guide.set_gaussian([0.0], [1.0])
+    # x = 2 - exp(z)
+    expected = 2 - np.exp(stats.norm.ppf([0.9, 0.1]))
+    np.testing.assert_allclose(guide.quantiles([0.1, 0.9])["x"], expected, rtol=1e-4)
+
+
 def test_float64_guides():
     def model():
         pyro.sample("x", dist.Normal(torch.zeros(2, dtype=torch.float64), 1.0).to_event(1))

@@ -112,7 +112,7 @@ class AutoFullRank(AbstractGaussianGuide):
             part = flat[..., start:stop].reshape(torch.broadcast_shapes(shape, outer))
             with ExitStack() as stack:
                 self._enter_plates(stack, name, [])
-                result[name] = self._sample_transformed(name, part)
+                result[name] = self._sample_transformed(name, part, result, (args, kwargs))
             start = stop
         return result
 

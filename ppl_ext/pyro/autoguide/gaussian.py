@@ -12,7 +12,11 @@ from pyro.distributions.util import sum_rightmost
 from torch.distributions import biject_to
 
 from ppl_ext.pyro.autoguide.guide import AbstractGuide
+from ppl_ext.pyro.autoguide.support import peek_support
+from ppl_ext.pyro.batching import model_scope
+from ppl_ext.pyro.isolation import whole_plates
 from ppl_ext.pyro.site import is_real
+from ppl_ext.pyro.visit import Visit
 
 __all__ = ["AbstractGaussianGuide"]
 
@@ -20,11 +24,17 @@ __all__ = ["AbstractGaussianGuide"]
 class AbstractGaussianGuide(AbstractGuide):
     """A Gaussian over the unconstrained latent space of a model."""
 
-    def _sample_transformed(self, name: str, unconstrained: torch.Tensor) -> torch.Tensor:
+    def _sample_transformed(
+        self, name: str, unconstrained: torch.Tensor, earlier: dict[str, torch.Tensor], call: tuple
+    ) -> torch.Tensor:
         """Emits the site of a model as the image of an unconstrained value sampled before."""
         site = self.prototype_trace.nodes[name]
         event_dim = site["fn"].event_dim
-        transform = biject_to(site["fn"].support)
+        support = site["fn"].support
+        if name in self._moving:
+            rows = {plate.name: plate.indices for plate in self.plates.values()}
+            support = peek_support(self.model, name, earlier | rows, *call)
+        transform = biject_to(support)
         value = transform(unconstrained)
         if poutine.get_mask() is False or is_real(site["fn"].support):
             log_density = 0.0
@@ -44,10 +54,29 @@ class AbstractGaussianGuide(AbstractGuide):
         }
 
     def _constrain(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Values of the sites from flat[..., dim]."""
+        if self._moving:
+            return self._constrain_in_turn(flat)
         sites = self.prototype_trace.nodes
         return {
             name: biject_to(sites[name]["fn"].support)(part)
             for name, part in self._split(flat).items()
+        }
+
+    def _constrain_in_turn(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The same where a support depends on other sites: the model is run for every draw."""
+        args, kwargs = self._arguments
+        draws = []
+        with whole_plates(), model_scope():
+            for row in flat.reshape(-1, flat.shape[-1]):
+                with poutine.block(), Visit(self._split(row)) as visit:
+                    self.model(*args, **kwargs)
+                draws.append({name: visit.sites[name]["value"] for name in self._shapes})
+        return {
+            name: torch.stack([draw[name] for draw in draws]).reshape(
+                flat.shape[:-1] + draws[0][name].shape
+            )
+            for name in self._shapes
         }
 
     @abstractmethod
@@ -130,7 +159,17 @@ class AbstractGaussianGuide(AbstractGuide):
         loc, scale = self._flat()
         sd = scale if scale.dim() == 1 else scale.pow(2).sum(-1).sqrt()
         probabilities = torch.as_tensor(quantiles, dtype=loc.dtype, device=loc.device)
-        return self._constrain(dist.Normal(loc, sd).icdf(probabilities[..., None]))
+
+        def at(probabilities: torch.Tensor) -> dict[str, torch.Tensor]:
+            return self._constrain(dist.Normal(loc, sd).icdf(probabilities[..., None]))
+
+        # A bijection onto an interval without a lower end is decreasing and turns them around.
+        quarters = at(torch.tensor([0.25, 0.75]).to(probabilities))
+        rising, falling = at(probabilities), at(1 - probabilities)
+        return {
+            name: torch.where(low <= high, rising[name], falling[name])
+            for name, (low, high) in quarters.items()
+        }
 
     @torch.no_grad()
     def sample_posterior(
@@ -161,7 +200,16 @@ class AbstractGaussianGuide(AbstractGuide):
 
         Returns:
             log q, shape sample_shape.
+
+        Raises:
+            ValueError: If the support of a site depends on another site.
         """
+        if self._moving:
+            raise ValueError(
+                f"{type(self).__name__}.log_prob: the supports of {sorted(self._moving)} depend "
+                "on other sites, where fixed ones are expected. Score a run of the guide: "
+                "poutine.trace(guide).get_trace(...).log_prob_sum()."
+            )
         parts, log_q = [], 0.0
         for name, shape in self._shapes.items():
             site = self.prototype_trace.nodes[name]

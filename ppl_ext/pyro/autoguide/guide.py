@@ -15,6 +15,7 @@ from pyro.infer.autoguide.initialization import InitMessenger, init_to_median
 
 from ppl_ext.pyro.autoguide.start import finite_start
 from ppl_ext.pyro.autoguide.subsample import GivenSubsamples, peek_subsamples
+from ppl_ext.pyro.autoguide.support import find_moving_supports
 from ppl_ext.pyro.site import transform_of
 
 __all__ = ["AbstractGuide"]
@@ -54,6 +55,8 @@ class AbstractGuide(AutoGuide):
         self._prefix = prefix
         self._init_scale = float(init_scale)
         self._given: frozenset[str] = frozenset()
+        self._moving: frozenset[str] = frozenset()
+        self._arguments: tuple = ()
         self._restored = False
         self._take_own_name()
 
@@ -97,6 +100,9 @@ class AbstractGuide(AutoGuide):
             if frame.vectorized
         }
         self._check_plates(latents)
+        self._moving = find_moving_supports(self.model, latents, args, kwargs)
+        # Only then are the data kept.
+        self._arguments = (args, kwargs) if self._moving else ()
         parts = {name: self._full_start(site) for name, site in latents.items()}
         self._event_dims = {
             name: parts[name].dim() - site["value"].dim() + site["fn"].event_dim

@@ -115,7 +115,9 @@ class AutoMeanField(AbstractGaussianGuide):
                 else:
                     auxiliary = {"is_auxiliary": True}
                     unconstrained = pyro.sample(f"{name}_unconstrained", normal, infer=auxiliary)
-                    result[name] = self._sample_transformed(name, unconstrained)
+                    result[name] = self._sample_transformed(
+                        name, unconstrained, result, (args, kwargs)
+                    )
         return result
 
     def get_posterior(self, *args: object, **kwargs: object) -> dist.TorchDistribution:  # noqa: D102
