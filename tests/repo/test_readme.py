@@ -30,6 +30,16 @@ def test_quick_start_runs(program, capsys):
     assert state["tree"]["posterior"]["theta"].sizes == {"chain": 1, "draw": 4000, "school": 8}
 
 
+def test_the_report_shown_has_the_lines_of_a_report():
+    shown = re.search(r"```text\n(.*?)```", README, flags=re.DOTALL)[1]
+    labels = re.findall(r"^(\w[\w -]+?)  ", shown, flags=re.MULTILINE)
+    source = (ROOT / "ppl_ext" / "diagnostics" / "report.py").read_text(encoding="utf-8")
+    assert labels[0] == "verdict"
+    assert labels[-1] == "advice"
+    for label in labels:
+        assert f'("{label}", ' in source or f'    "{label}",' in source, label
+
+
 def test_table_lists_what_the_rooms_offer():
     rows = re.findall(r"^\| `(\w+)` \|.*\| (yes|no) \| (yes|no) \|$", README, flags=re.MULTILINE)
     for column, room in enumerate(ROOMS, start=1):
