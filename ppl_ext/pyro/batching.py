@@ -41,7 +41,7 @@ def over_draws(
     points: torch.Tensor,
     shapes: Mapping[Hashable, tuple[int, ...]],
     size: int,
-    randomness: str = "error",
+    randomness: str = "same",
 ) -> Arrays:
     """Evaluates a function of one point at every draw, without gradients.
 
@@ -50,7 +50,8 @@ def over_draws(
         points: What it is called with, one row for each draw.
         shapes: Shape of each value.
         size: Draws of one batch; 1 does without ``vmap``.
-        randomness: ``"different"`` where the function draws random numbers.
+        randomness: ``"different"`` where each draw has random numbers of its own; ``"same"`` where
+            the value does not depend on any.
 
     Returns:
         For each name the values, shape [draw, ...]; NaN for a draw at which the function failed.

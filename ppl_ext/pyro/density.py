@@ -68,11 +68,13 @@ def density_of(program: Program) -> Density:
     def log_p_at(z: torch.Tensor) -> torch.Tensor:
         return program.visit(z).log_p
 
+    vectorised = torch.func.vmap(log_p_at, randomness="same")
+
     def value_and_gradient(z: torch.Tensor) -> dict[str, torch.Tensor]:
         z = z.detach().requires_grad_()
         with torch.enable_grad():
             # Vectorising one draw costs more than it saves.
-            log_p = torch.func.vmap(log_p_at)(z) if len(z) > 1 else log_p_at(z[0])[None]
+            log_p = vectorised(z) if len(z) > 1 else log_p_at(z[0])[None]
             if not log_p.requires_grad:
                 return {"log_p": log_p, "gradient": torch.zeros_like(z)}
             # A draw does not see the others, so the gradient of the sum is that of each.
@@ -145,11 +147,10 @@ def _can_be_vectorised(program: Program) -> bool:
     finite = alone.isfinite()
     if not finite.any():
         return True
+    vectorised = torch.func.vmap(lambda z: program.visit(z).log_p, randomness="same")
     with model_scope(), own_random_state(0), torch.no_grad():
         try:
-            together = torch.func.vmap(lambda z: program.visit(z).log_p)(
-                _test_points(program)[finite]
-            )
+            together = vectorised(_test_points(program)[finite])
         except RuntimeError:
             # The plain calls at the same points went through, so it is vmap that cannot.
             return False

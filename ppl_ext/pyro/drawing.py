@@ -53,7 +53,8 @@ def draw_gaussian(
         return _read_visit(program.visit(point), layout, likelihood, posterior_predictive)
 
     shapes = _shapes(layout, likelihood, posterior_predictive)
-    out = _over_draws(one, program.points(z), shapes, layout, seed, batched)
+    randomness = "different" if posterior_predictive else "same"
+    out = _over_draws(one, program.points(z), shapes, layout, seed, batched, randomness)
     return _to_draws(layout, out, log_q=gaussian.log_prob(z)), z
 
 
@@ -106,7 +107,7 @@ def draw_guide(
             layout, dim = read_layout(visit.sites, visit.terms), _count_coordinates(visit)
         shapes = _shapes(layout, likelihood, posterior_predictive) | {"log_q": (), "z": (dim,)}
         points = next(iter(visit.terms.values())).new_zeros(num_draws)
-        out = _over_draws(one, points, shapes, layout, seed, batched=True)
+        out = _over_draws(one, points, shapes, layout, seed)
     return _to_draws(layout, out, out["log_q"]), out["z"]
 
 
@@ -140,7 +141,7 @@ def score_samples(
             visit = visit_draw(rows[0])
             layout = read_layout(visit.sites, visit.terms)
         shapes = _shapes(layout, likelihood=True, posterior_predictive=False)
-        out = _over_draws(one, rows, shapes, layout, seed=0, batched=True)
+        out = _over_draws(one, rows, shapes, layout, seed=0, randomness="same")
     return _to_draws(layout, out, log_q=np.zeros(len(rows)))
 
 
@@ -150,13 +151,14 @@ def _over_draws(
     shapes: Mapping[Hashable, tuple[int, ...]],
     layout: Layout,
     seed: int,
-    batched: bool,
+    batched: bool = True,
+    randomness: str = "different",
 ) -> Arrays:
     size = batch_size(layout.work) if batched else 1
     if size > 1:
         try:
             with own_random_state(seed):
-                return over_draws(one, points, shapes, size, randomness="different")
+                return over_draws(one, points, shapes, size, randomness)
         except RuntimeError:
             # vmap cannot follow; if the fault is another one, it is raised again below.
             pass

@@ -91,6 +91,20 @@ def test_a_model_that_cannot_be_vectorised_is_looped():
     np.testing.assert_allclose(density.log_p(z), expected, rtol=1e-6)
 
 
+def test_a_model_may_make_its_own_numbers_as_long_as_they_are_the_same():
+    def model():
+        generator = torch.Generator().manual_seed(0)
+        x = pyro.sample("x", dist.Normal(0.0, 1.0))
+        pyro.sample("y", dist.Normal(x, 1.0), obs=torch.randn((), generator=generator))
+
+    density = trace_density(model)
+    y = float(torch.randn((), generator=torch.Generator().manual_seed(0)))
+    z = Z[:, :1]
+    expected = stats.norm.logpdf(z[:, 0]) + stats.norm(z[:, 0], 1).logpdf(y)
+    assert density.batched
+    np.testing.assert_allclose(density.log_p(z), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("prior", "size"),
     [
