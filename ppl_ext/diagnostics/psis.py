@@ -21,6 +21,10 @@ class SmoothedWeights:
         khat: Shape of the generalised Pareto distribution fitted to the tail; ``-inf`` where
             all weights are equal.
         ess: Effective number of draws, ``1 / sum(weights**2)``.
+
+    Example:
+        >>> smooth_weights(np.array([0.0, 0.0, 0.0, 0.0])).weights.round(2).tolist()
+        [0.25, 0.25, 0.25, 0.25]
     """
 
     log_weights: np.ndarray

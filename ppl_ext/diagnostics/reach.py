@@ -33,6 +33,10 @@ class Gaussian:
     Args:
         loc: ``[dim]``.
         scale: ``[dim]`` standard deviations or ``[dim, dim]`` Cholesky factor.
+
+    Example:
+        >>> Gaussian(np.zeros(2), np.array([[3.0, 0.0], [4.0, 3.0]])).sd.tolist()
+        [3.0, 5.0]
     """
 
     loc: np.ndarray
@@ -79,6 +83,10 @@ class MissedMode:
         share: Its share of the posterior mass by Laplace's approximation, relative to what the
             guide has found.
         distance: Distance from the guide's mean in standard deviations of the guide.
+
+    Example:
+        >>> f"{MissedMode(np.array([7.0]), share=0.3, distance=7.0).share:.0%}"
+        '30%'
     """
 
     location: np.ndarray

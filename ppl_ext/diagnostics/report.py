@@ -54,6 +54,15 @@ class Report:
         missed_modes: Modes that the guide does not cover; None where none was looked for.
         advice: What to do, in a sentence.
         log: The log of the fit.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> def draw():
+        ...     x = rng.standard_normal(5000)  # a guide four times too narrow
+        ...     return Draws({"x": x}, log_p=-(x**2) / 32, log_q=-(x**2) / 2)
+        >>> report = judge([draw(), draw()], FitLog(np.array([1.0]), "ended", True, seconds=0.1))
+        >>> report.ok, report.verdict
+        (False, 'not to be trusted')
     """
 
     ok: bool

@@ -82,6 +82,21 @@ class GaussianSolution:
         draws: Number of draws in the last objective.
         converged: Whether both tolerances were met.
         log: What happened on the way.
+
+    Example:
+        >>> log = FitLog(np.array([0.0]), "converged", True, seconds=0.1)
+        >>> solution = GaussianSolution(
+        ...     loc=np.zeros(2),
+        ...     scale=np.array([1.0, 2.0]),
+        ...     elbo=0.0,
+        ...     predicted_kl=0.0,
+        ...     mean_error=0.0,
+        ...     draws=256,
+        ...     converged=True,
+        ...     log=log,
+        ... )
+        >>> solution.scale_tril.tolist()
+        [[1.0, 0.0], [0.0, 2.0]]
     """
 
     loc: np.ndarray

@@ -275,9 +275,9 @@ def _refine(
     solved = average.predicted_kl < optimizer.kl_tolerance
     converged = solved and average.mean_error <= optimizer.error_tolerance and not reason
     reason = reason or (
-        f"{'converged' if converged else 'stopped'} "
-        f"{average.predicted_kl:.1g} nats from the optimum on {2 * pairs:,} draws, which leave an "
-        f"error of {average.mean_error:.2g} sd in the mean"
+        f"{'converged' if converged else 'stopped'} ({average.predicted_kl:.1g} nats from the "
+        f"optimum on {2 * pairs:,} draws, which leave an error of {average.mean_error:.2g} sd in "
+        "the mean)"
     )
     return GaussianSolution(
         loc=state.loc,

@@ -14,6 +14,7 @@ _LogDensity = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 _RADIUS = 2.0  # half-width of the cube of initial points, the hosts' own convention
 _ATTEMPTS = 100
 _GAIN = 1e-3  # predicted gain in nats at which an ascent has arrived
+_MODE_GAIN = 1e-2
 _SAME_MODE = 1.0  # two ends closer than this, in local standard deviations, are one mode
 
 
@@ -105,14 +106,17 @@ def find_starts(
         if np.isfinite(ends.log_p[end]) and all(far):
             distinct.append(int(end))
     locs = origin + ends.points[distinct] @ factor.T
+    curvatures = measure_curvature(log_density, locs, precision)
+    log_p, gradients = log_density(locs)
     starts = []
-    for end, loc, curvature in zip(
-        distinct, locs, measure_curvature(log_density, locs, precision), strict=True
-    ):
+    for loc, height, gradient, curvature in zip(locs, log_p, gradients, curvatures, strict=True):
         local = factor_covariance(curvature)
         if local is not None:
-            is_mode = ends.gain[end] < _GAIN and bool(np.linalg.eigvalsh(curvature)[0] > 0)
-            starts.append(Start(loc, local, float(ends.log_p[end]), is_mode))
+            # Newton's own prediction: that of the limited memory is too low along a ridge.
+            with np.errstate(over="ignore", invalid="ignore"):
+                gain = 0.5 * float(np.sum((gradient @ local) ** 2))
+            is_mode = gain < _MODE_GAIN and bool(np.linalg.eigvalsh(curvature)[0] > 0)
+            starts.append(Start(loc, local, float(height), is_mode))
     return starts
 
 
