@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpyro.infer.autoguide import AutoGuide
 
 from ppl_ext.numpyro.fingerprint import take_fingerprint
 
@@ -160,5 +161,8 @@ class GuideRef:
     @classmethod
     def to(cls, guide: Callable[..., Any]) -> "GuideRef":
         """Refer to a guide, by its settings where it can tell them."""
-        settings = getattr(guide, "settings", None)
-        return cls(guide, take_fingerprint(guide if settings is None else settings))
+        if hasattr(guide, "settings"):
+            return cls(guide, take_fingerprint(guide.settings))
+        # A guide of the host changes as it looks at the model, and stays who it is.
+        known = (guide.model, id(guide)) if isinstance(guide, AutoGuide) else guide
+        return cls(guide, take_fingerprint(known))

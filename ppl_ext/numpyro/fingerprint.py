@@ -3,7 +3,7 @@
 import hashlib
 import sysconfig
 from collections.abc import Mapping
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import jax
@@ -28,17 +28,26 @@ class _Same:
         return id(self.value)
 
 
-def take_fingerprint(value: Any, seen: tuple[int, ...] = ()) -> Any:
-    """A hashable stand-in for a value: equal where a traced model would come out equal."""
+def take_fingerprint(value: Any, seen: dict[int, int] | None = None) -> Any:
+    """A hashable stand-in for a value: equal where a traced model would come out equal.
+
+    Numbers and arrays count by their content, functions by their code and what it reads, objects
+    by who they are and what they hold.
+
+    Args:
+        value: Any value; a model, most of the time.
+        seen: Objects met on the way here, by their order.
+    """
+    seen = {} if seen is None else seen
     if isinstance(value, (bool, int, float, complex, str, bytes, type(None), np.generic)):
         return (type(value).__name__, repr(value))
-    if isinstance(value, (ModuleType, type)) or id(value) in seen:
+    if isinstance(value, (ModuleType, type, jax.core.Tracer)):
         return _Same(value)
-    seen = (*seen, id(value))
-    if isinstance(value, jax.core.Tracer):
-        return _Same(value)
+    if id(value) in seen:
+        return ("seen", seen[id(value)])
+    seen[id(value)] = len(seen)
     if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
-        return take_fingerprint(jax.random.key_data(value))
+        return take_fingerprint(jax.random.key_data(value), seen)
     if isinstance(value, (np.ndarray, jax.Array)) and value.dtype != object:
         array = np.ascontiguousarray(value)
         digest = hashlib.blake2b(array.tobytes(), digest_size=16).digest()
@@ -49,16 +58,16 @@ def take_fingerprint(value: Any, seen: tuple[int, ...] = ()) -> Any:
         )
     if isinstance(value, (list, tuple)):
         return (type(value).__name__, *(take_fingerprint(item, seen) for item in value))
-    if isinstance(value, FunctionType) and not value.__code__.co_filename.startswith(_LIBRARIES):
+    if isinstance(value, MethodType):
+        return take_fingerprint((value.__func__, value.__self__), seen)
+    if isinstance(value, FunctionType):
+        if value.__code__.co_filename.startswith(_LIBRARIES):
+            return _Same(value)
         # Equal code that reads equal values: a model made anew by the same factory is the same.
         module = _Same(value.__globals__)
         return (value.__code__, module, take_fingerprint(_what_it_reads(value), seen))
-    # A handler around a model (block, reparam, ...), or an object whose method is the model.
-    inner = [getattr(value, name, None) for name in ("fn", "__func__", "__wrapped__")]
-    return (
-        _Same(value),
-        *(take_fingerprint(f, seen) for f in inner if isinstance(f, FunctionType)),
-    )
+    # An object whose method is the model, a handler around a model, a compiled function.
+    return (_Same(value), take_fingerprint(getattr(value, "__dict__", {}), seen))
 
 
 def _what_it_reads(function: FunctionType) -> dict[str, Any]:

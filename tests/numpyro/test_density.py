@@ -160,6 +160,27 @@ def test_closures_and_partials_share_programs_but_not_data():
     assert calls(counter) == before
 
 
+def test_what_an_object_holds_belongs_to_its_model():
+    class Study:
+        def __init__(self, y):
+            self.y = y
+            self.counter = itertools.count()
+
+        def model(self):
+            next(self.counter)
+            b = numpyro.sample("b", dist.Normal(0, 1))
+            numpyro.sample("y", dist.Normal(b, 1.0), obs=self.y)
+
+    study = Study(np.zeros(3))
+    log_p = [trace_density(study.model).log_p(np.zeros((1, 1)))[0]]
+    before = calls(study.counter)
+    assert trace_density(study.model).log_p(np.zeros((1, 1)))[0] == log_p[0]
+    assert calls(study.counter) == before
+    study.y = study.y + 1.0
+    log_p.append(trace_density(study.model).log_p(np.zeros((1, 1)))[0])
+    assert log_p[0] - log_p[1] == pytest.approx(1.5, rel=1e-5)
+
+
 def test_a_model_may_ask_for_values():
     def model(group, y):
         with numpyro.plate("group", len(np.unique(group))):

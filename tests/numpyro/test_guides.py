@@ -218,8 +218,9 @@ def test_a_first_call_under_jit_leaks_nothing(make):
     state = svi.init(jax.random.key(1), X, Y)
     state, loss = svi.update(state, X, Y)
     assert np.isfinite(loss)
-    guide.setup(jax.random.key(0), X, Y)
-    assert guide.median(svi.get_params(state))["b"].shape == (2,)
+    params = svi.get_params(state)
+    assert list(guide.sample_posterior(jax.random.key(0), params)) == ["b", "c"]
+    assert list(guide.sample_posterior(jax.random.key(0), params, X)) == ["b", "c", "mean"]
 
 
 @pytest.mark.parametrize("make", GUIDES)

@@ -1,18 +1,21 @@
 """What the mean-field and the full-rank Gaussian guide share: reading their parameters."""
 
+import functools
 import zlib
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+from numpyro import handlers
 
 from ppl_ext.numpyro.autoguide.unconstrained import AbstractUnconstrainedGuide
+from ppl_ext.numpyro.call import ModelCall
 from ppl_ext.numpyro.density import inspect_call
-from ppl_ext.numpyro.programs import compile_programs
+from ppl_ext.numpyro.inspection import put_unconstrained
 
 __all__ = ["AbstractAutoGaussian"]
 
@@ -115,13 +118,39 @@ class AbstractAutoGaussian(AbstractUnconstrainedGuide):
     def _constrain(self, z: jax.Array, args: tuple, kwargs: Mapping) -> dict[str, jax.Array]:
         """Values of latent and, where the model can be run, deterministic sites."""
         sites = self._ready()
-        deterministic = any(s["type"] == "deterministic" for s in self.prototype_trace.values())
-        if self._dynamic or (deterministic and not self._subsamples):
-            if not (args or kwargs):
-                args, kwargs = self._arguments or (args, kwargs)
+        if not (args or kwargs) and self._arguments is not None:
+            args, kwargs = self._arguments
+        known = bool(args or kwargs) or self._arguments is not None
+        if self._dynamic and not known:
+            raise RuntimeError(
+                f"{type(self).__name__}: the support of a site depends on the model's arguments, "
+                "which the guide has seen only while it was traced; expected them here. Write "
+                "guide.setup(rng_key, *args, **kwargs)."
+            )
+        if self._dynamic or (self._deterministic and known and not self._subsamples):
             call, arrays, _ = inspect_call(type(self).__name__, self.model, args, kwargs)
-            return compile_programs(call).constrain(z, arrays)
+            layout = tuple((site.name, site.start, site.stop, site.shape) for site in sites)
+            return _compile_replay(call, layout)(z, arrays)
         return {
             site.name: site.latent.transform(z[:, site.start : site.stop].reshape(-1, *site.shape))
             for site in sites
         }
+
+
+@functools.lru_cache(maxsize=64)
+def _compile_replay(call: ModelCall, layout: tuple[tuple[Any, ...], ...]) -> Callable:
+    """A run of the model at every draw of its latent sites; what it does not observe it draws."""
+    names = [name for name, *_ in layout]
+
+    def replay(z, arrays):
+        position = {name: z[start:stop].reshape(shape) for name, start, stop, shape in layout}
+        args, kwargs = call.arguments(arrays)
+        placed = put_unconstrained(
+            handlers.seed(call.model, 0), lambda site, _: position.get(site["name"])
+        )
+        with handlers.block():
+            trace = handlers.trace(placed).get_trace(*args, **kwargs)
+        kept = names + [name for name, site in trace.items() if site["type"] == "deterministic"]
+        return {name: trace[name]["value"] for name in kept}
+
+    return jax.jit(jax.vmap(replay, in_axes=(0, None)))

@@ -80,6 +80,7 @@ class AbstractUnconstrainedGuide(AutoGuide):
         self._refuse(inspection)
         self.sites = lay_out(inspection.latents)
         self._dynamic = any(site.latent.transform is None for site in self.sites)
+        self._deterministic = bool(inspection.deterministics)
         plates = [plate for site in self.sites for plate in site.latent.plates]
         self._subsamples = any(plate.size != plate.subsample_size for plate in plates)
         self._prototype_frames = {
