@@ -7,6 +7,7 @@ import torch
 
 from ppl_ext.pyro.isolation import own_random_state, unvalidated
 from ppl_ext.pyro.program import Program
+from ppl_ext.pyro.site import support_of
 from ppl_ext.pyro.visit import Visit
 
 __all__ = ["explain_point"]
@@ -50,7 +51,7 @@ def _describe_term(visit: Visit, name: str, term: torch.Tensor) -> str:
     role = "observed" if msg["is_observed"] else "latent"
     bad = term[~term.isfinite()]
     text = f"the log density of {role} site {name!r} ({kind}) is {float(bad.flatten()[0])}"
-    support = getattr(msg["fn"], "support", None)
+    support = support_of(msg)
     outside = 0 if support is None else int((~support.check(msg["value"])).sum())
     if outside:
         text += f": {outside} of its {term.numel()} values lie outside the support"

@@ -126,7 +126,8 @@ class Fit:
         covariance = respond_linearly(self.density, self.solution)
         scale_tril = cholesky(covariance, lower=True)
         with model_scope(), own_random_state(0):
-            guide = AutoFullRank(self.model).setup(*self.args, **self.kwargs)
+            guide = AutoFullRank(self.model, prefix=self.guide._prefix)
+            guide.setup(*self.args, **self.kwargs)
         guide.set_gaussian(self.solution.loc, scale_tril)
         return replace(
             self,

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import torch
 from pyro.poutine.util import site_is_subsample
+from torch.distributions import constraints
 
-from ppl_ext.pyro.site import has_moving_support, transform_of
+from ppl_ext.pyro.site import has_moving_support, support_of, transform_of
 from ppl_ext.pyro.visit import StochasticOnlyError, Visit
 
 __all__ = ["check_data", "visit_model"]
@@ -96,39 +97,41 @@ def _check_plate(msg: dict) -> None:
         )
 
 
-def check_data(msg: dict) -> None:
+def check_data(msg: dict, caller: str) -> None:
     """Refuses data that are empty, not finite, of the wrong type or outside of the support."""
     name, value, kind = msg["name"], msg["value"], type(msg["fn"]).__name__
     if not value.numel():
         raise ValueError(
-            f"trace_density: observed site {name!r} ({kind}) has data of shape "
-            f"{tuple(value.shape)}, where at least one value is expected. Pass its data, or leave "
-            "the site out."
+            f"{caller}: observed site {name!r} ({kind}) has data of shape {tuple(value.shape)}, "
+            "where at least one value is expected. Pass its data, or leave the site out."
         )
+    support = support_of(msg)
     if value.dtype.is_floating_point:
         # Also under a mask: the masked rows would still make the gradient NaN.
         finite = value.isfinite()
         if not finite.all():
             raise ValueError(
-                f"trace_density: {int((~finite).sum())} of {finite.numel()} data of observed site "
+                f"{caller}: {int((~finite).sum())} of {finite.numel()} data of observed site "
                 f"{name!r} are NaN or infinite, where finite numbers are expected. Drop them, or "
                 "hide them: with poutine.mask(mask=y.isfinite()) and obs=y.nan_to_num()."
             )
-    elif not msg["fn"].support.is_discrete:
+    elif support is not None and not support.is_discrete:
         raise ValueError(
-            f"trace_density: the data of observed site {name!r} are of type {value.dtype}, "
-            f"where floats are expected ({kind} is continuous). Convert them: obs=y.float()."
+            f"{caller}: the data of observed site {name!r} are of type {value.dtype}, where "
+            f"floats are expected ({kind} is continuous). Convert them: obs=y.float()."
         )
-    if not has_moving_support(msg):
-        outside = ~msg["fn"].support.check(value)
-        if msg["mask"] is not None:
-            outside = outside & torch.as_tensor(msg["mask"])
-        if outside.any():
-            raise ValueError(
-                f"trace_density: {int(outside.sum())} of {outside.numel()} data of observed site "
-                f"{name!r} lie outside the support of {kind} ({msg['fn'].support}), where its "
-                "density is zero. Drop them, or give the site another distribution."
-            )
+    if support is None or constraints.is_dependent(support) or has_moving_support(msg):
+        return
+    outside = ~support.check(value)
+    for mask in (msg["mask"], getattr(msg["fn"], "_mask", None)):
+        if mask is not None:
+            outside = outside & torch.as_tensor(mask)
+    if outside.any():
+        raise ValueError(
+            f"{caller}: {int(outside.sum())} of {outside.numel()} data of observed site {name!r} "
+            f"lie outside the support of {kind} ({support}), where its density is zero. Drop "
+            "them, or give the site another distribution."
+        )
 
 
 def _integer_arguments(model: Callable, args: tuple, kwargs: dict) -> list[str]:

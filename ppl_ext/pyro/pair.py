@@ -62,4 +62,4 @@ def refuse_pair(
             )
     for message in model_trace.nodes.values():
         if message["type"] == "sample" and not site_is_subsample(message) and is_data(message):
-            check_data(message)
+            check_data(message, caller)

@@ -95,9 +95,16 @@ def read_program(model: Callable, *args: object, **kwargs: object) -> Program:
             "so there is nothing to infer. Sample at least one site without obs=..., or "
             "pass the data as None where it should be inferred."
         )
+    for name, piece in visit.point.items():
+        if not piece.numel():
+            raise ValueError(
+                f"trace_density: latent site {name!r} has shape "
+                f"{tuple(latents[name]['value'].shape)} and holds no value, where at least one is "
+                "expected. Leave the site out where there is nothing to infer."
+            )
     for msg in visit.sites.values():
         if is_data(msg):
-            check_data(msg)
+            check_data(msg, "trace_density")
     layout = read_layout(visit.sites, visit.terms)
     sites, stop = [], 0
     for name in latents:

@@ -12,6 +12,7 @@ __all__ = [
     "is_deterministic",
     "is_real",
     "plate_layout",
+    "support_of",
     "transform_of",
 ]
 
@@ -37,9 +38,17 @@ def is_real(support: constraints.Constraint) -> bool:
     return support is constraints.real
 
 
+def support_of(msg: dict) -> constraints.Constraint | None:
+    """The support of a site; None where its distribution does not tell."""
+    try:
+        return msg["fn"].support
+    except (AttributeError, NotImplementedError):
+        return None
+
+
 def has_moving_support(msg: dict) -> bool:
     """Whether the bounds of a site's support are tensors, which may depend on other sites."""
-    support = getattr(msg["fn"], "support", None)
+    support = support_of(msg)
     while isinstance(support, constraints.independent):
         support = support.base_constraint
     bounds = (getattr(support, side, None) for side in ("lower_bound", "upper_bound"))
@@ -59,25 +68,25 @@ def transform_of(site: dict, caller: str) -> torch.distributions.Transform:
     Raises:
         ValueError: If the site is discrete or its support has no bijection.
     """
-    name, fn = site["name"], site["fn"]
-    kind = type(fn).__name__
-    if not hasattr(fn, "support"):
+    name, support = site["name"], support_of(site)
+    kind = type(site["fn"]).__name__
+    if support is None:
         raise ValueError(
-            f"{caller}: latent site {name!r} is sampled from {kind}, which is not a distribution. "
-            "Its density is unknown; write it with a distribution of pyro.distributions, or hide "
-            f"it: poutine.block(model, hide=[{name!r}])."
+            f"{caller}: latent site {name!r} is sampled from {kind}, which has no support; a "
+            "distribution with one is expected, such as those of pyro.distributions. Give it one: "
+            "support = constraints.real."
         )
-    if fn.support.is_discrete:
+    if support.is_discrete:
         raise ValueError(
             f"{caller}: latent site {name!r} is discrete ({kind}), where a continuous one is "
             "expected. Sum it out inside the model (for a mixture: dist.MixtureSameFamily), or "
             f"use the host's TraceEnum_ELBO on poutine.block(model, hide=[{name!r}])."
         )
     try:
-        return biject_to(fn.support)
+        return biject_to(support)
     except NotImplementedError as error:
         raise ValueError(
-            f"{caller}: the support of latent site {name!r} ({kind}: {fn.support}) has no "
+            f"{caller}: the support of latent site {name!r} ({kind}: {support}) has no "
             "bijection to unconstrained space. Change its coordinates: poutine.reparam(model, "
             f"config={{{name!r}: ...}}) (ProjectedNormalReparam for a sphere)."
         ) from error

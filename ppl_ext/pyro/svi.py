@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import pyro
+import torch
 
 from ppl_ext.density import Density
 from ppl_ext.gaussian_vi import SampleAverage, solve_full_rank, solve_mean_field
@@ -193,7 +193,7 @@ def _refuse_call(model: Any, guide: Any, args: tuple) -> None:
         model = model.func
     try:
         # A module's own __call__ takes anything; its forward tells.
-        tells = model.forward if isinstance(model, pyro.nn.PyroModule) else model
+        tells = model.forward if isinstance(model, torch.nn.Module) else model
         names = list(inspect.signature(tells).parameters)
     except (TypeError, ValueError):  # a callable that does not tell
         names = []

@@ -53,6 +53,21 @@ def test_sites_are_named_in_model_order_with_their_plates():
     assert "y" not in values
 
 
+def test_a_distribution_without_support_may_be_observed():
+    class Silent(dist.TorchDistribution):
+        arg_constraints = {}  # noqa: RUF012
+
+        def log_prob(self, value):
+            return -(value**2)
+
+    def model(y):
+        pyro.sample("x", dist.Normal(0.0, 1.0))
+        pyro.sample("y", Silent(), obs=y)
+
+    log_p = trace_density(model, torch.tensor(2.0)).log_p(np.zeros((1, 1)))
+    np.testing.assert_allclose(log_p, stats.norm.logpdf(0.0) - 4.0, rtol=1e-6)
+
+
 def test_one_draw_and_many_agree():
     density = trace_density(scale_model, torch.zeros(2))
     z = np.random.default_rng(1).normal(size=(2500, 3))  # more than one chunk

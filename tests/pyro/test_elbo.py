@@ -13,14 +13,6 @@ from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.pyro.elbo import StickTheLanding
 
 
-@pytest.fixture(autouse=True)
-def _fresh_store():
-    pyro.clear_param_store()
-    pyro.set_rng_seed(0)
-    yield
-    pyro.clear_param_store()
-
-
 def target():
     pyro.sample("x", dist.Normal(torch.tensor([0.0, 1.0]), 2.0).to_event(1))
     with pyro.plate("p", 2):

@@ -37,14 +37,6 @@ def log_joint(posterior):
     return log_p, stats.norm(theta, 10).logpdf(Y.numpy()), theta
 
 
-@pytest.fixture(autouse=True)
-def _fresh_store():
-    pyro.clear_param_store()
-    pyro.set_rng_seed(0)
-    yield
-    pyro.clear_param_store()
-
-
 def listed(model):
     guide = AutoGuideList(model)
     guide.append(px.AutoFullRank(poutine.block(model, expose=["mu", "tau"])))

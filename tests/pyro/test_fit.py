@@ -185,6 +185,16 @@ def test_subsampling_models_go_to_the_hosts_svi():
         px.fit(model, None, y, optimizer=px.SampleAverage())
 
 
+def test_bad_data_of_a_minibatch_model():
+    def model(y):
+        mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
+        with pyro.plate("row", 4, subsample_size=2):
+            pyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+
+    with pytest.raises(ValueError, match=r"fit: .*'y' are NaN"):
+        px.fit(model, None, torch.tensor(torch.nan), optimizer=QUICK)
+
+
 def test_learnable_parameters_of_the_model():
     def model(y):
         width = pyro.param("width", torch.tensor(1.0), constraint=dist.constraints.positive)

@@ -82,7 +82,8 @@ class AbstractGuide(AutoGuide):
     def _setup_prototype(self, *args: object, **kwargs: object) -> None:
         given = GivenSubsamples()
         model = poutine.block(given(self.model), self._prototype_hide_fn)
-        trace = poutine.block(poutine.trace(model).get_trace)(*args, **kwargs)
+        with torch.no_grad():  # what the trace keeps must not hold the graph of a module
+            trace = poutine.block(poutine.trace(model).get_trace)(*args, **kwargs)
         latents = dict(trace.iter_stochastic_nodes())
         if not latents:
             raise ValueError(
