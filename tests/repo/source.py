@@ -133,10 +133,10 @@ def room_names(room: str) -> list[PublicName]:
 
 
 def hall_files() -> list[Path]:
-    """List the files of the hall, tracked or not."""
+    """List the files of the hall."""
     return [
         path
-        for path in sorted(PACKAGE.rglob("*.py"))
+        for path in tracked_files("ppl_ext/*.py")
         if path.relative_to(PACKAGE).parts[0] not in ROOMS
     ]
 
