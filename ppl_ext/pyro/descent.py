@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ppl_ext.fitting import FitLog, NonFiniteLossError, drive
+from ppl_ext.fitting import INTERRUPTED, FitLog, NonFiniteLossError, drive
 from ppl_ext.pyro.batching import model_scope
 from ppl_ext.pyro.isolation import own_param_store, own_random_state
 from ppl_ext.pyro.run import Run
@@ -55,9 +55,16 @@ def descend(
     trials: list[FitLog] = []
     failures: list[FloatingPointError] = []
     first: FirstStart = {}
+    interrupted = False
     for start in range(restarts):
         with model_scope(), own_random_state(seed + start), own_param_store() as store:
-            run = begin_run(model, guide, args, kwargs, settings, store, first)
+            try:
+                run = begin_run(model, guide, args, kwargs, settings, store, first)
+            except KeyboardInterrupt:
+                if not runs:
+                    raise
+                interrupted = True
+                break
             if restarts == 1:
                 runs.append(run)
                 break
@@ -70,17 +77,20 @@ def descend(
             run.keep()
         runs.append(run)
         trials.append(trial)
-        if trial.interrupted:
+        interrupted = trial.interrupted
+        if interrupted:
             break
     if not runs:
         raise failures[0]
-    best = int(np.argmin([trial.final_loss for trial in trials])) if trials else 0
+    # A start that was interrupted before its first chunk has no loss.
+    finals = np.nan_to_num([trial.final_loss for trial in trials], nan=np.inf)
+    best = int(np.argmin(finals)) if trials else 0
     run = runs[best]
     with model_scope(), own_random_state(seed + restarts), own_param_store(run.store):
         if trials:
             run.resume()
-        if trials and trials[-1].interrupted:
-            log = replace(trials[best], reason=trials[-1].reason, converged=False)
+        if interrupted:
+            log = replace(trials[best], reason=INTERRUPTED, converged=False)
         else:
             log = _finish(run, settings, chunk, progress_bar)
         notes = [_choose(run, seed)]

@@ -226,6 +226,26 @@ def test_interruption_keeps_what_was_reached():
     assert np.isfinite(guide.gaussian()[0]).all()
 
 
+@pytest.mark.parametrize("when", range(25, 60, 3))
+def test_interruption_at_any_time_of_the_trials(when):
+    calls = 0
+
+    def model(y):
+        nonlocal calls
+        calls += 1
+        if calls == when:
+            raise KeyboardInterrupt
+        x = pyro.sample("x", dist.Normal(0.0, 1.0))
+        pyro.sample("y", dist.Normal(x, 1.0), obs=y)
+
+    guide = px.AutoMeanField(model)
+    optimizer = px.Stochastic(max_steps=500, trial_steps=10)
+    fitted = px.fit(model, guide, torch.tensor(1.0), optimizer=optimizer, restarts=3)
+    assert fitted.log.interrupted
+    assert np.isfinite(fitted.log.restarts).any()
+    assert np.isfinite(fitted.draws(3).log_weights).all()
+
+
 def test_divergence_names_step_and_site():
     def model(y):
         rate = pyro.sample("rate", dist.Normal(0.0, 1.0))
