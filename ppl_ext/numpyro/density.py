@@ -9,7 +9,7 @@ import numpy as np
 
 from ppl_ext.density import Density
 from ppl_ext.numpyro.call import NEEDS_VALUES, ModelCall, read_call, x64_scope
-from ppl_ext.numpyro.inspection import Inspection, inspect_model
+from ppl_ext.numpyro.inspection import inspect_model
 from ppl_ext.numpyro.programs import Programs, compile_programs, explain_at, run_batches
 from ppl_ext.numpyro.refusal import (
     plate_that_raised,
@@ -17,6 +17,7 @@ from ppl_ext.numpyro.refusal import (
     refuse_model,
     refuse_subsampling,
 )
+from ppl_ext.numpyro.sites import Inspection
 
 __all__ = ["inspect_call", "trace_density", "trace_where_whole"]
 

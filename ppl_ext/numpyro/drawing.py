@@ -14,8 +14,9 @@ from numpyro.distributions import biject_to
 from ppl_ext.diagnostics.reach import Gaussian
 from ppl_ext.draws import Draws
 from ppl_ext.numpyro.call import GuideRef, ModelCall
-from ppl_ext.numpyro.inspection import Inspection, WholePlates, dims_of, inspect_model
+from ppl_ext.numpyro.inspection import WholePlates, inspect_model
 from ppl_ext.numpyro.programs import compile_programs, run_batches, score_trace, to_numpy
+from ppl_ext.numpyro.sites import Inspection, dims_of
 
 __all__ = ["draw_gaussian", "draw_guide", "name_dims"]
 

@@ -1,9 +1,8 @@
-"""What a model is made of: its latent and observed sites, plates and parameters."""
+"""Find out what a model is made of, by tracing it without running it."""
 
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,92 +12,9 @@ from numpyro.distributions import biject_to
 from numpyro.primitives import Messenger
 
 from ppl_ext.numpyro.call import ModelCall
+from ppl_ext.numpyro.sites import Inspection, Latent, Observed, Plate
 
-__all__ = [
-    "Inspection",
-    "Latent",
-    "Observed",
-    "Plate",
-    "WholePlates",
-    "dims_of",
-    "inspect_model",
-    "put_unconstrained",
-]
-
-
-@dataclass(frozen=True)
-class Plate:
-    """A plate: its name, dimension counted from the right, full size and size in this run."""
-
-    name: str
-    dim: int
-    size: int
-    subsample_size: int
-
-
-@dataclass(frozen=True)
-class Latent:
-    """A latent site.
-
-    Args:
-        name: The name in the ``sample`` statement.
-        distribution: Class name of its prior.
-        shape: Shape of a value.
-        event_dim: Number of event dimensions of a value.
-        unconstrained_shape: Shape on unconstrained space, None where there is no bijection.
-        transform: The bijection, None where there is none or it depends on other values.
-        plates: The plates around the site, outermost first.
-        discrete: Whether the support is discrete.
-    """
-
-    name: str
-    distribution: str
-    shape: tuple[int, ...]
-    event_dim: int
-    unconstrained_shape: tuple[int, ...] | None
-    transform: Any
-    plates: tuple[Plate, ...]
-    discrete: bool
-
-
-@dataclass(frozen=True)
-class Observed:
-    """An observed site: its name, class name, shape, event dimensions, plates and kind."""
-
-    name: str
-    distribution: str
-    shape: tuple[int, ...]
-    event_dim: int
-    plates: tuple[Plate, ...]
-    discrete: bool
-    integer: bool
-    problem: str
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """The sites of a model in the order in which it runs them.
-
-    Args:
-        latents: Latent sites.
-        observed: Observed sites (factors left out).
-        deterministics: Names of the deterministic sites with their shapes and plates.
-        plates: All plates by name.
-        parameters: Names of ``param`` and ``mutable`` sites.
-        observe: ``arrays -> {name: value}``, the observed values.
-    """
-
-    latents: tuple[Latent, ...]
-    observed: tuple[Observed, ...]
-    deterministics: Mapping[str, tuple[tuple[int, ...], tuple[Plate, ...]]]
-    plates: Mapping[str, Plate]
-    parameters: tuple[str, ...]
-    observe: Callable[[tuple[Any, ...]], dict[str, jax.Array]]
-
-    @property
-    def subsamples(self) -> bool:
-        """Whether a plate shows only some of its rows."""
-        return any(plate.size != plate.subsample_size for plate in self.plates.values())
+__all__ = ["WholePlates", "inspect_model", "put_unconstrained"]
 
 
 def put_unconstrained(model: Callable, read: Callable[[Mapping, Any], Any]) -> Callable:
@@ -126,13 +42,6 @@ def put_unconstrained(model: Callable, read: Callable[[Mapping, Any], Any]) -> C
     return handlers.substitute(model, substitute_fn=value_of)
 
 
-def dims_of(site: Latent | Observed) -> tuple[str, ...]:
-    """Names of the leading dimensions of a value, down to the last plate; outermost first."""
-    batch_ndim = len(site.shape) - site.event_dim
-    names = {batch_ndim + plate.dim: plate.name for plate in site.plates}
-    return tuple(names.get(i, f"{site.name}_dim_{i}") for i in range(max(names, default=-1) + 1))
-
-
 class WholePlates(Messenger):
     """Shows every row of every plate to a model and guide that draw minibatches themselves."""
 
@@ -152,7 +61,17 @@ def inspect_model(call: ModelCall, whole: bool = False) -> Inspection:
         whole: Whether to show it every row of its plates.
     """
     inspection = _inspect(call, whole=False)
-    return _inspect(call, whole=True) if whole and inspection.subsamples else inspection
+    if not (whole and inspection.subsamples):
+        return inspection
+    try:
+        return _inspect(call, whole=True)
+    except (TypeError, ValueError) as error:
+        drawn = [p.name for p in inspection.plates.values() if p.size != p.subsample_size]
+        raise ValueError(
+            f"draws: the model cannot see all rows of the plates {drawn} ({error}); expected it "
+            "to take all data and to pick its rows by the plate: with numpyro.plate(...) as i, "
+            "and obs=y[i]."
+        ) from error
 
 
 @functools.lru_cache(maxsize=128)
@@ -166,6 +85,10 @@ def _inspect(call: ModelCall, whole: bool) -> Inspection:
         with handlers.block(), WholePlates() if whole else contextlib.nullcontext():
             trace = handlers.trace(model).get_trace(*args, **kwargs)
         found.update(_describe(trace))
+        if whole:
+            # Data of a minibatch show only here that they are not those of all rows.
+            for site in found["observed"]:
+                trace[site.name]["fn"].log_prob(trace[site.name]["value"])
         return {name: trace[name]["value"] for name in (site.name for site in found["observed"])}
 
     observe = jax.jit(run)

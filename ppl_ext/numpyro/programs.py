@@ -16,7 +16,8 @@ from numpyro.distributions import biject_to
 
 from ppl_ext.density import Site
 from ppl_ext.numpyro.call import ModelCall, x64_scope
-from ppl_ext.numpyro.inspection import WholePlates, dims_of, inspect_model, put_unconstrained
+from ppl_ext.numpyro.inspection import WholePlates, inspect_model, put_unconstrained
+from ppl_ext.numpyro.sites import dims_of
 
 __all__ = [
     "Programs",

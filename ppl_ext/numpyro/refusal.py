@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from numpyro import handlers
 
-from ppl_ext.numpyro.inspection import Inspection, Plate
+from ppl_ext.numpyro.sites import Inspection, Plate
 
 __all__ = [
     "plate_that_raised",
@@ -42,6 +42,15 @@ def refuse_model(inspection: Inspection, caller: str) -> None:
             raise ValueError(
                 f"{caller}: site '{site.name}' has shape {site.shape} and holds no value; "
                 "expected at least one. Leave the site out where there is nothing to infer."
+            )
+    imputed = {f"{s.name.removesuffix('_observed')}_unobserved" for s in inspection.observed}
+    for site in inspection.latents:
+        if caller in ("fit", "trace_density") and site.name in imputed:
+            name = site.name.removesuffix("_unobserved")
+            raise ValueError(
+                f"{caller}: obs_mask= at site '{name}' makes '{site.name}' latent without a "
+                "density where the data are observed; expected a proper density. Mask the data "
+                "instead: handlers.mask(mask=...), with any finite value where one is missing."
             )
     for name in inspection.parameters:
         if caller == "trace_density":

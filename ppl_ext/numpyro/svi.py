@@ -18,9 +18,9 @@ from ppl_ext.numpyro.call import seed_from, x64_scope
 from ppl_ext.numpyro.density import inspect_call, trace_where_whole
 from ppl_ext.numpyro.descent import descend
 from ppl_ext.numpyro.fitted import Fit
-from ppl_ext.numpyro.inspection import Inspection
 from ppl_ext.numpyro.programs import compile_programs
 from ppl_ext.numpyro.refusal import refuse_data, refuse_model, refuse_subsampling
+from ppl_ext.numpyro.sites import Inspection
 from ppl_ext.numpyro.stochastic import Stochastic
 
 __all__ = ["fit"]

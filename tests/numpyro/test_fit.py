@@ -186,6 +186,11 @@ def takes_restarts(y, restarts):
     plain(y)
 
 
+def imputed(y):
+    x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+    numpyro.sample("y", dist.Normal(x, 1.0), obs=y, obs_mask=y > 0)
+
+
 def two_plain(y):
     plain(y)
     numpyro.sample("other", dist.Normal(0.0, 1.0))
@@ -217,6 +222,7 @@ def two_plain(y):
             lambda key: fit(key, plain, lambda y: None, 1.0, optimizer=SampleAverage()),
             r"SampleAverage was given with function",
         ),
+        (lambda key: fit(key, imputed, None, np.ones(2)), r"obs_mask= at site 'y'.*handlers.mask"),
         (lambda key: fit(key, never, None, -1.0), r"observed site 'y' is -inf"),
     ],
 )

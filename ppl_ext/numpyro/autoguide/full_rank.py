@@ -12,8 +12,8 @@ from numpyro.distributions import constraints
 from numpyro.distributions.util import sum_rightmost
 
 from ppl_ext.numpyro.autoguide.gaussian import AbstractAutoGaussian
-from ppl_ext.numpyro.inspection import Inspection
 from ppl_ext.numpyro.refusal import refuse_subsampling
+from ppl_ext.numpyro.sites import Inspection
 
 __all__ = ["AutoFullRank"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax
 from numpyro.distributions.util import periodic_repeat
 
-from ppl_ext.numpyro.inspection import Latent
+from ppl_ext.numpyro.sites import Latent
 
 __all__ = ["GuideSite", "lay_out", "spread_start"]
 

@@ -13,9 +13,9 @@ from numpyro.primitives import _PYRO_STACK, CondIndepStackFrame
 
 from ppl_ext.numpyro.autoguide.layout import GuideSite, lay_out, spread_start
 from ppl_ext.numpyro.density import inspect_call
-from ppl_ext.numpyro.inspection import Inspection
 from ppl_ext.numpyro.programs import explain_at
 from ppl_ext.numpyro.refusal import refuse_model
+from ppl_ext.numpyro.sites import Inspection
 from ppl_ext.numpyro.start import draw_start
 
 __all__ = ["AbstractUnconstrainedGuide"]
