@@ -19,7 +19,7 @@ class SmoothedWeights:
     Args:
         log_weights: ``[draw]``, their exponentials sum to one.
         khat: Shape of the generalised Pareto distribution fitted to the tail; ``-inf`` where
-            all weights are equal.
+            the largest weights are equal, so that there is no tail.
         ess: Effective number of draws, ``1 / sum(weights**2)``.
 
     Example:
@@ -87,7 +87,8 @@ def smooth_weights(log_weights: np.ndarray) -> SmoothedWeights:
             "fit the guide first."
         )
     smoothed = log_weights - log_weights.max()
-    if np.ptp(smoothed[positive]) < _EQUAL:
+    largest = np.sort(smoothed)[-max(2, _count_tail(len(smoothed))) :]
+    if np.ptp(smoothed[positive]) < _EQUAL or largest[0] == largest[-1]:
         khat = -np.inf
     elif positive.sum() < _FEWEST:
         khat = np.inf
@@ -95,6 +96,10 @@ def smooth_weights(log_weights: np.ndarray) -> SmoothedWeights:
         smoothed[positive], khat = _smooth(smoothed[positive])
     smoothed = smoothed - np.logaddexp.reduce(smoothed)
     return SmoothedWeights(smoothed, float(khat), float(1 / np.exp(2 * smoothed).sum()))
+
+
+def _count_tail(num_draws: int) -> int:
+    return int(min(0.2 * num_draws, 3 * np.sqrt(num_draws)))
 
 
 def _smooth(log_weights: np.ndarray) -> tuple[np.ndarray, float]:

@@ -42,6 +42,25 @@ class Gaussian:
     loc: np.ndarray
     scale: np.ndarray
 
+    @classmethod
+    def match(cls, z: np.ndarray) -> "Gaussian":
+        """The Gaussian with the moments of draws, for a guide that is none.
+
+        Args:
+            z: Draws on unconstrained space, ``[draw, dim]``.
+
+        Returns:
+            A dense Gaussian where there are ten draws for each dimension, else a diagonal one.
+
+        Example:
+            >>> z = np.random.default_rng(0).normal(3.0, 2.0, size=(50_000, 1))
+            >>> Gaussian.match(z).sd.round(1).tolist()
+            [2.0]
+        """
+        if len(z) < 10 * z.shape[1]:
+            return cls(z.mean(axis=0), z.std(axis=0))
+        return cls(z.mean(axis=0), np.linalg.cholesky(np.atleast_2d(np.cov(z.T))))
+
     @property
     def sd(self) -> np.ndarray:
         """Marginal standard deviations, ``[dim]``."""

@@ -17,7 +17,9 @@ from ppl_ext.diagnostics.reach import Gaussian, MissedMode, find_missed_modes, p
 from ppl_ext.draws import Draws
 from ppl_ext.fitting import FitLog
 
-__all__ = ["Report", "judge"]
+__all__ = ["Report", "judge", "plan_batches"]
+
+_DRAWS, _MOST_ROWS, _FEWEST_ROWS, _BATCH_FLOATS = 20_480, 2560, 64, 2**24
 
 _KHAT_BATCHES = 4
 # Corrected draws: the weights are nearly equal, or enough of them count and their tail is mild.
@@ -129,6 +131,25 @@ class Report:
         lines += [("note", note) for note in self.log.notes]
         lines.append(("advice", self.advice))
         return "\n".join(f"{name:<13} {text}" for name, text in lines)
+
+
+def plan_batches(width: int) -> tuple[int, int]:
+    """How many draws to judge a fit by, in batches that fit in memory.
+
+    Args:
+        width: Number of elements of all sites of one draw.
+
+    Returns:
+        The number of batches, eight or more, and the draws in each.
+
+    Example:
+        >>> plan_batches(width=10)
+        (8, 2560)
+        >>> plan_batches(width=200_000)
+        (247, 83)
+    """
+    rows = max(_FEWEST_ROWS, min(_MOST_ROWS, _BATCH_FLOATS // max(width, 1)))
+    return -(-_DRAWS // rows), rows
 
 
 def judge(

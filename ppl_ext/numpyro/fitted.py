@@ -12,7 +12,7 @@ from scipy.linalg import cholesky
 
 from ppl_ext.density import Density
 from ppl_ext.diagnostics.reach import Gaussian
-from ppl_ext.diagnostics.report import Report, judge
+from ppl_ext.diagnostics.report import Report, judge, plan_batches
 from ppl_ext.draws import Draws
 from ppl_ext.fitting import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, respond_linearly
@@ -24,8 +24,6 @@ from ppl_ext.numpyro.drawing import draw_gaussian, draw_guide
 from ppl_ext.numpyro.inspection import inspect_model
 
 __all__ = ["Fit"]
-
-_REPORT_DRAWS, _REPORT_FLOATS = 10_240, 2**25
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +93,7 @@ class Fit:
         return self._draw(rng_key, num_draws, posterior_predictive=posterior_predictive)
 
     def report(self) -> Report:
-        """Judge the fit by ten thousand draws; made once and kept.
+        """Judge the fit by twenty thousand draws; made once and kept.
 
         Returns:
             The verdict with the numbers behind it; print it.
@@ -174,8 +172,8 @@ class Fit:
         shapes = [site.shape for site in inspection.latents]
         shapes += [shape for shape, _ in inspection.deterministics.values()]
         width = sum(math.prod(shape) for shape in shapes)
-        rows = max(64, min(_REPORT_DRAWS // 4, _REPORT_FLOATS // width))
-        keys = jax.random.split(jax.random.key(0), math.ceil(_REPORT_DRAWS / rows))
+        count, rows = plan_batches(width)
+        keys = jax.random.split(jax.random.key(0), count)
         batches = (self._draw(key, rows, likelihood=False) for key in keys)
         gaussian = self._gaussian()
         if gaussian is None and self.density is not None:
@@ -187,4 +185,4 @@ class Fit:
         with x64_scope(self.x64):
             call, arrays, _ = inspect_call("Fit.report", self.model, self.args, self.kwargs)
             _, z = draw_guide(jax.random.key(0), call, arrays, self.guide, self.params, num_draws)
-        return Gaussian(z.mean(axis=0), z.std(axis=0))
+        return Gaussian.match(z)

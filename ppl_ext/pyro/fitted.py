@@ -12,7 +12,7 @@ from scipy.linalg import cholesky
 
 from ppl_ext.density import Density
 from ppl_ext.diagnostics.reach import Gaussian
-from ppl_ext.diagnostics.report import Report, judge
+from ppl_ext.diagnostics.report import Report, judge, plan_batches
 from ppl_ext.draws import Draws
 from ppl_ext.fitting import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, respond_linearly
@@ -24,8 +24,6 @@ from ppl_ext.pyro.isolation import own_param_store, own_random_state
 from ppl_ext.pyro.program import Program
 
 __all__ = ["Fit", "parameters_of"]
-
-_REPORT_BATCHES, _REPORT_DRAWS = 4, 2560
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,17 +91,19 @@ class Fit:
         return self._draw(num_draws, seed, posterior_predictive=posterior_predictive)[0]
 
     def report(self) -> Report:
-        """Judge the fit by ten thousand draws; made once and kept.
+        """Judge the fit by twenty thousand draws; made once and kept.
 
         Returns:
             The verdict with the numbers behind it; print it.
         """
         if not self._reports:
             # Other draws than those of draws(...) with a small seed.
-            seeds = np.random.SeedSequence(0).generate_state(_REPORT_BATCHES)
-            batches = (self._draw(_REPORT_DRAWS, int(seed), likelihood=False)[0] for seed in seeds)
+            width = sum(array[0].size for array in self._draw(1, 0)[0].values.values())
+            count, rows = plan_batches(width)
+            seeds = np.random.SeedSequence(0).generate_state(count)
+            batches = (self._draw(rows, int(seed), likelihood=False)[0] for seed in seeds)
             self._reports.append(
-                judge(batches, self.log, density=self.density, gaussian=self._gaussian())
+                judge(batches, self.log, density=self.density, gaussian=self._gaussian(rows))
             )
         return self._reports[0]
 
@@ -160,14 +160,13 @@ class Fit:
                 self.model, self.guide, self.args, self.kwargs, num_draws, seed, **what
             )
 
-    def _gaussian(self) -> Gaussian | None:
+    def _gaussian(self, num_draws: int) -> Gaussian | None:
         """The guide on unconstrained space, or a Gaussian with the moments of its draws."""
         if self.density is None:
             return None
         if isinstance(self.guide, AbstractGaussianGuide):
             return Gaussian(*self.guide.gaussian())
-        _, z = self._draw(_REPORT_DRAWS, 0, likelihood=False)
-        return Gaussian(z.mean(axis=0), z.std(axis=0))
+        return Gaussian.match(self._draw(num_draws, 0, likelihood=False)[1])
 
 
 def parameters_of(guide: Callable[..., Any], store: dict | None) -> dict[str, torch.Tensor]:

@@ -31,6 +31,13 @@ def test_equal_weights_are_a_perfect_guide(noise):
     assert smoothed.ess == pytest.approx(2000)
 
 
+def test_a_guide_over_a_discrete_site_has_no_tail():
+    log_weights = np.random.default_rng(0).choice([0.0, 0.5, 2.0], size=2000)
+    smoothed = smooth_weights(log_weights)
+    assert smoothed.khat == -np.inf
+    assert np.allclose(smoothed.weights, np.exp(log_weights) / np.exp(log_weights).sum())
+
+
 def test_a_draw_without_density_has_no_weight():
     log_weights = np.random.default_rng(0).normal(size=2000)
     log_weights[7] = -np.inf
