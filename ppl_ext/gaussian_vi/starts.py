@@ -15,6 +15,7 @@ _RADIUS = 2.0  # half-width of the cube of initial points, the hosts' own conven
 _ATTEMPTS = 100
 _GAIN = 1e-3  # predicted gain in nats at which an ascent has arrived
 _MODE_GAIN = 1e-2
+_MOST_ENDS = 8  # the highest; curvature costs four gradients a dimension at each
 _SAME_MODE = 1.0  # two ends closer than this, in local standard deviations, are one mode
 
 
@@ -85,7 +86,7 @@ def find_starts(
         precision: Floating-point type in which the density runs.
 
     Returns:
-        One start for each distinct end whose curvature is finite.
+        One start for each of the highest distinct ends whose curvature is finite.
     """
     rough = climb(log_density, points)
     best = int(np.argmax(rough.log_p))
@@ -103,13 +104,13 @@ def find_starts(
     distinct: list[int] = []
     for end in np.argsort(-ends.log_p):
         far = [np.linalg.norm(ends.points[end] - ends.points[k]) > _SAME_MODE for k in distinct]
-        if np.isfinite(ends.log_p[end]) and all(far):
+        if np.isfinite(ends.log_p[end]) and all(far) and len(distinct) < _MOST_ENDS:
             distinct.append(int(end))
     locs = origin + ends.points[distinct] @ factor.T
-    curvatures = measure_curvature(log_density, locs, precision)
     log_p, gradients = log_density(locs)
     starts = []
-    for loc, height, gradient, curvature in zip(locs, log_p, gradients, curvatures, strict=True):
+    for loc, height, gradient in zip(locs, log_p, gradients, strict=True):
+        curvature = measure_curvature(log_density, loc[None], precision)[0]
         local = factor_covariance(curvature)
         if local is not None:
             # Newton's own prediction: that of the limited memory is too low along a ridge.
