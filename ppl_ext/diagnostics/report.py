@@ -1,5 +1,6 @@
 """The verdict on a fit."""
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ __all__ = ["Report", "judge", "plan_batches"]
 _DRAWS, _MOST_ROWS, _FEWEST_ROWS, _BATCH_FLOATS = 20_480, 2560, 64, 2**24
 
 _KHAT_BATCHES = 4
+_WIDTH = 88  # columns of a printed report
 # Corrected draws: the weights are nearly equal, or enough of them count and their tail is mild.
 # Where a second sample with wide tails tells the same moments, the tail may be a little heavier:
 # k-hat alone alarms falsely (benchmarks/honesty.py counts both kinds of mistake).
@@ -130,7 +132,10 @@ class Report:
             lines.insert(-2, ("starts", f"reached ELBOs of {elbos}"))
         lines += [("note", note) for note in self.log.notes]
         lines.append(("advice", self.advice))
-        return "\n".join(f"{name:<13} {text}" for name, text in lines)
+        return "\n".join(
+            textwrap.fill(text, _WIDTH, initial_indent=f"{name:<14}", subsequent_indent=14 * " ")
+            for name, text in lines
+        )
 
 
 def plan_batches(width: int) -> tuple[int, int]:
