@@ -52,8 +52,7 @@ def _make_pyro() -> Host:
 
     def run_svi(model: Any, guide: Any, loss: Any, steps: int, *args: Any, **kwargs: Any) -> Any:
         svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 0.02}), loss)
-        for _ in range(steps):
-            svi.step(*args, **kwargs)
+        random(lambda: [svi.step(*args, **kwargs) for _ in range(steps)])
         return (svi,)
 
     def run_nuts(model: Any, draws: int, *args: Any, **kwargs: Any) -> Any:
