@@ -69,7 +69,7 @@ def plot_elbo(log: FitLog, ax: Axes | None = None, **style: Any) -> Axes:
         ax.axvline(
             step, color=GREY, linestyle=":", linewidth=1.2, label=None if number else "plateau"
         )
-    short_reason = textwrap.shorten(log.reason, 40, placeholder=" ...")
+    short_reason = textwrap.shorten(log.reason.partition(" (")[0], 40, placeholder=" ...")
     ax.plot(
         steps[-1],
         shown[-1],
