@@ -51,7 +51,7 @@ class Part:
 
     Example:
         >>> [part.extra for part in PARTS]
-        ['', 'numpyro', 'pyro', 'plots']
+        ['', 'numpyro', 'pyro', 'plots', 'factorization']
     """
 
     name: str
@@ -109,6 +109,12 @@ PARTS = (
             Package("arviz-plots", "0.8", ("0.8.0", "1.3.2"), below="2"),
             Package("matplotlib", "3.6", ("3.10.9", "3.11.2")),
         ),
+    ),
+    Part(
+        "factorization",
+        extra="factorization",
+        module="numba",
+        packages=(Package("numba", "0.61", ("0.68.1",)),),
     ),
 )
 

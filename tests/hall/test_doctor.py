@@ -8,7 +8,7 @@ from ppl_ext import doctor
 from ppl_ext.doctor import Checkup, Finding
 from ppl_ext.parts import PARTS, Package
 
-BASE, NUMPYRO, PYRO, PLOTS = PARTS
+BASE, NUMPYRO, PYRO, PLOTS, FACTORIZATION = PARTS
 
 
 @pytest.fixture

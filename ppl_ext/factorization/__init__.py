@@ -1,0 +1,40 @@
+"""Ratings with error bars: Bayesian matrix factorization by exact coordinate ascent."""
+
+from ppl_ext.factorization.factors import Factors
+from ppl_ext.factorization.model import MatrixFactorization
+from ppl_ext.factorization.noise import Noise
+from ppl_ext.factorization.prediction import Assessment, Prediction
+from ppl_ext.factorization.priors import ARD, Fixed, FullCovariance, GaussianPrior, Isotropic
+from ppl_ext.factorization.ranking import ExpectedRating, Ranking, Thompson, UpperConfidence
+from ppl_ext.factorization.ratings import Ratings
+from ppl_ext.factorization.reading import read_ratings
+from ppl_ext.factorization.saving import load_factors
+from ppl_ext.factorization.side import Side
+from ppl_ext.factorization.simulation import Simulation, simulate_ratings
+from ppl_ext.factorization.splitting import split_by_row, split_by_time, split_by_user
+
+__all__ = [
+    "ARD",
+    "Assessment",
+    "ExpectedRating",
+    "Factors",
+    "Fixed",
+    "FullCovariance",
+    "GaussianPrior",
+    "Isotropic",
+    "MatrixFactorization",
+    "Noise",
+    "Prediction",
+    "Ranking",
+    "Ratings",
+    "Side",
+    "Simulation",
+    "Thompson",
+    "UpperConfidence",
+    "load_factors",
+    "read_ratings",
+    "simulate_ratings",
+    "split_by_row",
+    "split_by_time",
+    "split_by_user",
+]

@@ -1,0 +1,296 @@
+"""A fitted factorization: predictions, rankings, newcomers, and its way to files and ArviZ."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ppl_ext.factorization.prediction import Assessment, Prediction, assess_prediction
+from ppl_ext.factorization.ranking import AbstractPolicy, ExpectedRating, Ranking, rank_items
+from ppl_ext.factorization.ratings import Ratings
+from ppl_ext.factorization.side import Side
+from ppl_ext.fitting import FitLog
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["Factors"]
+
+Labels = Sequence[Any] | np.ndarray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Factors:
+    """The approximate posterior of users and items, made by ``MatrixFactorization.fit``.
+
+    Users and items are named by the labels of the ratings. One without ratings has the prior as
+    its posterior, and its predictions say so by their width.
+
+    Args:
+        users: The users.
+        items: The items.
+        biases: Whether the model has biases.
+        diagonal: Whether covariances are diagonal.
+        center: The constant of the model.
+        noise_precision: Of a rating whose weights are one.
+        sweeps: Number of sweeps made, those of earlier fits among them.
+        elbo: ``[sweep]``, in nats, less the penalties of learned priors and noise.
+        log: How the fit went and why it ended.
+
+    Example:
+        >>> from ppl_ext.factorization import MatrixFactorization, read_ratings
+        >>> ratings = read_ratings((["ann", "ann", "bob"], ["x", "y", "x"], [5.0, 1.0, 4.0]))
+        >>> factors = MatrixFactorization(2).fit(ratings, progress_bar=False)
+        >>> prediction = factors.predict("bob", ["x", "y"])
+        >>> bool(prediction.mean[0] > prediction.mean[1])
+        True
+        >>> factors.top_n("bob", 1, exclude=ratings).items.tolist()
+        [['y']]
+    """
+
+    users: Side
+    items: Side
+    biases: bool
+    diagonal: bool
+    center: float
+    noise_precision: float
+    sweeps: int
+    elbo: np.ndarray
+    log: FitLog
+
+    def __repr__(self) -> str:
+        return (
+            f"Factors({self.num_factors} factors, {len(self.users):,} users, "
+            f"{len(self.items):,} items, {self.sweeps} sweeps, ELBO {self.elbo[-1]:,.1f})"
+        )
+
+    @property
+    def num_factors(self) -> int:
+        """Length of the factors."""
+        return self.users.dim - (1 if self.biases else 0)
+
+    def find_users(self, labels: Labels) -> np.ndarray:
+        """Rows of users.
+
+        Args:
+            labels: Their labels.
+
+        Returns:
+            Rows, of the shape of the labels.
+
+        Raises:
+            KeyError: A label is unknown.
+        """
+        return _find(self.users.ids, labels, "user")
+
+    def find_items(self, labels: Labels) -> np.ndarray:
+        """Rows of items.
+
+        Args:
+            labels: Their labels.
+
+        Returns:
+            Rows, of the shape of the labels.
+
+        Raises:
+            KeyError: A label is unknown.
+        """
+        return _find(self.items.ids, labels, "item")
+
+    def measure(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of expected ratings, noise left out.
+
+        Args:
+            users: ``[pair]``, rows of users.
+            items: ``[pair]``, rows of items.
+
+        Returns:
+            Means and variances, ``[pair]``.
+        """
+        from ppl_ext.factorization.pairs import measure_pairs
+
+        mean, variance = np.empty(len(users)), np.empty(len(users))
+        measure_pairs(
+            users, items, self.users.table, self.users.summary, self.items.table,
+            self.items.summary, self.biases, mean, variance,
+        )  # fmt: skip
+        return mean + self.center, variance
+
+    def predict(self, users: Labels, items: Labels) -> Prediction:
+        """Predict what users would rate items at.
+
+        Memory is that of the pairs alone. Not clipped to the scale of the ratings.
+
+        Args:
+            users: Labels, broadcast against the items.
+            items: Labels.
+
+        Returns:
+            Means and standard deviations, of the broadcast shape; one pair is ``[1]``.
+
+        Raises:
+            KeyError: A label is unknown.
+        """
+        rows, columns = np.broadcast_arrays(
+            np.atleast_1d(self.find_users(users)), np.atleast_1d(self.find_items(items))
+        )
+        return self._predict_rows(rows, columns)
+
+    def assess(self, ratings: Ratings) -> Assessment:
+        """Compare the predictions with ratings that were set aside.
+
+        Args:
+            ratings: The ratings; their users and items have to be known here.
+
+        Returns:
+            Errors, likelihood and coverage.
+
+        Raises:
+            KeyError: A label is unknown.
+        """
+        users = self.find_users(ratings.user_ids[ratings.users])
+        items = self.find_items(ratings.item_ids[ratings.items])
+        return assess_prediction(self._predict_rows(users, items), ratings.values)
+
+    def top_n(
+        self,
+        users: Labels,
+        n: int = 10,
+        *,
+        policy: AbstractPolicy | None = None,
+        exclude: Ratings | None = None,
+    ) -> Ranking:
+        """Rank the items for some users.
+
+        Args:
+            users: Labels of the users.
+            n: Number of items for each.
+            policy: What is best; `ExpectedRating` if None.
+            exclude: Ratings whose items are not recommended to those who gave them.
+
+        Returns:
+            The items, best first.
+
+        Raises:
+            KeyError: A label is unknown.
+            ValueError: There are fewer items than ``n``.
+        """
+        if not 1 <= n <= len(self.items):
+            raise ValueError(
+                f"Factors.top_n: n={n} of {len(self.items):,} items; expected 1 to as many as "
+                f"there are. Write top_n(users, {min(10, len(self.items))})."
+            )
+        rows = np.atleast_1d(self.find_users(users))
+        return rank_items(self, rows, n, policy or ExpectedRating(), exclude)
+
+    def fold_in_users(self, ratings: Ratings) -> Factors:
+        """Add new users by their ratings, all else as it is.
+
+        Not for many: refit with ``fit(ratings, start=factors)``, from which items learn as well.
+
+        Args:
+            ratings: Ratings by new users, of items known here.
+
+        Returns:
+            Factors with these users after the others.
+
+        Raises:
+            ValueError: A user is known already.
+            KeyError: An item is unknown.
+        """
+        from ppl_ext.factorization.newcomers import fold_in
+
+        return fold_in(self, ratings, by_user=True)
+
+    def fold_in_items(self, ratings: Ratings) -> Factors:
+        """Add new items by their ratings, all else as it is.
+
+        Args:
+            ratings: Ratings of new items, by users known here.
+
+        Returns:
+            Factors with these items after the others.
+
+        Raises:
+            ValueError: An item is known already.
+            KeyError: A user is unknown.
+        """
+        from ppl_ext.factorization.newcomers import fold_in
+
+        return fold_in(self, ratings, by_user=False)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to a file that `ppl_ext.factorization.load_factors` reads.
+
+        Args:
+            path: Where to; customarily ``*.safetensors``. Written whole or not at all.
+        """
+        from ppl_ext.factorization.saving import save_factors
+
+        save_factors(self, path)
+
+    def to_datatree(self, num_draws: int = 100, seed: int = 0) -> xarray.DataTree:
+        """Draw from the posterior and arrange the draws as an ArviZ tree.
+
+        Not for large tables: every draw holds all factors.
+
+        Args:
+            num_draws: Number of draws.
+            seed: Seed of the draws.
+
+        Returns:
+            A tree with ``user_factors``, ``item_factors`` and, where the model has them,
+            ``user_bias`` and ``item_bias``; users and items are labelled.
+        """
+        from ppl_ext.tree import build_tree
+
+        rng = np.random.default_rng(seed)
+        values: dict[str, np.ndarray] = {}
+        dims: dict[str, tuple[str, ...]] = {}
+        k = self.num_factors
+        for name, side in (("user", self.users), ("item", self.items)):
+            draws = np.stack([side.draw(rng) for _ in range(num_draws)])
+            values[f"{name}_factors"] = draws[..., :k]
+            dims[f"{name}_factors"] = (name, "factor")
+            if self.biases:
+                values[f"{name}_bias"] = draws[..., k]
+                dims[f"{name}_bias"] = (name,)
+        coords: dict[str, Any] = {
+            "user": self.users.ids,
+            "item": self.items.ids,
+            "factor": np.arange(k),
+        }
+        attrs = {"elbo": float(self.elbo[-1]), "center": self.center}
+        return build_tree(values, dims=dims, coords=coords, attrs=attrs)
+
+    def _predict_rows(self, users: np.ndarray, items: np.ndarray) -> Prediction:
+        mean, variance = self.measure(users.ravel(), items.ravel())
+        weights = self.users.weights[users.ravel()] * self.items.weights[items.ravel()]
+        noise = 1 / (self.noise_precision * weights)
+        return Prediction(
+            mean.reshape(users.shape),
+            np.sqrt(variance).reshape(users.shape),
+            np.sqrt(variance + noise).reshape(users.shape),
+        )
+
+
+def _find(ids: np.ndarray, labels: Labels, name: str) -> np.ndarray:
+    wanted = np.asarray(labels)
+    order = np.argsort(ids, kind="stable")
+    if (wanted.dtype.kind in "US") != (ids.dtype.kind in "US"):
+        known = np.zeros(wanted.shape, dtype=bool)
+        rows = np.zeros(wanted.shape, dtype=np.intp)
+    else:
+        rows = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
+        known = ids[rows] == wanted
+    if not np.all(known):
+        first = np.atleast_1d(wanted)[~np.atleast_1d(known)][0].item()
+        raise KeyError(
+            f"Factors: {name} {first!r} is unknown; expected one of {len(ids):,} such as "
+            f"{ids[0].item()!r}. Add it by its ratings: factors.fold_in_{name}s(ratings)."
+        )
+    return np.asarray(rows)

@@ -1,0 +1,295 @@
+"""Bayesian matrix factorization: settings, and the fit."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ppl_ext.factorization.factors import Factors
+from ppl_ext.factorization.noise import Noise
+from ppl_ext.factorization.priors import AbstractPrior, FullCovariance
+from ppl_ext.factorization.ratings import Ratings
+from ppl_ext.factorization.starts import adopt_rows, require_numba, scatter_rows, start_side
+from ppl_ext.fitting import FitLog, drive
+
+if TYPE_CHECKING:
+    from ppl_ext.factorization.sweeps import State
+
+__all__ = ["MatrixFactorization"]
+
+# Sweeps between two checkpoints.
+_CHECKPOINT_EVERY = 5
+
+
+@dataclass(frozen=True)
+class MatrixFactorization:
+    r"""A table of ratings as a product of Gaussian factors, fitted by exact coordinate ascent.
+
+    .. math:: r_{ij} \sim N(m + b_i + c_j + u_i \cdot v_j,\ \sigma^2 / (a_i g_j)) \\
+              (u_i, b_i) \sim N(\mu_u, \Lambda_u^{-1}), \quad
+              (v_j, c_j) \sim N(\mu_v, \Lambda_v^{-1})
+
+    with one Gaussian of full covariance for each user and each item, a Gamma for each weight, and
+    priors and noise learned by maximising the same ELBO. Every update has a closed form; there is
+    no learning rate, and the ELBO never falls.
+
+    Not for implicit feedback (clicks, plays), where what is missing is a signal too, and not for
+    ratings whose order alone has a meaning.
+
+    Args:
+        num_factors: Length of u and v. More cost time; the priors keep them from fitting noise.
+        biases: Whether users and items have levels of their own, b and c.
+        center: The constant m; the mean of the ratings if None.
+        user_prior: What the prior of the users learns.
+        item_prior: What the prior of the items learns.
+        noise: What the noise learns.
+        diagonal: Neglect the covariances of a user's factors with one another, and an item's: less
+            accurate, a little faster, and no smaller.
+        tolerance: Rise of the ELBO in a sweep, in nats per rating, at which the fit ends.
+        max_sweeps: The limit.
+        start_sds: Standard deviation of the random means that the items' factors start from, and
+            that of each posterior around them; fractions of the ratings' own if None.
+        restarts: Number of starts; the one with the best ELBO is returned.
+        seed: Seed of the starts. The same seed gives the same answer on any number of threads.
+        num_threads: Threads to run on; one for each processor if None.
+        dtype: Type of what is stored. Sums and solves are in double precision in any case.
+
+    Raises:
+        ValueError: A setting is outside its range.
+
+    Example:
+        >>> from ppl_ext.factorization import simulate_ratings, split_by_row
+        >>> train, test = split_by_row(simulate_ratings(seed=0).ratings)
+        >>> factors = MatrixFactorization(num_factors=4).fit(train, progress_bar=False)
+        >>> bool(np.all(np.diff(factors.elbo) > 0))
+        True
+        >>> factors.predict([3, 4], [5, 5]).sd.shape, factors.assess(test).ok
+        ((2,), True)
+
+    References:
+        Lim, Teh (2007), Variational Bayesian approach to movie rating prediction, KDD Cup.
+        Salakhutdinov, Mnih (2008), Bayesian probabilistic matrix factorization using Markov chain
+        Monte Carlo, ICML.
+        Rendle, Zhang, Koren (2019), On the difficulty of evaluating baselines, arXiv 1905.01395.
+    """
+
+    num_factors: int = 16
+    biases: bool = True
+    center: float | None = None
+    user_prior: AbstractPrior = field(default_factory=FullCovariance)
+    item_prior: AbstractPrior = field(default_factory=FullCovariance)
+    noise: Noise = field(default_factory=Noise)
+    diagonal: bool = False
+    tolerance: float = 5e-4
+    max_sweeps: int = 200
+    start_sds: tuple[float, float] | None = None
+    restarts: int = 1
+    seed: int = 0
+    num_threads: int | None = None
+    dtype: np.dtype = field(default=np.dtype(np.float32))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", np.dtype(self.dtype))
+        counts = {
+            "num_factors": self.num_factors,
+            "max_sweeps": self.max_sweeps,
+            "restarts": self.restarts,
+            "num_threads": 1 if self.num_threads is None else self.num_threads,
+        }
+        for name, count in counts.items():
+            if not isinstance(count, int | np.integer) or count < 1:
+                raise ValueError(
+                    f"MatrixFactorization: {name}={count!r}; expected an integer of at least 1. "
+                    f"Write MatrixFactorization({name}=16), or leave it out."
+                )
+        if not self.tolerance >= 0:
+            raise ValueError(
+                f"MatrixFactorization: tolerance={self.tolerance}; expected nats per rating, at "
+                "least 0. Write MatrixFactorization(tolerance=5e-4)."
+            )
+        if self.start_sds is not None and not min(self.start_sds) > 0:
+            raise ValueError(
+                f"MatrixFactorization: start_sds={self.start_sds}; expected two positive numbers: "
+                "from zero, no factor ever moves. Leave it out, or write start_sds=(0.1, 1.0)."
+            )
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(
+                f"MatrixFactorization: dtype={self.dtype}; expected float32 or float64. Leave it "
+                "out, or write MatrixFactorization(dtype=np.float64)."
+            )
+
+    def fit(
+        self,
+        ratings: Ratings,
+        *,
+        start: Factors | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        progress_bar: bool = True,
+    ) -> Factors:
+        """Climb the ELBO until it stops rising.
+
+        With ``start`` the fit goes on from other factors: from a checkpoint after an interruption,
+        or from yesterday's after new ratings came in, with new users and items among them. Ctrl-C
+        ends the fit after the sweep it is in and returns what was reached.
+
+        Args:
+            ratings: The ratings.
+            start: Factors to go on from, matched by the labels of users and items.
+            checkpoint: File that the factors are written to every five sweeps and at the end.
+            progress_bar: Draw a bar; silent where stderr is neither a terminal nor a notebook.
+
+        Returns:
+            The factors.
+
+        Raises:
+            ValueError: There are no ratings, or ``start`` is of other settings.
+            ModuleNotFoundError: numba is not installed.
+        """
+        if not len(ratings):
+            raise ValueError(
+                "MatrixFactorization.fit: there are no ratings; expected at least one. Read some "
+                "with read_ratings(path)."
+            )
+        if start is not None:
+            self._check_start(start)
+        runs = [
+            self._run(ratings, seed, start, checkpoint, progress_bar)
+            for seed in np.random.SeedSequence(self.seed).spawn(1 if start else self.restarts)
+        ]
+        best = max(runs, key=lambda factors: factors.elbo[-1])
+        ends = tuple(-float(factors.elbo[-1]) for factors in runs)
+        best = replace(best, log=replace(best.log, restarts=ends))
+        if checkpoint is not None:
+            best.save(checkpoint)
+        return best
+
+    def _run(
+        self,
+        ratings: Ratings,
+        seed: np.random.SeedSequence,
+        start: Factors | None,
+        checkpoint: str | os.PathLike[str] | None,
+        progress_bar: bool,
+    ) -> Factors:
+        require_numba("MatrixFactorization.fit")
+        from ppl_ext.factorization.sweeps import Sweeper
+
+        spread = float(np.var(ratings.values, dtype=np.float64)) or 1.0
+        variances = self._expect(spread)
+        state = self._start_state(ratings, variances, spread, np.random.default_rng(seed), start)
+        sweeper = Sweeper(
+            ratings,
+            user_prior=self.user_prior,
+            item_prior=self.item_prior,
+            noise=self.noise,
+            variances=variances,
+            spread=spread,
+            bias=self.biases,
+            diagonal=self.diagonal,
+            threads=self.num_threads or os.cpu_count() or 1,
+        )
+        elbo = [] if start is None else list(start.elbo)
+        earlier = len(elbo)
+        begun = time.perf_counter()
+
+        def result(log: FitLog) -> Factors:
+            return Factors(
+                state.users, state.items, self.biases, self.diagonal, state.center,
+                state.noise_precision, state.sweeps, np.array(elbo), log,
+            )  # fmt: skip
+
+        def advance(steps: int) -> np.ndarray:
+            nonlocal state
+            state, bound, interrupted = sweeper.finish_sweep(state)
+            elbo.append(bound)
+            if interrupted:
+                raise KeyboardInterrupt
+            if checkpoint is not None and len(elbo) % _CHECKPOINT_EVERY == 0:
+                seconds = time.perf_counter() - begun
+                result(FitLog(-np.array(elbo), "checkpoint", False, seconds)).save(checkpoint)
+            return np.array([-bound])
+
+        def rule(losses: np.ndarray) -> str | None:
+            # The first sweeps of a warm start may climb slowly and then fast, those of any start
+            # too while the weights rest.
+            if len(losses) < 6 or losses[-2] - losses[-1] > self.tolerance * len(ratings):
+                return None
+            return f"the ELBO rises by less than {self.tolerance:g} nats per rating and sweep"
+
+        try:
+            log = drive(
+                advance,
+                max_steps=self.max_sweeps,
+                rule=rule,
+                chunk=1,
+                progress_bar=progress_bar,
+                describe=f"CAVI, {self.num_factors} factors",
+            )
+        finally:
+            sweeper.close()
+        # A sweep that Ctrl-C fell into was finished, and counts.
+        return result(replace(log, losses=-np.array(elbo[earlier:])))
+
+    @property
+    def _dim(self) -> int:
+        return self.num_factors + (1 if self.biases else 0)
+
+    def _expect(self, spread: float) -> np.ndarray:
+        """Variances of latent vectors before any rating is seen.
+
+        Wide ones: on MovieLens-100K those that would explain half of the spread, seven times
+        narrower, let more factors fit noise and cost 0.004 in test RMSE.
+        """
+        variances = np.full(self._dim, math.sqrt(spread))
+        if self.biases:
+            variances[-1] = spread / 4
+        return variances
+
+    def _start_state(
+        self,
+        ratings: Ratings,
+        variances: np.ndarray,
+        spread: float,
+        rng: np.random.Generator,
+        start: Factors | None,
+    ) -> State:
+        from ppl_ext.factorization.sweeps import State
+
+        center = self.center
+        if center is None:
+            center = float(np.mean(ratings.values, dtype=np.float64))
+        tau = 1 / spread if self.noise.variance is None else 1 / self.noise.variance
+        users = start_side(
+            ratings.user_ids, self._dim, self.dtype, variances, self.user_prior,
+            self.noise.by_user, self.biases,
+        )  # fmt: skip
+        items = start_side(
+            ratings.item_ids, self._dim, self.dtype, variances, self.item_prior,
+            self.noise.by_item, self.biases,
+        )  # fmt: skip
+        if start is None:
+            sd = math.sqrt(0.1 * math.sqrt(spread / self.num_factors))
+            sds = self.start_sds or (sd, 0.3 * sd)
+            return State(users, scatter_rows(items, rng, *sds, self.num_factors), tau, center)
+        return State(
+            adopt_rows(users, start.users),
+            adopt_rows(items, start.items),
+            start.noise_precision if self.noise.variance is None else tau,
+            start.center,
+            start.sweeps,
+        )
+
+    def _check_start(self, start: Factors) -> None:
+        found = (start.num_factors, start.biases, bool(start.users.concentration),
+                 bool(start.items.concentration))  # fmt: skip
+        wanted = (self.num_factors, self.biases, self.noise.by_user, self.noise.by_item)
+        if found != wanted:
+            raise ValueError(
+                "MatrixFactorization.fit: start has (num_factors, biases, by_user, by_item) = "
+                f"{found}; expected {wanted}, as this model has. Give both the same settings."
+            )

@@ -1,0 +1,157 @@
+"""Predicted ratings with their uncertainty, and how well they did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+__all__ = ["Assessment", "Prediction", "assess_prediction"]
+
+_LEVELS = (0.5, 0.8, 0.9, 0.95)
+# Coverage that far from its level is worth a word, beyond what chance explains.
+_SLACK = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What pairs of a user and an item are expected to be rated at.
+
+    Args:
+        mean: ``[pair]``, expected ratings.
+        mean_sd: ``[pair]``, how uncertain these are: small where much is known.
+        sd: ``[pair]``, standard deviation of the rating itself, noise included.
+
+    Example:
+        >>> prediction = Prediction(np.array([3.5]), np.array([0.3]), np.array([1.0]))
+        >>> low, high = prediction.interval(0.9)
+        >>> round(float(low[0]), 2), round(float(high[0]), 2)
+        (1.86, 5.14)
+    """
+
+    mean: np.ndarray
+    mean_sd: np.ndarray
+    sd: np.ndarray
+
+    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """The central interval that a rating falls into with this probability.
+
+        Args:
+            level: The probability, between 0 and 1.
+
+        Returns:
+            Lower and upper ends, ``[pair]`` each.
+
+        Raises:
+            ValueError: The level is not a probability.
+        """
+        if not 0 < level < 1:
+            raise ValueError(
+                f"Prediction.interval: level={level}; expected a probability between 0 and 1. "
+                "Write interval(0.9)."
+            )
+        half = stats.norm.ppf(0.5 + level / 2) * self.sd
+        return self.mean - half, self.mean + half
+
+    def log_density(self, ratings: np.ndarray) -> np.ndarray:
+        """Log density of ratings that were given after all.
+
+        Args:
+            ratings: ``[pair]``.
+
+        Returns:
+            ``[pair]``, in nats.
+        """
+        return np.asarray(stats.norm.logpdf(ratings, self.mean, self.sd))
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """How well predictions met ratings that the fit had not seen.
+
+    Args:
+        count: Number of ratings.
+        rmse: Root mean squared error of the predicted means.
+        mae: Mean absolute error of the predicted means.
+        nll: Mean negative log density of the ratings, in nats; lower is better.
+        coverage: ``{level: fraction}`` of the ratings in the intervals of each level.
+
+    Example:
+        >>> prediction = Prediction(np.zeros(5000), np.zeros(5000), np.ones(5000))
+        >>> print(assess_prediction(prediction, np.linspace(-1, 1, 5000)))
+        5,000 ratings: RMSE 0.577, negative log-likelihood 1.086
+        intervals of 50 %, 80 %, 90 %, 95 % cover 67.4 %, 100.0 %, 100.0 %, 100.0 %
+        The intervals are too wide: the noise of these ratings is not that of the fitted ones.
+    """
+
+    count: int
+    rmse: float
+    mae: float
+    nll: float
+    coverage: Mapping[float, float]
+
+    @property
+    def excess(self) -> float:
+        """Coverage of the 90 % intervals less 0.9."""
+        return self.coverage[0.9] - 0.9
+
+    @property
+    def ok(self) -> bool:
+        """True where the 90 % intervals cover as many as they should, chance allowed for."""
+        return abs(self.excess) <= _SLACK + 3 * float(np.sqrt(0.09 / self.count))
+
+    @property
+    def advice(self) -> str:
+        """What to do about it, in a sentence."""
+        if self.ok:
+            return "The intervals can be trusted on ratings like these."
+        if self.excess > 0:
+            return (
+                "The intervals are too wide: the noise of these ratings is not that of the fitted "
+                "ones."
+            )
+        return (
+            "The intervals are too narrow: these ratings differ from the fitted ones, or the "
+            "model has too many factors; fit again with fewer, or with learned priors and noise."
+        )
+
+    def __str__(self) -> str:
+        levels = ", ".join(f"{100 * level:g} %" for level in self.coverage)
+        fractions = ", ".join(f"{100 * fraction:.1f} %" for fraction in self.coverage.values())
+        return (
+            f"{self.count:,} ratings: RMSE {self.rmse:.3f}, negative log-likelihood "
+            f"{self.nll:.3f}\nintervals of {levels} cover {fractions}\n{self.advice}"
+        )
+
+
+def assess_prediction(prediction: Prediction, ratings: np.ndarray) -> Assessment:
+    """Compare predictions with the ratings that were given.
+
+    Not with ratings that the fit has seen, which flatter it.
+
+    Args:
+        prediction: The predictions.
+        ratings: ``[pair]``, the ratings.
+
+    Returns:
+        Errors, likelihood and coverage.
+
+    Example:
+        >>> prediction = Prediction(np.zeros(2), np.zeros(2), np.ones(2))
+        >>> assess_prediction(prediction, np.array([1.0, -1.0])).rmse
+        1.0
+    """
+    off = np.asarray(ratings, dtype=np.float64) - prediction.mean
+    coverage = {
+        level: float(np.mean(np.abs(off) <= stats.norm.ppf(0.5 + level / 2) * prediction.sd))
+        for level in _LEVELS
+    }
+    return Assessment(
+        count=len(off),
+        rmse=float(np.sqrt(np.mean(off**2))),
+        mae=float(np.mean(np.abs(off))),
+        nll=-float(np.mean(prediction.log_density(np.asarray(ratings)))),
+        coverage=coverage,
+    )
