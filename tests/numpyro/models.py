@@ -55,4 +55,4 @@ def row_means(y=ROW_DATA):
 
 def calls(counter: itertools.count) -> int:
     """Number of calls of ``next`` on a counter, without making one."""
-    return counter.__reduce__()[1][0]
+    return int(repr(counter).removeprefix("count(").removesuffix(")"))
