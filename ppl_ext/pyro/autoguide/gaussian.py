@@ -185,7 +185,7 @@ class AbstractGaussianGuide(AbstractGuide):
             **kwargs: Keyword arguments of the model.
 
         Returns:
-            For each site a tensor of shape [*sample_shape, ...].
+            For each site a tensor of shape ``[*sample_shape, ...]``.
         """
         self._require_setup(args, kwargs)
         return self._constrain(self.get_posterior().sample(torch.Size(sample_shape)))
@@ -195,7 +195,7 @@ class AbstractGaussianGuide(AbstractGuide):
         """Log density of draws of all latent sites, the Jacobians of their supports included.
 
         Args:
-            values: For each site a tensor of shape [*sample_shape, ...], as ``sample_posterior``
+            values: For each site a tensor of shape ``[*sample_shape, ...]``, as ``sample_posterior``
                 returns them.
 
         Returns:
