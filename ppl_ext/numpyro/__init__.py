@@ -1,6 +1,7 @@
 """Everything for a NumPyro user: guides, the evidence lower bound, fit, and the way to ArviZ."""
 
 from ppl_ext.gaussian_vi import SampleAverage
+from ppl_ext.numpyro import distributions as distributions
 from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.density import trace_density
 from ppl_ext.numpyro.elbo import StickTheLanding

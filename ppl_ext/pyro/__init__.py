@@ -1,6 +1,7 @@
 """Everything for a Pyro user: guides, the evidence lower bound, fit, and the way to ArviZ."""
 
 from ppl_ext.gaussian_vi import SampleAverage
+from ppl_ext.pyro import distributions as distributions
 from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.pyro.density import trace_density
 from ppl_ext.pyro.elbo import StickTheLanding

@@ -127,9 +127,9 @@ def resolve(name: str, path: Path) -> PublicName:
 
 
 def room_names(room: str) -> list[PublicName]:
-    """List what ``import ppl_ext.<room>`` offers."""
-    init = PACKAGE / room / "__init__.py"
-    return [resolve(name, init) for name in exported(init)]
+    """List what ``import ppl_ext.<room>`` offers, and its ``distributions``."""
+    inits = [PACKAGE / room / "__init__.py", PACKAGE / room / "distributions" / "__init__.py"]
+    return [resolve(name, init) for init in inits for name in exported(init)]
 
 
 def hall_files() -> list[Path]:

@@ -50,8 +50,8 @@ def state():
         "pyro settings": pyro.settings.get(),
         "parameter store": dict(pyro.get_param_store().items()),
         "messengers": list(pyro.poutine.runtime._PYRO_STACK),
-        "kl table": len(torch.distributions.kl._KL_REGISTRY),
-        "transforms": len(torch.distributions.biject_to._registry),
+        "kl table": dict(torch.distributions.kl._KL_REGISTRY),
+        "transforms": dict(torch.distributions.biject_to._registry),
     }
 """,
     "numpyro": """
@@ -63,7 +63,7 @@ def state():
         "jax flags": dict(jax.config.values),
         "numpyro validation": dist.Distribution._validate_args,
         "messengers": list(numpyro.primitives._PYRO_STACK),
-        "transforms": len(dist.transforms.biject_to._registry),
+        "transforms": dict(dist.transforms.biject_to._registry),
     }
 """,
 }

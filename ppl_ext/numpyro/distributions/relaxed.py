@@ -1,0 +1,201 @@
+"""Relaxed categorical distributions: on the log-simplex, and on the simplex."""
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from numpyro.distributions import Distribution, constraints, kl_divergence
+from numpyro.distributions.util import validate_sample
+
+from ppl_ext.numpyro.distributions import concrete_density
+from ppl_ext.numpyro.distributions.arguments import (
+    check_classes,
+    read_logits,
+    read_temperature,
+    to_probs,
+    widen,
+)
+from ppl_ext.numpyro.distributions.noise import gumbel_noise
+from ppl_ext.numpyro.distributions.simplex import log_simplex, logits_vector, rounded_simplex
+
+__all__ = ["ExpRelaxedOneHotCategorical", "RelaxedOneHotCategorical"]
+
+
+class AbstractRelaxedCategorical(Distribution):
+    """Temperature, logits and perturbed scores, which the relaxed categoricals share."""
+
+    arg_constraints = {"temperature": constraints.positive, "logits": logits_vector}  # noqa: RUF012
+    reparametrized_params = ("temperature", "logits")
+
+    def __init__(
+        self,
+        temperature: jax.Array | float,
+        probs: jax.Array | None = None,
+        logits: jax.Array | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        name = type(self).__name__
+        logits = read_logits(name, probs, logits, validate_args)
+        check_classes(name, logits, validate_args)
+        temperature = read_temperature(name, temperature, logits, logits.shape[:-1], validate_args)
+        batch_shape = jnp.broadcast_shapes(temperature.shape, logits.shape[:-1])
+        self.temperature = jnp.broadcast_to(temperature, batch_shape)
+        self.logits = jnp.broadcast_to(logits, (*batch_shape, logits.shape[-1]))
+        super().__init__(batch_shape, logits.shape[-1:], validate_args=validate_args)
+
+    @property
+    def probs(self):
+        """Probabilities of the classes: of each being the largest, at every temperature."""
+        return to_probs(self.logits)
+
+    def _scores(self, key, sample_shape):
+        """Draw ``(logits + noise) / temperature``, in float32 or wider."""
+        logits = widen(self.logits)
+        shape = (*sample_shape, *self.batch_shape, *self.event_shape)
+        # The gradient of -inf / temperature would not be a number.
+        possible = logits > -jnp.inf
+        noise = gumbel_noise(key, shape, dtype=logits.dtype)
+        scores = (jnp.where(possible, logits, 0.0) + noise) / self.temperature[..., None]
+        return jnp.where(possible, scores, -jnp.inf)
+
+    def _log_density(self, scores):
+        """Return the log-density of the log-ratios."""
+        return concrete_density.log_density(widen(self.logits), self.temperature, scores)
+
+
+class ExpRelaxedOneHotCategorical(AbstractRelaxedCategorical):
+    r"""The relaxed categorical (Concrete) distribution on the log-simplex.
+
+    .. math:: y = \log \mathrm{softmax}\left((\theta + G) / \tau\right), \quad
+        \log q(y) = \log \Gamma(K) + (K - 1) \log \tau
+        + \sum_k \log \mathrm{softmax}_k(\theta - \tau y)
+
+    A density of the log-ratios ``y_k - y_K``. Prefer this site to ``RelaxedOneHotCategorical``
+    and use ``jnp.exp(y)``: nothing underflows at low temperatures. Do not set its density against
+    a discrete prior: relaxed samples go with the divergence of the categoricals.
+
+    Args:
+        temperature: Positive, with a shape that broadcasts against ``(*batch,)``; the classes
+            are no batch. Samples near the corners below ``1 / (K - 1)``.
+        probs: Unnormalised probabilities ``(*batch, class)``, or
+        logits: Unnormalised log-probabilities ``(*batch, class)``; ``-inf`` rules a class out,
+            and the density is then that of the face.
+        validate_args: Whether arguments and values are checked; by default as in the host.
+
+    Raises:
+        ValueError: A temperature that is not positive or does not broadcast, no logits or NaN,
+            integers, a row without a possible class.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> relaxed = ExpRelaxedOneHotCategorical(0.01, logits=jnp.zeros(3))
+        >>> y = relaxed.sample(jax.random.key(0), (1000,))
+        >>> bool(jnp.isfinite(relaxed.log_prob(y)).all())
+        True
+        >>> relaxed.entropy().shape
+        ()
+
+    References:
+        Maddison, Mnih, Teh (2017), The Concrete Distribution, ICLR, arXiv:1611.00712.
+        Jang, Gu, Poole (2017), Categorical Reparameterization with Gumbel-Softmax, ICLR,
+        arXiv:1611.01144.
+    """
+
+    support = log_simplex
+
+    def sample(self, key, sample_shape=()):
+        """Draw with gradients to logits and temperature."""
+        return jax.nn.log_softmax(self._scores(key, sample_shape), -1).astype(self.logits.dtype)
+
+    @validate_sample
+    def log_prob(self, value):
+        """Return the log-density of the log-ratios at a value on the log-simplex."""
+        return self._log_density(widen(value)).astype(self.logits.dtype)
+
+    def entropy(self):
+        """Return the entropy of the log-ratios: a constant of the temperature alone."""
+        entropy = concrete_density.entropy(self.logits, self.temperature)
+        return entropy.astype(self.logits.dtype)
+
+
+class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
+    r"""The relaxed categorical (Concrete) distribution on the simplex.
+
+    .. math:: x = \mathrm{softmax}\left((\theta + G) / \tau\right), \quad
+        \log q(x) = \log q(y) - \sum_k y_k, \quad y = \log x
+
+    A density of the first ``K - 1`` coordinates. A draw comes with its scores as intermediates
+    (the host hands them back to the guide's ``log_prob``), so that its own density is exact
+    although coordinates underflow; at other values with exact zeros the density is the limit as
+    they vanish together, ``inf`` or ``-inf``. For latent sites prefer
+    ``ExpRelaxedOneHotCategorical``.
+
+    Args:
+        temperature: Positive, with a shape that broadcasts against ``(*batch,)``; the classes
+            are no batch.
+        probs: Unnormalised probabilities ``(*batch, class)``, or
+        logits: Unnormalised log-probabilities ``(*batch, class)``; ``-inf`` rules a class out,
+            and the density is then that of the face.
+        validate_args: Whether arguments and values are checked; by default as in the host.
+
+    Raises:
+        ValueError: A temperature that is not positive or does not broadcast, no logits or NaN,
+            integers, a row without a possible class.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> relaxed = RelaxedOneHotCategorical(0.05, logits=jnp.zeros(10))
+        >>> x, scores = relaxed.sample_with_intermediates(jax.random.key(0), (1000,))
+        >>> bool((x == 0).any()), bool(jnp.isfinite(relaxed.log_prob(x, scores)).all())
+        (True, True)
+
+    References:
+        Maddison, Mnih, Teh (2017), The Concrete Distribution, ICLR, arXiv:1611.00712.
+    """
+
+    @property
+    def support(self):
+        """The simplex; in half precision up to its rounding."""
+        narrow = self.logits.dtype != widen(self.logits).dtype
+        return rounded_simplex if narrow else constraints.simplex
+
+    def sample(self, key, sample_shape=()):
+        """Draw with gradients to logits and temperature."""
+        return self.sample_with_intermediates(key, sample_shape)[0]
+
+    def sample_with_intermediates(self, key, sample_shape=()):
+        """Draw together with the scores, from which ``log_prob`` is exact."""
+        scores = self._scores(key, sample_shape)
+        return jax.nn.softmax(scores, -1).astype(self.logits.dtype), [scores]
+
+    @validate_sample
+    def log_prob(self, value, intermediates=None):
+        """Return the log-density at a value on the simplex."""
+        scores = intermediates[0] if intermediates else jnp.log(widen(value))
+        y = jax.nn.log_softmax(scores, -1) if intermediates else scores
+        possible = widen(self.logits) > -jnp.inf
+        zero = possible & (y == -jnp.inf)
+        jacobian = jnp.where(possible & ~zero, y, 0.0).sum(-1)
+        count, zeros = possible.sum(-1), zero.sum(-1)
+        limit = jnp.where(zeros > self.temperature * (count - zeros), jnp.inf, -jnp.inf)
+        density = self._log_density(scores) - jacobian
+        density = jnp.where((zeros > 0) & _on_face(possible, y), limit, density)
+        return density.astype(self.logits.dtype)
+
+
+def _on_face(possible, y):
+    """Say where the classes that are ruled out are zero, as they must be."""
+    return (possible | (y == -jnp.inf)).all(-1)
+
+
+@kl_divergence.register(ExpRelaxedOneHotCategorical, ExpRelaxedOneHotCategorical)
+@kl_divergence.register(RelaxedOneHotCategorical, RelaxedOneHotCategorical)
+def _kl_relaxed(p, q):
+    same = p.temperature == q.temperature
+    if not (isinstance(same, Tracer) or bool(same.all())):
+        raise NotImplementedError(
+            f"kl_divergence of two {type(p).__name__}: the temperatures differ; expected equal "
+            "ones, where the divergence is known. Estimate it: "
+            "(p.log_prob(y) - q.log_prob(y)).mean(0) with y = p.sample(key, (1000,))."
+        )
+    divergence = concrete_density.divergence(widen(p.logits), widen(q.logits))
+    return jnp.where(same, divergence, jnp.nan).astype(p.logits.dtype)

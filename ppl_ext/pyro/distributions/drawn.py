@@ -1,0 +1,25 @@
+"""Remember from which scores a draw was made, for as long as the draw itself lives.
+
+Coordinates of a draw from the simplex underflow; its scores do not. They hang on no attribute of
+the tensor: an operation on the draw gives another tensor, of which nothing is known.
+"""
+
+import torch
+from torch.utils.weak import WeakIdKeyDictionary
+
+_SCORES = WeakIdKeyDictionary()
+
+
+def remember(draw: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Note the scores of a draw, and return the draw."""
+    if not (draw.is_inference() or torch.compiler.is_compiling()):
+        _SCORES[draw] = draw._version, scores
+    return draw
+
+
+def recall(draw: torch.Tensor) -> torch.Tensor | None:
+    """Return the scores of a draw that has not been changed since, or None."""
+    if torch.compiler.is_compiling():
+        return None
+    version, scores = _SCORES.get(draw, (None, None))
+    return scores if version is not None and version == draw._version else None

@@ -1,0 +1,183 @@
+"""Straight-through distributions: one-hot draws with the gradient of something soft."""
+
+import torch
+from pyro.distributions import TorchDistribution
+from torch.distributions import constraints, register_kl
+
+from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, to_probs, widen
+from ppl_ext.pyro.distributions.choosing import draw_class, straight_through
+from ppl_ext.pyro.distributions.drawn import remember
+from ppl_ext.pyro.distributions.relaxed import RelaxedOneHotCategorical
+from ppl_ext.pyro.distributions.simplex import logits_vector
+
+__all__ = ["OneHotCategoricalStraightThrough", "RelaxedOneHotCategoricalStraightThrough"]
+
+
+class OneHotCategoricalStraightThrough(TorchDistribution):
+    r"""One-hot categorical whose draws carry the gradient of the probabilities.
+
+    .. math:: z = \text{one-hot}(I), \quad \partial z := \partial\, \mathrm{softmax}(\theta),
+        \quad \log q(z) = \sum_k z_k \log \mathrm{softmax}_k(\theta)
+
+    The log-probability is that of the categorical, which is what belongs into an evidence lower
+    bound. The gradient through the draws is biased unless what follows is linear.
+
+    Args:
+        probs: Unnormalised probabilities ``(*batch, class)``, or
+        logits: Unnormalised log-probabilities ``(*batch, class)``; ``-inf`` rules a class out.
+        validate_args: Whether arguments and values are checked; by default as in the host.
+
+    Raises:
+        ValueError: No logits or NaN, integers, a row without a possible class.
+
+    Example:
+        >>> import torch
+        >>> _ = torch.manual_seed(0)
+        >>> categorical = OneHotCategoricalStraightThrough(probs=torch.tensor([0.5, 0.5, 0.0]))
+        >>> z = categorical.rsample()
+        >>> float(z.sum()), round(float(categorical.log_prob(z)), 4)
+        (1.0, -0.6931)
+
+    References:
+        Bengio, Leonard, Courville (2013), Estimating or Propagating Gradients Through Stochastic
+        Neurons for Conditional Computation, arXiv:1308.3432.
+    """
+
+    arg_constraints = {"logits": logits_vector}  # noqa: RUF012
+    support = constraints.one_hot
+    has_rsample = True
+    has_enumerate_support = True
+
+    def __init__(
+        self,
+        probs: torch.Tensor | None = None,
+        logits: torch.Tensor | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        self.logits = read_logits(type(self).__name__, probs, logits, validate_args)
+        check_classes(type(self).__name__, self.logits, validate_args)
+        shape = self.logits.shape
+        super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
+
+    def expand(self, batch_shape, _instance=None):
+        """Return the same distribution over a larger batch."""
+        new = self._get_checked_instance(OneHotCategoricalStraightThrough, _instance)
+        batch_shape = torch.Size(batch_shape)
+        new.logits = self.logits.expand(batch_shape + self.event_shape)
+        TorchDistribution.__init__(new, batch_shape, self.event_shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new
+
+    @property
+    def probs(self):
+        """Probabilities of the classes."""
+        return to_probs(self.logits)
+
+    def sample(self, sample_shape=()):
+        """Draw without gradients."""
+        with torch.no_grad():
+            return self._draw(sample_shape)
+
+    def rsample(self, sample_shape=()):
+        """Draw with the gradient of the probabilities."""
+        return straight_through(self._draw(sample_shape), self.probs)
+
+    def log_prob(self, value):
+        """Return the log-probability of a one-hot value; linear in it."""
+        if self._validate_args:
+            self._validate_sample(value)
+        log_probs = widen(self.logits).log_softmax(-1)
+        terms = torch.where((value == 0) & (log_probs == -torch.inf), 0.0, value * log_probs)
+        return terms.sum(-1).to(self.logits.dtype)
+
+    def entropy(self):
+        """Return the entropy of the categorical."""
+        log_probs = widen(self.logits).log_softmax(-1)
+        terms = log_probs.exp() * torch.where(log_probs > -torch.inf, log_probs, 0.0)
+        return -terms.sum(-1).to(self.logits.dtype)
+
+    def enumerate_support(self, expand=True):
+        """Return all one-hot vectors, the first axis counting the classes."""
+        size = self.event_shape[0]
+        values = torch.eye(size, dtype=self.logits.dtype, device=self.logits.device)
+        values = values.view(size, *(1,) * len(self.batch_shape), size)
+        return values.expand(size, *self.batch_shape, size) if expand else values
+
+    @property
+    def mean(self):
+        """The probabilities."""
+        return self.probs
+
+    @property
+    def variance(self):
+        """The variances of the coordinates."""
+        return self.probs * (1 - self.probs)
+
+    @property
+    def mode(self):
+        """The most probable class, one-hot."""
+        return _one_hot(self.logits.argmax(-1), self.logits)
+
+    def _draw(self, sample_shape):
+        return _one_hot(draw_class(self.logits, tuple(sample_shape)), self.logits)
+
+
+class RelaxedOneHotCategoricalStraightThrough(RelaxedOneHotCategorical):
+    r"""Relaxed categorical whose draws are made one-hot, with the gradient of the relaxed draw.
+
+    .. math:: z = \text{one-hot}(\arg\max_k x_k), \quad \partial z := \partial x
+
+    As in the host, the log-density of a draw is the relaxed one at ``x``, known for as long as
+    the same tensor lives; after any operation on the draw it is the limit at the corner, ``inf``
+    or ``-inf``, never a plausible number. Not for evidence lower bounds with a discrete prior:
+    use ``OneHotCategoricalStraightThrough``.
+
+    Args:
+        temperature: Positive, with a shape that broadcasts against ``(*batch,)``; the classes
+            are no batch.
+        probs: Unnormalised probabilities ``(*batch, class)``, or
+        logits: Unnormalised log-probabilities ``(*batch, class)``; ``-inf`` rules a class out.
+        validate_args: Whether arguments and values are checked; by default as in the host.
+
+    Raises:
+        ValueError: A temperature that is not positive or does not broadcast, no logits or NaN,
+            integers, a row without a possible class.
+
+    Example:
+        >>> import torch
+        >>> _ = torch.manual_seed(0)
+        >>> relaxed = RelaxedOneHotCategoricalStraightThrough(0.5, logits=torch.zeros(3))
+        >>> hard, soft = relaxed.rsample_with_soft()
+        >>> float(hard.max()), bool(relaxed.log_prob(hard) == relaxed.log_prob(soft))
+        (1.0, True)
+
+    References:
+        Jang, Gu, Poole (2017), Categorical Reparameterization with Gumbel-Softmax, ICLR,
+        arXiv:1611.01144.
+    """
+
+    def rsample(self, sample_shape=()):
+        """Draw one-hot values with the gradient of the relaxed ones."""
+        return self.rsample_with_soft(sample_shape)[0]
+
+    def rsample_with_soft(
+        self, sample_shape: tuple[int, ...] = ()
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw one-hot values together with the relaxed values that they come from."""
+        scores = self._scores(sample_shape)
+        soft = scores.softmax(-1).to(self.logits.dtype)
+        hard = straight_through(_one_hot(scores.argmax(-1), soft), soft)
+        return remember(hard, scores), remember(soft, scores)
+
+
+def _one_hot(index, like):
+    zeros = torch.zeros(*index.shape, like.shape[-1], dtype=like.dtype, device=like.device)
+    return zeros.scatter(-1, index.unsqueeze(-1), 1.0)
+
+
+@register_kl(OneHotCategoricalStraightThrough, OneHotCategoricalStraightThrough)
+def _kl_one_hot(p, q):
+    p_log, q_log = (widen(each.logits).log_softmax(-1) for each in (p, q))
+    possible = p_log > -torch.inf
+    terms = torch.where(possible, p_log, 0.0) - torch.where(possible, q_log, 0.0)
+    return (p_log.exp() * terms).sum(-1).to(p.logits.dtype)

@@ -1,0 +1,222 @@
+"""Relaxed categorical distributions: on the log-simplex, and on the simplex."""
+
+import torch
+from pyro.distributions import TorchDistribution
+from torch.distributions import constraints, register_kl
+
+from ppl_ext.pyro.distributions import concrete_density
+from ppl_ext.pyro.distributions.arguments import (
+    check_classes,
+    checking,
+    read_logits,
+    read_temperature,
+    to_probs,
+    widen,
+)
+from ppl_ext.pyro.distributions.drawn import recall, remember
+from ppl_ext.pyro.distributions.noise import gumbel_noise
+from ppl_ext.pyro.distributions.simplex import log_simplex, logits_vector, rounded_simplex
+
+__all__ = ["ExpRelaxedOneHotCategorical", "RelaxedOneHotCategorical"]
+
+
+class AbstractRelaxedCategorical(TorchDistribution):
+    """Temperature, logits and perturbed scores, which the relaxed categoricals share."""
+
+    arg_constraints = {"temperature": constraints.positive, "logits": logits_vector}  # noqa: RUF012
+    has_rsample = True
+
+    def __init__(
+        self,
+        temperature: torch.Tensor | float,
+        probs: torch.Tensor | None = None,
+        logits: torch.Tensor | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        name = type(self).__name__
+        logits = read_logits(name, probs, logits, validate_args)
+        check_classes(name, logits, validate_args)
+        temperature = read_temperature(name, temperature, logits, logits.shape[:-1], validate_args)
+        batch_shape = torch.broadcast_shapes(temperature.shape, logits.shape[:-1])
+        self.temperature = temperature.expand(batch_shape)
+        self.logits = logits.expand(*batch_shape, logits.shape[-1])
+        # Where nothing was checked, classes may be ruled out.
+        self._all_possible = checking(validate_args) and bool((logits > -torch.inf).all())
+        super().__init__(batch_shape, logits.shape[-1:], validate_args=validate_args)
+
+    def expand(self, batch_shape, _instance=None):
+        """Return the same distribution over a larger batch."""
+        new = self._get_checked_instance(type(self), _instance)
+        batch_shape = torch.Size(batch_shape)
+        new.temperature = self.temperature.expand(batch_shape)
+        new.logits = self.logits.expand(batch_shape + self.event_shape)
+        new._all_possible = self._all_possible
+        TorchDistribution.__init__(new, batch_shape, self.event_shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new
+
+    @property
+    def probs(self):
+        """Probabilities of the classes: of each being the largest, at every temperature."""
+        return to_probs(self.logits)
+
+    def _scores(self, sample_shape):
+        """Draw ``(logits + noise) / temperature``, in float32 or wider."""
+        logits = widen(self.logits)
+        shape = self._extended_shape(torch.Size(sample_shape))
+        noise = gumbel_noise(shape, dtype=logits.dtype, device=logits.device)
+        temperature = self.temperature.unsqueeze(-1)
+        if self._all_possible or not temperature.requires_grad:
+            return (logits + noise) / temperature
+        # The gradient of -inf / temperature would not be a number.
+        possible = logits > -torch.inf
+        scores = (torch.where(possible, logits, 0.0) + noise) / temperature
+        return torch.where(possible, scores, -torch.inf)
+
+    def _log_density(self, scores, *, finite):
+        """Return the log-density of the log-ratios; ``finite`` where the scores are."""
+        plain = finite and self._all_possible
+        density = concrete_density.plain_log_density if plain else concrete_density.log_density
+        return density(widen(self.logits), self.temperature, scores)
+
+
+class ExpRelaxedOneHotCategorical(AbstractRelaxedCategorical):
+    r"""The relaxed categorical (Concrete) distribution on the log-simplex.
+
+    .. math:: y = \log \mathrm{softmax}\left((\theta + G) / \tau\right), \quad
+        \log q(y) = \log \Gamma(K) + (K - 1) \log \tau
+        + \sum_k \log \mathrm{softmax}_k(\theta - \tau y)
+
+    A density of the log-ratios ``y_k - y_K``. Prefer this site to ``RelaxedOneHotCategorical``
+    and use ``y.exp()``: nothing underflows at low temperatures. Do not set its density against
+    a discrete prior: relaxed samples go with the divergence of the categoricals.
+
+    Args:
+        temperature: Positive, with a shape that broadcasts against ``(*batch,)``; the classes
+            are no batch. Samples near the corners below ``1 / (K - 1)``.
+        probs: Unnormalised probabilities ``(*batch, class)``, or
+        logits: Unnormalised log-probabilities ``(*batch, class)``; ``-inf`` rules a class out,
+            and the density is then that of the face.
+        validate_args: Whether arguments and values are checked; by default as in the host.
+
+    Raises:
+        ValueError: A temperature that is not positive or does not broadcast, no logits or NaN,
+            integers, a row without a possible class.
+
+    Example:
+        >>> import torch
+        >>> _ = torch.manual_seed(0)
+        >>> relaxed = ExpRelaxedOneHotCategorical(0.01, logits=torch.zeros(3))
+        >>> y = relaxed.rsample((1000,))
+        >>> bool(relaxed.log_prob(y).isfinite().all())
+        True
+        >>> relaxed.entropy().shape
+        torch.Size([])
+
+    References:
+        Maddison, Mnih, Teh (2017), The Concrete Distribution, ICLR, arXiv:1611.00712.
+        Jang, Gu, Poole (2017), Categorical Reparameterization with Gumbel-Softmax, ICLR,
+        arXiv:1611.01144.
+    """
+
+    support = log_simplex
+
+    def rsample(self, sample_shape=()):
+        """Draw with gradients to logits and temperature."""
+        return self._scores(sample_shape).log_softmax(-1).to(self.logits.dtype)
+
+    def log_prob(self, value):
+        """Return the log-density of the log-ratios at a value on the log-simplex."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return self._log_density(widen(value), finite=False).to(self.logits.dtype)
+
+    def entropy(self):
+        """Return the entropy of the log-ratios: a constant of the temperature alone."""
+        entropy = concrete_density.entropy(self.logits, self.temperature)
+        return entropy.to(self.logits.dtype)
+
+
+class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
+    r"""The relaxed categorical (Concrete) distribution on the simplex.
+
+    .. math:: x = \mathrm{softmax}\left((\theta + G) / \tau\right), \quad
+        \log q(x) = \log q(y) - \sum_k y_k, \quad y = \log x
+
+    A density of the first ``K - 1`` coordinates. A draw keeps its logarithm for as long as the
+    same tensor lives, so that its own density is exact although coordinates underflow; at other
+    values with exact zeros the density is the limit as they vanish together, ``inf`` or
+    ``-inf``. For latent sites prefer ``ExpRelaxedOneHotCategorical``.
+
+    Args:
+        temperature: Positive, with a shape that broadcasts against ``(*batch,)``; the classes
+            are no batch.
+        probs: Unnormalised probabilities ``(*batch, class)``, or
+        logits: Unnormalised log-probabilities ``(*batch, class)``; ``-inf`` rules a class out,
+            and the density is then that of the face.
+        validate_args: Whether arguments and values are checked; by default as in the host.
+
+    Raises:
+        ValueError: A temperature that is not positive or does not broadcast, no logits or NaN,
+            integers, a row without a possible class.
+
+    Example:
+        >>> import torch
+        >>> _ = torch.manual_seed(0)
+        >>> relaxed = RelaxedOneHotCategorical(0.05, logits=torch.zeros(10))
+        >>> x = relaxed.rsample((1000,))
+        >>> bool((x == 0).any()), bool(relaxed.log_prob(x).isfinite().all())
+        (True, True)
+
+    References:
+        Maddison, Mnih, Teh (2017), The Concrete Distribution, ICLR, arXiv:1611.00712.
+    """
+
+    @property
+    def support(self):
+        """The simplex; in half precision up to its rounding."""
+        narrow = self.logits.dtype != widen(self.logits).dtype
+        return rounded_simplex if narrow else constraints.simplex
+
+    def rsample(self, sample_shape=()):
+        """Draw with gradients to logits and temperature."""
+        scores = self._scores(sample_shape)
+        return remember(scores.softmax(-1).to(self.logits.dtype), scores)
+
+    def log_prob(self, value):
+        """Return the log-density at a value on the simplex."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return self._log_prob_on_simplex(value)
+
+    def _log_prob_on_simplex(self, value):
+        scores = recall(value)
+        drawn = scores is not None
+        y = scores.log_softmax(-1) if drawn else widen(value).log()
+        density = self._log_density(scores if drawn else y, finite=drawn)
+        if drawn and self._all_possible:
+            return (density - y.sum(-1)).to(self.logits.dtype)
+        possible = widen(self.logits) > -torch.inf
+        zero = possible & (y == -torch.inf)
+        jacobian = torch.where(possible & ~zero, y, 0.0).sum(-1)
+        count, zeros = possible.sum(-1), zero.sum(-1)
+        limit = torch.where(zeros > self.temperature * (count - zeros), torch.inf, -torch.inf)
+        density = torch.where((zeros > 0) & _on_face(possible, y), limit, density - jacobian)
+        return density.to(self.logits.dtype)
+
+
+def _on_face(possible, y):
+    """Say where the classes that are ruled out are zero, as they must be."""
+    return (possible | (y == -torch.inf)).all(-1)
+
+
+@register_kl(ExpRelaxedOneHotCategorical, ExpRelaxedOneHotCategorical)
+@register_kl(RelaxedOneHotCategorical, RelaxedOneHotCategorical)
+def _kl_relaxed(p, q):
+    if not bool((p.temperature == q.temperature).all()):
+        raise NotImplementedError(
+            f"kl_divergence of two {type(p).__name__}: the temperatures differ; expected equal "
+            "ones, where the divergence is known. Estimate it: "
+            "(p.log_prob(y) - q.log_prob(y)).mean(0) with y = p.rsample((1000,))."
+        )
+    return concrete_density.divergence(widen(p.logits), widen(q.logits)).to(p.logits.dtype)

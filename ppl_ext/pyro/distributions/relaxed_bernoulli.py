@@ -1,0 +1,208 @@
+"""Relaxed Bernoulli distributions: as logits, and on the unit interval."""
+
+import torch
+from pyro.distributions import TorchDistribution
+from torch.distributions import constraints, register_kl
+
+from ppl_ext.pyro.distributions.arguments import (
+    checking,
+    read_logits,
+    read_temperature,
+    refuse,
+    widen,
+)
+from ppl_ext.pyro.distributions.drawn import recall, remember
+from ppl_ext.pyro.distributions.noise import signed_uniform
+
+__all__ = ["LogitRelaxedBernoulli", "RelaxedBernoulli"]
+
+
+class AbstractRelaxedBernoulli(TorchDistribution):
+    """Temperature, logits and noise, which the two scales share."""
+
+    arg_constraints = {"temperature": constraints.positive, "logits": constraints.real}  # noqa: RUF012
+    has_rsample = True
+
+    def __init__(
+        self,
+        temperature: torch.Tensor | float,
+        probs: torch.Tensor | None = None,
+        logits: torch.Tensor | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        name = type(self).__name__
+        given = read_logits(name, probs, logits, validate_args)
+        if logits is None:
+            probs = torch.as_tensor(probs)
+            if checking(validate_args) and not bool((probs < 1).all() & (probs > 0).all()):
+                raise refuse(
+                    name,
+                    f"probs run from {float(probs.min())} to {float(probs.max())}",
+                    "numbers strictly between 0 and 1",
+                    f"{name}(temperature, logits=logits) has no such ends.",
+                )
+            given = torch.logit(widen(probs)).to(probs.dtype)
+        elif checking(validate_args) and not bool(torch.isfinite(given).all()):
+            raise refuse(
+                name,
+                "logits are infinite",
+                "finite log-odds",
+                f"{name}(temperature, logits=logits.clamp(-100.0, 100.0)).",
+            )
+        temperature = read_temperature(name, temperature, given, given.shape, validate_args)
+        self.temperature, logits = torch.broadcast_tensors(temperature, widen(given))
+        self.logits = logits.to(given.dtype)
+        super().__init__(self.logits.shape, validate_args=validate_args)
+
+    def expand(self, batch_shape, _instance=None):
+        """Return the same distribution over a larger batch."""
+        new = self._get_checked_instance(type(self), _instance)
+        new.temperature = self.temperature.expand(batch_shape)
+        new.logits = self.logits.expand(batch_shape)
+        TorchDistribution.__init__(new, torch.Size(batch_shape), validate_args=False)
+        new._validate_args = self._validate_args
+        return new
+
+    @property
+    def probs(self):
+        """Probability of a draw above one half, at every temperature."""
+        return torch.sigmoid(widen(self.logits)).to(self.logits.dtype)
+
+    def _scores(self, sample_shape):
+        """Draw ``(logits + logistic noise) / temperature``, in float32 or wider."""
+        logits = widen(self.logits)
+        shape = self._extended_shape(torch.Size(sample_shape))
+        uniform = signed_uniform(shape, logits.dtype, logits.device)
+        # Twice the bits' sign and the odds of their size: both tails are full.
+        size = uniform.abs()
+        noise = torch.copysign(torch.log1p(-size) - torch.log(size), uniform)
+        return (logits + noise) / self.temperature
+
+    def _log_density(self, scores):
+        s = widen(self.logits) - self.temperature * scores
+        return self.temperature.log() - s.abs() - 2 * torch.log1p(torch.exp(-s.abs()))
+
+
+class LogitRelaxedBernoulli(AbstractRelaxedBernoulli):
+    r"""The relaxed Bernoulli distribution in logits: a logistic distribution.
+
+    .. math:: y = (\theta + L) / \tau, \quad L \sim \mathrm{Logistic}(0, 1)
+
+    Prefer this site to ``RelaxedBernoulli`` and use ``y.sigmoid()``: nothing underflows at low
+    temperatures. Do not set its density against a discrete prior.
+
+    Args:
+        temperature: Positive, with a shape that broadcasts against ``(*batch,)``.
+        probs: Probabilities ``(*batch,)``, strictly between 0 and 1, or
+        logits: Log-odds ``(*batch,)``.
+        validate_args: Whether arguments and values are checked; by default as in the host.
+
+    Raises:
+        ValueError: A temperature that is not positive or does not broadcast, no logits, NaN,
+            infinities or integers.
+
+    Example:
+        >>> import torch
+        >>> relaxed = LogitRelaxedBernoulli(0.5, logits=torch.tensor(1.0))
+        >>> float(relaxed.mean), round(float(relaxed.log_prob(torch.tensor(200.0))), 4)
+        (2.0, -99.6931)
+
+    References:
+        Maddison, Mnih, Teh (2017), The Concrete Distribution, ICLR, arXiv:1611.00712.
+    """
+
+    support = constraints.real
+
+    def rsample(self, sample_shape=()):
+        """Draw with gradients to logits and temperature."""
+        return self._scores(sample_shape).to(self.logits.dtype)
+
+    def log_prob(self, value):
+        """Return the log-density at a value."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return self._log_density(widen(value)).to(self.logits.dtype)
+
+    def entropy(self):
+        """Return the entropy ``2 - log(temperature)``."""
+        return (2 - self.temperature.log()).to(self.logits.dtype)
+
+    @property
+    def mean(self):
+        """The mean ``logits / temperature``."""
+        return (widen(self.logits) / self.temperature).to(self.logits.dtype)
+
+    @property
+    def variance(self):
+        """The variance ``pi^2 / (3 temperature^2)``."""
+        return (torch.pi**2 / 3 / self.temperature**2).to(self.logits.dtype)
+
+
+class RelaxedBernoulli(AbstractRelaxedBernoulli):
+    r"""The relaxed Bernoulli distribution on the unit interval.
+
+    .. math:: x = \mathrm{sigmoid}(y), \quad \log q(x) = \log q(y) - \log x - \log(1 - x)
+
+    A draw keeps its logit for as long as the same tensor lives, so that its own density is exact
+    although it rounds to 0 or 1; at other values of exactly 0 or 1 the density is its limit. For
+    latent sites prefer ``LogitRelaxedBernoulli``.
+
+    Args:
+        temperature: Positive, with a shape that broadcasts against ``(*batch,)``.
+        probs: Probabilities ``(*batch,)``, strictly between 0 and 1, or
+        logits: Log-odds ``(*batch,)``.
+        validate_args: Whether arguments and values are checked; by default as in the host.
+
+    Raises:
+        ValueError: A temperature that is not positive or does not broadcast, no logits, NaN,
+            infinities or integers.
+
+    Example:
+        >>> import torch
+        >>> _ = torch.manual_seed(0)
+        >>> relaxed = RelaxedBernoulli(0.01, logits=torch.tensor(1.0))
+        >>> x = relaxed.rsample((1000,))
+        >>> bool((x == 1).any()), bool(relaxed.log_prob(x).isfinite().all())
+        (True, True)
+
+    References:
+        Maddison, Mnih, Teh (2017), The Concrete Distribution, ICLR, arXiv:1611.00712.
+    """
+
+    support = constraints.unit_interval
+
+    def rsample(self, sample_shape=()):
+        """Draw with gradients to logits and temperature."""
+        scores = self._scores(sample_shape)
+        return remember(torch.sigmoid(scores).to(self.logits.dtype), scores)
+
+    def log_prob(self, value):
+        """Return the log-density at a value."""
+        if self._validate_args:
+            self._validate_sample(value)
+        scores = recall(value)
+        y = torch.logit(widen(value)) if scores is None else scores
+        inside = torch.isfinite(y)
+        y = torch.where(inside, y, 0.0)
+        density = self._log_density(y) + y.abs() + 2 * torch.log1p(torch.exp(-y.abs()))
+        ends = torch.where(self.temperature < 1, torch.inf, -torch.inf)
+        # At temperature 1 the ends have a density of their own.
+        sign = torch.where(widen(value) > 0.5, 1.0, -1.0)
+        ends = torch.where(self.temperature == 1, sign * widen(self.logits), ends)
+        return torch.where(inside, density, ends).to(self.logits.dtype)
+
+
+@register_kl(LogitRelaxedBernoulli, LogitRelaxedBernoulli)
+@register_kl(RelaxedBernoulli, RelaxedBernoulli)
+def _kl_relaxed_bernoulli(p, q):
+    if not bool((p.temperature == q.temperature).all()):
+        raise NotImplementedError(
+            f"kl_divergence of two {type(p).__name__}: the temperatures differ; expected equal "
+            "ones, where the divergence is known. Estimate it: "
+            "(p.log_prob(y) - q.log_prob(y)).mean(0) with y = p.rsample((1000,))."
+        )
+    gap = widen(p.logits) - widen(q.logits)
+    small = gap.abs() < 0.1
+    series = gap**2 * (1 / 6 - gap**2 * (1 / 360 - gap**2 * (1 / 15120 - gap**2 / 604800)))
+    far = torch.where(small, 1.0, gap)
+    return torch.where(small, series, far / torch.tanh(far / 2) - 2).to(p.logits.dtype)

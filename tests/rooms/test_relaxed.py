@@ -1,0 +1,283 @@
+"""Relaxed and straight-through categoricals against closed forms, quadrature and enumeration."""
+
+import warnings
+from importlib import import_module
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+from scipy.special import gammaln, psi
+
+from tests.oracles.discrete import LOGITS, MASKED, ROWS
+from tests.rooms.test_gumbel import RARE, kl_divergence
+
+LOGISTIC = {"LogitRelaxedBernoulli", "RelaxedBernoulli"}
+RELAXED = ["ExpRelaxedOneHotCategorical", "RelaxedOneHotCategorical"]
+SIMPLEX = ["RelaxedOneHotCategorical", "RelaxedOneHotCategoricalStraightThrough"]
+IDS = [f"{row.name}-{number}" for number, row in enumerate(ROWS)]
+
+
+def build(host, name, **arguments):
+    """Make a distribution of the room from NumPy arguments."""
+    hosts = {
+        key: host.array(value) if isinstance(value, np.ndarray) else value
+        for key, value in arguments.items()
+    }
+    return getattr(host.room.distributions, name)(**hosts)
+
+
+def draw(host, distribution, shape=(), seed=0):
+    """Draw values and their log-densities, as a guide does."""
+    if host.name == "pyro":
+        value = host.random(distribution.rsample, shape, seed=seed)
+        return value, distribution.log_prob(value)
+    jax = import_module("jax")
+
+    def both(key):
+        value, between = distribution.sample_with_intermediates(key, shape)
+        return value, distribution.log_prob(value, between or None)
+
+    return jax.jit(both)(jax.random.key(seed))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_log_density(host, row):
+    distribution = build(host, row.name, **row.arguments)
+    with warnings.catch_warnings(action="ignore"):  # NumPyro: a value of probability zero
+        ours = distribution.log_prob(host.array(row.values))
+    np.testing.assert_allclose(ours, row.log_density, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "word"), [(row.name, *bad) for row in ROWS for bad in row.bad]
+)
+def test_refusals(host, name, arguments, word):
+    with pytest.raises(ValueError, match=word):
+        build(host, name, **arguments)
+
+
+def test_value_off_the_support(host):
+    relaxed = build(host, "ExpRelaxedOneHotCategorical", temperature=0.5, logits=LOGITS)
+    value = host.array([0.0, 0.0, 0.0, 0.0])
+    if host.name == "pyro":
+        with pytest.raises(ValueError, match="support"):
+            relaxed.log_prob(value)
+    else:
+        with pytest.warns(UserWarning, match="Out-of-support"):
+            assert relaxed.log_prob(value) == -np.inf
+
+
+@pytest.mark.parametrize("row", {row.name: row for row in ROWS}.values(), ids=lambda row: row.name)
+def test_host_sockets(host, row):
+    distribution = build(host, row.name, **row.arguments)
+    event = tuple(distribution.event_shape)
+    larger = distribution.expand((3, 2))
+    assert tuple(larger.batch_shape) == (3, 2)
+    value, log_prob = draw(host, larger, (5,))
+    assert tuple(value.shape) == (5, 3, 2, *event)
+    assert tuple(log_prob.shape) == (5, 3, 2)
+    assert np.isfinite(np.asarray(log_prob)).all()
+    event_wise = larger.to_event(1)
+    value, log_prob = draw(host, event_wise)
+    assert tuple(log_prob.shape) == (3,)
+    assert (np.asarray(larger.mask(False).log_prob(value)) == 0).all()
+
+    def model():
+        with host.ppl.plate("row", 3):
+            host.ppl.sample("x", distribution)
+
+    assert tuple(host.trace(model)["x"]["value"].shape) == (3, *event)
+
+
+@pytest.mark.parametrize("name", [*RELAXED, "LogitRelaxedBernoulli"])
+def test_own_draws_have_a_finite_density(host, name):
+    temperatures = np.array([0.01, 0.05, 0.3, 1.0, 20.0])
+    for scale, classes in ((1.0, 10), (100.0, 300)):
+        logits = scale * np.random.default_rng(0).normal(size=classes)
+        if name not in LOGISTIC:
+            logits = np.broadcast_to(logits, (5, classes)).copy()
+        else:
+            temperatures = temperatures[:, None]
+        distribution = build(host, name, temperature=temperatures, logits=logits)
+        value, log_prob = draw(host, distribution, (300,))
+        assert np.isfinite(np.asarray(log_prob)).all()
+        if name == "RelaxedOneHotCategorical":
+            assert np.abs(np.asarray(value).astype(float).sum(-1) - 1).max() < 5e-7
+        temperatures = temperatures.ravel()
+
+
+def test_temperatures_broadcast_over_the_batch(host):
+    temperatures = np.array([0.1, 0.5, 1.0, 2.0])
+    logits = np.random.default_rng(0).normal(size=(4, 4))
+    batched = build(host, "ExpRelaxedOneHotCategorical", temperature=temperatures, logits=logits)
+    value, log_prob = draw(host, batched)
+    for row in range(4):
+        single = build(
+            host,
+            "ExpRelaxedOneHotCategorical",
+            temperature=float(temperatures[row]),
+            logits=logits[row],
+        )
+        np.testing.assert_allclose(single.log_prob(value[row]), log_prob[row], rtol=1e-5)
+
+
+def test_log_density_is_a_pivot(host):
+    """Whatever the logits, it is a constant and the logarithms of a flat Dirichlet."""
+    flat = np.log(np.random.default_rng(1).dirichlet(np.ones(6), 20_000)).sum(-1)
+    for seed, temperature in enumerate((0.1, 3.0)):
+        logits = 5 * np.random.default_rng(seed).normal(size=6)
+        relaxed = build(
+            host, "ExpRelaxedOneHotCategorical", temperature=temperature, logits=logits
+        )
+        _, log_prob = draw(host, relaxed, (20_000,), seed=seed)
+        pivot = np.asarray(log_prob) - gammaln(6) - 5 * np.log(temperature)
+        assert stats.ks_2samp(pivot, flat).pvalue > RARE
+
+
+@pytest.mark.parametrize("name", SIMPLEX[:1])
+def test_densities_integrate_to_one(host, name):
+    relaxed = build(host, name, temperature=0.8, logits=np.array([0.4, -0.3]))
+    r = np.linspace(-40.0, 40.0, 4001)
+    x = np.stack([1 / (1 + np.exp(-r)), 1 / (1 + np.exp(r))], -1)
+    density = np.exp(np.asarray(relaxed.log_prob(host.array(x)), dtype=float))
+    assert abs(integrate.trapezoid(density * x.prod(-1), r) - 1) < 1e-5
+
+
+@pytest.mark.parametrize(("zeros", "limit"), [(1, -np.inf), (3, np.inf)])
+def test_corners_have_a_limit(host, zeros, limit):
+    relaxed = build(host, "RelaxedOneHotCategorical", temperature=0.7, logits=LOGITS)
+    value = np.where(np.arange(4) < zeros, 0.0, 1.0 / (4 - zeros))
+    assert float(relaxed.log_prob(host.array(value))) == limit
+
+
+@pytest.mark.parametrize("logits", [LOGITS, MASKED])
+def test_entropy(host, logits):
+    relaxed = build(host, "ExpRelaxedOneHotCategorical", temperature=0.7, logits=logits)
+    count = int(np.isfinite(logits).sum())
+    truth = -gammaln(count) - (count - 1) * np.log(0.7) - count * (psi(1) - psi(count))
+    np.testing.assert_allclose(relaxed.entropy(), truth, rtol=1e-6)
+    _, log_prob = draw(host, relaxed, (20_000,))
+    error = np.asarray(log_prob).std() / np.sqrt(20_000)
+    assert abs(-np.asarray(log_prob).mean() - truth) < 4 * error
+
+
+def test_divergence_of_two_classes(host):
+    """Two classes are a logistic, whose divergence quadrature gives."""
+    p, q = stats.logistic(1.4 / 0.5, 1 / 0.5), stats.logistic(-0.7 / 0.5, 1 / 0.5)
+    truth = p.expect(lambda y: p.logpdf(y) - q.logpdf(y))
+    for name in RELAXED:
+        pair = [
+            build(host, name, temperature=0.5, logits=np.array([gap, 0.0])) for gap in (1.4, -0.7)
+        ]
+        np.testing.assert_allclose(kl_divergence(host, *pair), truth, rtol=1e-5)
+    for name in LOGISTIC:
+        pair = [build(host, name, temperature=0.5, logits=np.array(gap)) for gap in (1.4, -0.7)]
+        np.testing.assert_allclose(kl_divergence(host, *pair), truth, rtol=1e-5)
+
+
+def test_divergence_of_many_classes(host):
+    others = np.array([1.0, 3.0, -2.0, 0.5])
+    p, q = (
+        build(host, "ExpRelaxedOneHotCategorical", temperature=0.6, logits=logits)
+        for logits in (LOGITS, others)
+    )
+    value, log_p = draw(host, p, (50_000,))
+    ratio = np.asarray(log_p) - np.asarray(q.log_prob(value))
+    assert abs(ratio.mean() - kl_divergence(host, p, q)) < 4 * ratio.std() / np.sqrt(50_000)
+    assert abs(kl_divergence(host, p, p)) < 1e-5
+    masked = build(host, "ExpRelaxedOneHotCategorical", temperature=0.6, logits=MASKED)
+    assert abs(kl_divergence(host, masked, masked)) < 1e-5
+    assert kl_divergence(host, p, masked) == np.inf
+    hotter = build(host, "ExpRelaxedOneHotCategorical", temperature=0.7, logits=LOGITS)
+    with pytest.raises(NotImplementedError, match="temperatures differ"):
+        kl_divergence(host, p, hotter)
+
+
+def test_logit_relaxed_bernoulli_is_logistic(host):
+    relaxed = build(host, "LogitRelaxedBernoulli", temperature=0.5, logits=np.array(0.8))
+    value, _ = draw(host, relaxed, (50_000,))
+    truth = stats.logistic(0.8 / 0.5, 1 / 0.5)
+    assert stats.kstest(np.asarray(value), truth.cdf).pvalue > RARE
+    np.testing.assert_allclose(relaxed.entropy(), truth.entropy(), rtol=1e-6)
+    np.testing.assert_allclose(relaxed.variance, truth.var(), rtol=1e-6)
+
+
+def test_straight_through_categorical(host):
+    categorical = build(host, "OneHotCategoricalStraightThrough", logits=LOGITS)
+    value, _ = draw(host, categorical, (50_000,))
+    value = np.asarray(value)
+    assert set(np.unique(value)) == {0.0, 1.0}
+    probs = np.exp(LOGITS) / np.exp(LOGITS).sum()
+    assert stats.chisquare(value.sum(0), probs * 50_000).pvalue > RARE
+    np.testing.assert_allclose(categorical.entropy(), stats.entropy(probs), rtol=1e-6)
+    np.testing.assert_array_equal(categorical.enumerate_support(), np.eye(4))
+    other = build(host, "OneHotCategoricalStraightThrough", logits=np.zeros(4))
+    truth = stats.entropy(probs, np.full(4, 0.25))
+    np.testing.assert_allclose(kl_divergence(host, categorical, other), truth, rtol=1e-5)
+
+
+def test_relaxed_straight_through(host):
+    relaxed = build(
+        host, "RelaxedOneHotCategoricalStraightThrough", temperature=0.05, logits=np.zeros(10)
+    )
+    hard, log_prob = draw(host, relaxed, (500,))
+    assert (np.sort(np.asarray(hard), -1)[:, -2:] == [0.0, 1.0]).all()
+    assert np.isfinite(np.asarray(log_prob)).all()
+    hard, soft = host.random(relaxed.rsample_with_soft, (500,))
+    np.testing.assert_array_equal(np.asarray(hard).argmax(-1), np.asarray(soft).argmax(-1))
+    assert float(relaxed.log_prob(1.0 * hard)[0]) == np.inf
+
+
+def test_support_has_a_bijection(host):
+    relaxed = build(host, "ExpRelaxedOneHotCategorical", temperature=0.7, logits=LOGITS)
+    value, _ = draw(host, relaxed, (7,))
+    biject_to = host.dist.biject_to if host.name == "numpyro" else host.dist.transforms.biject_to
+    transform = biject_to(relaxed.support)
+    inverse = transform.inv if host.name == "pyro" else transform._inverse
+    np.testing.assert_allclose(transform(inverse(value)), value, atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision(host, dtype):
+    logits = host.math.asarray(host.array(LOGITS), dtype=getattr(host.math, dtype))
+    for name in (*RELAXED, "OneHotCategoricalStraightThrough"):
+        arguments = {} if "Relaxed" not in name else {"temperature": 0.5}
+        distribution = getattr(host.room.distributions, name)(logits=logits, **arguments)
+        value, log_prob = draw(host, distribution, (100,))
+        assert value.dtype == log_prob.dtype == logits.dtype
+        if host.name == "pyro":
+            log_prob = log_prob.float()
+        assert np.isfinite(np.asarray(log_prob, dtype=float)).all()
+
+
+def test_svi_at_low_temperatures(host):
+    """Two hundred relaxed assignments to ten clusters: the host's own stop with NaN."""
+    ppl, dist, px = host.ppl, host.dist, host.room.distributions
+    rng = np.random.default_rng(0)
+    centres = host.array(3.0 * rng.normal(size=10))
+    data = host.array(np.asarray(centres)[rng.integers(10, size=200)] + 0.5 * rng.normal(size=200))
+
+    def model(temperature, data):
+        with ppl.plate("row", 200):
+            prior = px.ExpRelaxedOneHotCategorical(temperature, logits=0.0 * centres)
+            y = ppl.sample("y", prior)
+            ppl.sample("x", dist.Normal(host.math.exp(y) @ centres, 0.5), obs=data)
+
+    def guide(temperature, data):
+        logits = ppl.param("logits", host.array(np.zeros((200, 10))))
+        with ppl.plate("row", 200):
+            ppl.sample("y", px.ExpRelaxedOneHotCategorical(temperature, logits=logits))
+
+    loss = ppl.infer.Trace_ELBO()
+    if host.name == "pyro":
+        ppl.clear_param_store()
+    for temperature, steps in ((0.2, 140), (0.1, 30), (0.05, 30)):
+        fitted = host.run_svi(model, guide, loss, steps, host.array(temperature), data)
+        if host.name == "pyro":
+            logits = ppl.param("logits").detach()
+        else:
+            logits = fitted[1].params["logits"]
+            assert np.isfinite(np.asarray(fitted[1].losses)).all()
+        assert np.isfinite(np.asarray(logits)).all()
+    if host.name == "pyro":
+        ppl.clear_param_store()
