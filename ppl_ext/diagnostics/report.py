@@ -239,7 +239,13 @@ def judge(
         and (tail_shift is None or tail_shift < _MEAN_TOLERANCE)
         and not missed
     )
-    ok = resampled_ok and mean_shift < _MEAN_TOLERANCE and sd_shift < _SD_TOLERANCE
+    # The weighted moments may themselves fall short of the tails: the distances add up.
+    beyond = tail_shift or 0.0
+    ok = (
+        resampled_ok
+        and mean_shift + beyond < _MEAN_TOLERANCE
+        and sd_shift + beyond < _SD_TOLERANCE
+    )
     finite = log_weights[np.isfinite(log_weights)]
     report = Report(
         ok=ok,

@@ -10,6 +10,7 @@ from ppl_ext.gaussian_vi.objective import (
     average_mean_field,
 )
 from ppl_ext.gaussian_vi.solution import SampleAverage
+from ppl_ext.gaussian_vi.starts import factor_covariance
 
 __all__ = ["ascend_mean_field"]
 
@@ -21,7 +22,6 @@ def ascend_mean_field(
     density: CountedDensity,
     loc: np.ndarray,
     scale: np.ndarray,
-    frame: np.ndarray,
     half: np.ndarray,
     optimizer: SampleAverage,
     *,
@@ -29,7 +29,7 @@ def ascend_mean_field(
 ) -> GaussianState:
     """Climb the sample-average ELBO in mean and log standard deviations.
 
-    The mean moves in the coordinates of ``frame``, in which the curvature of the density is
+    The mean moves in coordinates in which the average curvature of the density at the start is
     round, so that correlation in the density does not slow the climb; the logarithms of the
     standard deviations are scaled to the same unit curvature.
 
@@ -37,7 +37,6 @@ def ascend_mean_field(
         density: The log density.
         loc: Mean to start from, ``[dim]``.
         scale: Standard deviations to start from, ``[dim]``.
-        frame: Factor ``[dim, dim]`` of the inverse curvature, or its diagonal ``[dim]``.
         half: Standard normal draws, ``[pair, dim]``; their negatives are used too.
         optimizer: Tolerances and limits.
         may_add_draws: Whether a larger objective can follow; this one then ends as soon as its
@@ -48,6 +47,7 @@ def ascend_mean_field(
     """
     dim = len(loc)
     latest: list[GaussianAverage] = []
+    frame = _find_frame(density, loc, scale, half)
 
     def unpack(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         move = frame @ x[:dim] if frame.ndim == 2 else frame * x[:dim]
@@ -88,3 +88,22 @@ def ascend_mean_field(
     )
     end = unpack(result.x)
     return GaussianState(*end, average_mean_field(density, *end, half, frame), tuple(elbos))
+
+
+def _find_frame(
+    density: CountedDensity, loc: np.ndarray, scale: np.ndarray, half: np.ndarray
+) -> np.ndarray:
+    """Coordinates in which the average curvature of the density under a Gaussian is round.
+
+    Stein's lemma gives the average Hessian from gradients at the draws. Where there are too few
+    of them for a matrix, or one has no density, the frame is the scales themselves.
+    """
+    pairs, dim = half.shape
+    if pairs <= dim:
+        return scale
+    _, up = density(loc + scale * half)
+    _, down = density(loc - scale * half)
+    with np.errstate(all="ignore"):
+        curvature = half.T @ (0.5 * (down - up) * scale) / pairs
+    factor = factor_covariance(0.5 * (curvature + curvature.T))
+    return scale if factor is None else scale[:, None] * factor

@@ -18,7 +18,7 @@ __all__ = [
 # A draw far out may overflow in squares of its score; the line search steps back from it.
 _overflow_is_no_news = np.errstate(over="ignore", invalid="ignore")
 
-_CHUNK_FLOATS = 4_000_000  # numbers in one batch of points, 32 MB
+_CHUNK_FLOATS = 1_000_000  # numbers in one batch of points: 8 MB, which the allocator reuses
 
 
 class CountedDensity:

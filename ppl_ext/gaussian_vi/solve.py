@@ -21,7 +21,7 @@ __all__ = ["solve_full_rank", "solve_mean_field"]
 _PROBE_PAIRS = 32
 # Laplace's Gaussian with log weights of this variance is a start that needs no second opinion.
 _ROUND = 1.0
-_BROAD_SCALE = 0.1
+_BROAD_SCALE, _BROAD_ITERATIONS = 0.1, 30
 # Above this dimension mean field does without the dense curvature, 8 d^2 bytes and 4 d gradients.
 _MOST_DENSE = 1000
 _MOST_FLOATS = 2**25  # numbers in the fixed draws, 256 MB
@@ -29,7 +29,7 @@ _MOST_FLOATS = 2**25  # numbers in the fixed draws, 256 MB
 # (loc, scale, half, may_add_draws, max_iterations) -> state
 _Climb = Callable[[np.ndarray, np.ndarray, np.ndarray, bool, int], GaussianState]
 # Every start has this many iterations to come within so many nats of the best.
-_TRIAL_ITERATIONS, _TRAILING = 10, 5.0
+_TRIAL_ITERATIONS, _TRAILING = 5, 5.0
 _GROWTH = 4  # each objective has at most so many times the draws of the one before
 
 
@@ -114,12 +114,9 @@ def _solve_full_rank(
     trusted = bool(modes) and _is_round(counted, modes[0], rng)
     starts = [(mode.loc, mode.scale_tril) for mode in modes]
     if not trusted:
-        broad = _fit_broad_mean_field(counted, points[0], half, optimizer)
+        broad = _fit_broad_mean_field(counted, points[0], optimizer, rng)
         starts.append((broad.loc, np.diag(broad.scale)))
-    candidates: Sequence[tuple[_Climb, np.ndarray, np.ndarray]] = [
-        (ascend, loc, scale) for loc, scale in starts
-    ]
-    return _refine(candidates, half, counted, optimizer, rng, began)
+    return _refine(ascend, starts, half, counted, optimizer, rng, began)
 
 
 def solve_mean_field(
@@ -180,58 +177,48 @@ def _solve_mean_field(
     least = density.dim + 1 if density.dim <= _MOST_DENSE else 1
     half = draw_standard_normal(_count_pairs(optimizer, least), density.dim, _draw_seed(rng))
     points = draw_initial_points(density, optimizer.starts, rng)
-    starts = _start_mean_field(density, counted, points, half, optimizer, rng)
 
-    def ascend_in(frame: np.ndarray) -> _Climb:
-        def ascend(
-            loc: np.ndarray,
-            scale: np.ndarray,
-            half: np.ndarray,
-            may_add_draws: bool,
-            iterations: int,
-        ) -> GaussianState:
-            return ascend_mean_field(
-                counted,
-                loc,
-                scale,
-                frame,
-                half,
-                replace(optimizer, max_iterations=iterations),
-                may_add_draws=may_add_draws,
-            )
+    def ascend(
+        loc: np.ndarray, scale: np.ndarray, half: np.ndarray, may_add_draws: bool, iterations: int
+    ) -> GaussianState:
+        return ascend_mean_field(
+            counted,
+            loc,
+            scale,
+            half,
+            replace(optimizer, max_iterations=iterations),
+            may_add_draws=may_add_draws,
+        )
 
-        return ascend
-
-    candidates = [(ascend_in(frame), loc, scale) for loc, scale, frame in starts]
-    return _refine(candidates, half, counted, optimizer, rng, began)
+    starts = _start_mean_field(density, counted, points, optimizer, rng)
+    return _refine(ascend, starts, half, counted, optimizer, rng, began)
 
 
 def _start_mean_field(
     density: Density,
     counted: CountedDensity,
     points: np.ndarray,
-    half: np.ndarray,
     optimizer: SampleAverage,
     rng: np.random.Generator,
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Means, scales and frames to start from."""
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Means and scales to start from."""
     if density.dim > _MOST_DENSE:
         loc = climb(counted, points[:1]).points[0]
-        scale = 1 / np.sqrt(measure_diagonal_curvature(counted, loc, density.dtype, rng))
-        return [(loc, scale, scale)]
+        return [(loc, 1 / np.sqrt(measure_diagonal_curvature(counted, loc, density.dtype, rng)))]
     modes = find_starts(counted, points, density.dtype)
     starts = []
     for mode in modes:
         inverse = np.linalg.inv(mode.scale_tril)
-        starts.append((mode.loc, 1 / np.sqrt((inverse**2).sum(0)), mode.scale_tril))
+        starts.append((mode.loc, 1 / np.sqrt((inverse**2).sum(0))))
     if not modes or not _is_round(counted, modes[0], rng):
-        broad = _fit_broad_mean_field(counted, points[0], half, optimizer)
-        starts.append((broad.loc, broad.scale, broad.scale))
+        broad = _fit_broad_mean_field(counted, points[0], optimizer, rng)
+        starts.append((broad.loc, broad.scale))
     return starts
 
 
 def _refine(
-    candidates: Sequence[tuple[_Climb, np.ndarray, np.ndarray]],
+    ascend: _Climb,
+    starts: Sequence[tuple[np.ndarray, np.ndarray]],
     half: np.ndarray,
     counted: CountedDensity,
     optimizer: SampleAverage,
@@ -243,19 +230,18 @@ def _refine(
     Ctrl-C ends the climb and keeps the best Gaussian of the climbs completed before.
     """
     pairs, dim = half.shape
-    trials: list[tuple[_Climb, GaussianState]] = []
+    trials: list[GaussianState] = []
     elbos: list[float] = []
     reason = ""
     try:
-        for ascend, loc, scale in candidates:
-            trials.append((ascend, ascend(loc, scale, half, True, _TRIAL_ITERATIONS)))
+        for loc, scale in starts:
+            trials.append(ascend(loc, scale, half, True, _TRIAL_ITERATIONS))
         trials.sort(key=_elbo_of, reverse=True)
-        ascend, state = trials[0]
-        leader = state
-        for rival_ascend, rival in trials:
-            if rival is leader or _is_rival(rival, leader):
-                end = _finish(rival_ascend, rival, half, optimizer)
-                ascend, state = max((ascend, state), (rival_ascend, end), key=_elbo_of)
+        leader = trials[0]
+        rivals = [trial for trial in trials[1:] if _is_rival(trial, leader)]
+        state = leader
+        for trial in (leader, *rivals):
+            state = max(state, _finish(ascend, trial, half, optimizer), key=_elbo_of)
         elbos.extend(state.elbos)
         most = max(pairs, min(optimizer.max_draws // 2, _MOST_FLOATS // dim))
         while state.average.mean_error > optimizer.error_tolerance and pairs < most:
@@ -270,7 +256,7 @@ def _refine(
             raise
         reason = INTERRUPTED
         if not elbos:
-            state = max(trials, key=_elbo_of)[1]
+            state = max(trials, key=_elbo_of)
     average = state.average
     solved = average.predicted_kl < optimizer.kl_tolerance
     converged = solved and average.mean_error <= optimizer.error_tolerance and not reason
@@ -293,7 +279,7 @@ def _refine(
             converged=converged,
             seconds=time.perf_counter() - began,
             gradients=counted.gradients,
-            restarts=tuple(-trial.average.elbo for _, trial in trials),
+            restarts=tuple(-trial.average.elbo for trial in trials),
         ),
     )
 
@@ -309,8 +295,8 @@ def _check_found(density: Density, solution: GaussianSolution) -> GaussianSoluti
     )
 
 
-def _elbo_of(trial: tuple[_Climb, GaussianState]) -> float:
-    return trial[1].average.elbo
+def _elbo_of(state: GaussianState) -> float:
+    return state.average.elbo
 
 
 def _finish(
@@ -331,11 +317,13 @@ def _is_rival(state: GaussianState, leader: GaussianState) -> bool:
 
 
 def _fit_broad_mean_field(
-    density: CountedDensity, point: np.ndarray, half: np.ndarray, optimizer: SampleAverage
+    density: CountedDensity, point: np.ndarray, optimizer: SampleAverage, rng: np.random.Generator
 ) -> GaussianState:
-    """A mean-field fit from a random point: its objective is bounded where the density is not."""
+    """A short mean-field fit from a random point: bounded where the density is not."""
     scale = np.full(len(point), _BROAD_SCALE)
-    return ascend_mean_field(density, point, scale, scale, half, optimizer, may_add_draws=True)
+    half = draw_standard_normal(_PROBE_PAIRS, len(point), _draw_seed(rng))
+    short = replace(optimizer, max_iterations=_BROAD_ITERATIONS)
+    return ascend_mean_field(density, point, scale, half, short, may_add_draws=True)
 
 
 def _is_round(density: CountedDensity, mode: Start, rng: np.random.Generator) -> bool:
