@@ -195,8 +195,8 @@ class AbstractGaussianGuide(AbstractGuide):
         """Log density of draws of all latent sites, the Jacobians of their supports included.
 
         Args:
-            values: For each site a tensor of shape ``[*sample_shape, ...]``, as ``sample_posterior``
-                returns them.
+            values: For each site a tensor of shape ``[*sample_shape, ...]``, as
+                ``sample_posterior`` returns them.
 
         Returns:
             log q, shape sample_shape.
