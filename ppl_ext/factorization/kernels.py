@@ -31,7 +31,7 @@ __all__ = ["GROUP", "LANES", "update_rows"]
 # Rows solved side by side.
 LANES = 32
 # Rows gathered before they are solved: a tile is read from far memory once for so many rows.
-GROUP = 128
+GROUP = 256
 _FLUSH = 512
 
 
@@ -46,6 +46,21 @@ def _gather_tile(table, tile, columns, start, stop, partial, total):
         end = min(stop, position + _FLUSH)
         for t in range(size):
             partial[t] = 0.0
+        # Eight at once: the loop over a tile is short, and what surrounds it costs as much.
+        while position + 7 < end:
+            a, b = columns[position], columns[position + 1]
+            c, d = columns[position + 2], columns[position + 3]
+            e, f = columns[position + 4], columns[position + 5]
+            g, h = columns[position + 6], columns[position + 7]
+            for t in range(size):
+                partial[t] += (
+                    (table[tile, a, t] + table[tile, b, t])
+                    + (table[tile, c, t] + table[tile, d, t])
+                ) + (
+                    (table[tile, e, t] + table[tile, f, t])
+                    + (table[tile, g, t] + table[tile, h, t])
+                )
+            position += 8
         while position + 3 < end:
             a, b = columns[position], columns[position + 1]
             c, d = columns[position + 2], columns[position + 3]

@@ -10,7 +10,8 @@ from scipy import stats
 
 __all__ = ["Assessment", "Prediction", "assess_prediction"]
 
-_LEVELS = (0.5, 0.8, 0.9, 0.95)
+_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+_SHOWN = (0.5, 0.8, 0.9, 0.95)
 # Coverage that far from its level is worth a word, beyond what chance explains.
 _SLACK = 0.02
 
@@ -118,8 +119,8 @@ class Assessment:
         )
 
     def __str__(self) -> str:
-        levels = ", ".join(f"{100 * level:g} %" for level in self.coverage)
-        fractions = ", ".join(f"{100 * fraction:.1f} %" for fraction in self.coverage.values())
+        levels = ", ".join(f"{100 * level:g} %" for level in _SHOWN)
+        fractions = ", ".join(f"{100 * self.coverage[level]:.1f} %" for level in _SHOWN)
         return (
             f"{self.count:,} ratings: RMSE {self.rmse:.3f}, negative log-likelihood "
             f"{self.nll:.3f}\nintervals of {levels} cover {fractions}\n{self.advice}"

@@ -12,6 +12,9 @@ __all__ = [
     "adopt_rows", "append_rows", "prior_side", "require_numba", "scatter_rows", "start_side",
 ]  # fmt: skip
 
+# Rows written at once.
+_PIECE = 256
+
 
 def require_numba(called: str) -> None:
     """Say how to install what compiles the kernels, where it is missing."""
@@ -51,11 +54,16 @@ def write_rows(side: Side, rows: np.ndarray, means: np.ndarray, covariances: np.
         means: ``[row, dim]``.
         covariances: ``[row, dim, dim]``, or one for all.
     """
-    second = pack(covariances + means[:, :, None] * means[:, None, :])
-    tiles = len(side.table)
-    padded = np.zeros((len(rows), tiles * TILE), side.table.dtype)
-    padded[:, : second.shape[1]] = second
-    side.table[:, rows] = padded.reshape(len(rows), tiles, TILE).transpose(1, 0, 2)
+    tiles, dtype = len(side.table), side.table.dtype
+    # In pieces: the matrices of all rows, in double precision, are several times the table.
+    for begin in range(0, len(rows), _PIECE):
+        piece = slice(begin, begin + _PIECE)
+        own = covariances if covariances.ndim == 2 else covariances[piece]
+        second = pack(own + means[piece, :, None] * means[piece, None, :])
+        padded = np.zeros((len(second), tiles * TILE), dtype)
+        padded[:, : second.shape[1]] = second
+        pieces = padded.reshape(len(second), tiles, TILE).transpose(1, 0, 2)
+        side.table[:, rows[piece]] = pieces
     side.summary[rows, :-1] = means
     side.summary[rows, -1] = 1
 

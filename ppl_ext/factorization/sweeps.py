@@ -54,12 +54,18 @@ class Adjacency:
     @classmethod
     def by_item(cls, ratings: Ratings) -> Adjacency:
         """Ratings by item."""
-        rows = cls.by_user(ratings)
-        matrix = sparse.csr_array(
-            (ratings.values, ratings.items, rows.indptr),
-            shape=(ratings.num_users, ratings.num_items),
-        ).tocsc()
-        return cls(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+        indptr = cls.by_user(ratings).indptr
+        # SciPy widens the columns to the type of the pointers.
+        if len(ratings) < np.iinfo(np.int32).max:
+            indptr = indptr.astype(np.int32)
+        shape = (ratings.num_users, ratings.num_items)
+        rows = sparse.csr_array((ratings.values, ratings.items, indptr), shape=shape)
+        matrix = rows.tocsc()
+        return cls(
+            matrix.indptr.astype(np.int64),
+            matrix.indices.astype(np.int32, copy=False),
+            matrix.data,
+        )
 
     @property
     def counts(self) -> np.ndarray:

@@ -1,0 +1,50 @@
+"""Coverage: the numbers are SciPy's, and the plot shows them."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy import stats
+
+from ppl_ext.factorization import Assessment, Prediction
+from ppl_ext.factorization.prediction import assess_prediction
+from ppl_ext.plots import plot_coverage
+
+matplotlib.use("Agg")
+RNG = np.random.default_rng(0)
+SD = RNG.uniform(0.5, 2.0, size=4000)
+GOOD = Prediction(np.zeros(4000), np.zeros(4000), SD)
+
+
+@pytest.fixture
+def ax():
+    yield plt.figure().add_subplot()
+    plt.close("all")
+
+
+@pytest.mark.parametrize(("scale", "ok"), [(1.0, True), (0.7, False), (1.5, False)])
+def test_coverage_of_scaled_noise(scale, ok):
+    assessment = assess_prediction(GOOD, scale * SD * RNG.standard_normal(4000))
+    for level, fraction in assessment.coverage.items():
+        expected = 2 * stats.norm.cdf(stats.norm.ppf(0.5 + level / 2) / scale) - 1
+        # Four standard errors at most.
+        assert abs(fraction - expected) < 4 * np.sqrt(0.25 / 4000)
+    assert assessment.ok == ok
+    word = {0.7: "too wide", 1.0: "can be trusted", 1.5: "too narrow"}[scale]
+    assert word in str(assessment)
+
+
+def test_likelihood_is_that_of_scipy():
+    values = RNG.standard_normal(4000)
+    expected = -stats.norm(0, SD).logpdf(values).mean()
+    assert assess_prediction(GOOD, values).nll == pytest.approx(expected)
+
+
+def test_plot_shows_the_fractions(ax):
+    coverage = {0.9: 0.85, 0.5: 0.45}
+    drawn = plot_coverage(Assessment(500, 0.9, 0.7, 1.3, coverage), ax, color="red")
+    assert drawn is ax
+    line = next(line for line in ax.lines if line.get_label() == "500 ratings")
+    assert line.get_xydata().tolist() == [[0.5, 0.45], [0.9, 0.85]]
+    assert line.get_color() == "red"
+    assert ax.get_title(loc="left") == "RMSE 0.900, negative log-likelihood 1.300"
