@@ -13,6 +13,7 @@ from ppl_ext.factorization.prediction import Assessment, Prediction, assess_pred
 from ppl_ext.factorization.ranking import AbstractPolicy, ExpectedRating, Ranking, rank_items
 from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.side import Side
+from ppl_ext.factorization.starts import require_numba
 from ppl_ext.fitting import FitLog
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Factors:
         Returns:
             Means and variances, ``[pair]``.
         """
+        require_numba("Factors.predict")
         from ppl_ext.factorization.pairs import measure_pairs
 
         mean, variance = np.empty(len(users)), np.empty(len(users))

@@ -157,10 +157,11 @@ class MatrixFactorization:
             )
         if start is not None:
             self._check_start(start)
-        runs = [
-            self._run(ratings, seed, start, checkpoint, progress_bar)
-            for seed in np.random.SeedSequence(self.seed).spawn(1 if start else self.restarts)
-        ]
+        runs: list[Factors] = []
+        for seed in np.random.SeedSequence(self.seed).spawn(1 if start else self.restarts):
+            runs.append(self._run(ratings, seed, start, checkpoint, progress_bar))
+            if runs[-1].log.interrupted:
+                break
         best = max(runs, key=lambda factors: factors.elbo[-1])
         ends = tuple(-float(factors.elbo[-1]) for factors in runs)
         best = replace(best, log=replace(best.log, restarts=ends))
@@ -215,8 +216,7 @@ class MatrixFactorization:
             return np.array([-bound])
 
         def rule(losses: np.ndarray) -> str | None:
-            # The first sweeps of a warm start may climb slowly and then fast, those of any start
-            # too while the weights rest.
+            # The first sweeps may climb slowly and then fast, while the weights rest.
             if len(losses) < 6 or losses[-2] - losses[-1] > self.tolerance * len(ratings):
                 return None
             return f"the ELBO rises by less than {self.tolerance:g} nats per rating and sweep"
@@ -232,6 +232,8 @@ class MatrixFactorization:
             )
         finally:
             sweeper.close()
+        if not elbo:  # interrupted before there was anything to keep
+            raise KeyboardInterrupt
         # A sweep that Ctrl-C fell into was finished, and counts.
         return result(replace(log, losses=-np.array(elbo[earlier:])))
 

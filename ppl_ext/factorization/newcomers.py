@@ -9,7 +9,7 @@ import numpy as np
 
 from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.side import Side
-from ppl_ext.factorization.starts import append_rows, prior_side
+from ppl_ext.factorization.starts import append_rows, prior_side, require_numba
 
 if TYPE_CHECKING:
     from ppl_ext.factorization.factors import Factors
@@ -35,14 +35,15 @@ def fold_in(factors: Factors, ratings: Ratings, by_user: bool) -> Factors:
         ValueError: One of them is known already.
         KeyError: One on the other side is unknown.
     """
-    from ppl_ext.factorization.sweeps import Adjacency, update_side
-
     name, own = ("user", factors.users) if by_user else ("item", factors.items)
     ids, codes = (
         (ratings.user_ids, ratings.users) if by_user else (ratings.item_ids, ratings.items)
     )
     present = np.unique(codes)
     labels = ids[present]
+    require_numba(f"Factors.fold_in_{name}s")
+    from ppl_ext.factorization.sweeps import Adjacency, update_side
+
     if (known := labels[np.isin(labels, own.ids)]).size:
         raise ValueError(
             f"Factors.fold_in_{name}s: {name} {known[0].item()!r} is known already, and "

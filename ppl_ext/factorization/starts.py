@@ -77,7 +77,7 @@ def scatter_rows(
         side: The side; its arrays are written.
         rng: Source of randomness.
         sd: Standard deviation of the means.
-        own_sd: Standard deviation of each posterior around its mean.
+        own_sd: Standard deviation of each factor's posterior around its mean.
         factors: Number of factors.
 
     Returns:
@@ -85,7 +85,8 @@ def scatter_rows(
     """
     means = np.zeros((len(side), side.dim))
     means[:, :factors] = rng.normal(0, sd, size=(len(side), factors))
-    write_rows(side, np.arange(len(side)), means, own_sd**2 * np.eye(side.dim))
+    own = np.diag(np.where(np.arange(side.dim) < factors, own_sd**2, 0.0))
+    write_rows(side, np.arange(len(side)), means, own)
     return side
 
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,18 @@ def test_threads_and_repetition_change_nothing():
     assert np.array_equal(alone.elbo, again.elbo)
     assert np.array_equal(alone.elbo, together.elbo)
     assert np.array_equal(alone.users.table, together.users.table)
+
+
+def test_other_units_give_the_same_answer():
+    # Ratings in percent instead of stars: predictions and their errors scale along.
+    settings = {"dtype": np.float64, "max_sweeps": 10, "tolerance": 0}
+    stars = fit(**settings)
+    percent = fit(replace(RATINGS, values=20 * RATINGS.values), **settings)
+    ours, theirs = (each.predict(np.arange(50), np.arange(50)) for each in (stars, percent))
+    np.testing.assert_allclose(20 * ours.mean, theirs.mean, rtol=1e-4)
+    np.testing.assert_allclose(20 * ours.sd, theirs.sd, rtol=1e-4)
+    shift = len(RATINGS) * np.log(20)
+    assert percent.elbo[-1] == pytest.approx(stars.elbo[-1] - shift, rel=1e-7)
 
 
 def test_restarts_keep_the_best():
