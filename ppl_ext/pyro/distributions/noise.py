@@ -47,12 +47,12 @@ def signed_uniform(shape, dtype, device) -> torch.Tensor:
     """Draw from ``(-1/2, 1/2)``, never zero, as finely resolved near zero as there are bits."""
     limits = torch.iinfo(torch.int64)
     bits = torch.randint(limits.min, limits.max, tuple(shape), dtype=torch.int64, device=device)
-    return (bits.to(dtype) + 0.5) * 2.0**-64
+    return bits.to(dtype).add_(0.5).mul_(2.0**-64)
 
 
 def uniform_to_gumbel(uniform: torch.Tensor) -> torch.Tensor:
-    """Turn ``x`` in ``(-1/2, 1/2)`` into a Gumbel: ``U = -x`` below zero, ``U = 1 - x`` above."""
+    """Turn ``x`` in ``(-1/2, 1/2)`` into a Gumbel: ``U = x`` above zero, ``U = 1 + x`` below."""
     # Each logarithm is of one where the other is wanted: a sum selects, faster than where().
-    below = torch.nn.functional.threshold(-uniform, 0.0, 1.0).log_()
-    above = torch.relu(uniform).neg_().log1p_()
-    return below.add_(above).neg_().log_().neg_()
+    lower = torch.nn.functional.threshold(uniform, 0.0, 1.0).log_()
+    upper = uniform.clamp(max=0.0).log1p_()
+    return lower.add_(upper).neg_().log_().neg_()

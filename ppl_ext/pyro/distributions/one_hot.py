@@ -8,7 +8,7 @@ from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, to_
 from ppl_ext.pyro.distributions.choosing import draw_class, straight_through
 from ppl_ext.pyro.distributions.drawn import remember
 from ppl_ext.pyro.distributions.relaxed import RelaxedOneHotCategorical
-from ppl_ext.pyro.distributions.simplex import logits_vector
+from ppl_ext.pyro.distributions.simplex import logits_vector, softmax
 
 __all__ = ["OneHotCategoricalStraightThrough", "RelaxedOneHotCategoricalStraightThrough"]
 
@@ -165,7 +165,7 @@ class RelaxedOneHotCategoricalStraightThrough(RelaxedOneHotCategorical):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw one-hot values together with the relaxed values that they come from."""
         scores = self._scores(sample_shape)
-        soft = scores.softmax(-1).to(self.logits.dtype)
+        soft = softmax(scores).to(self.logits.dtype)
         hard = straight_through(_one_hot(scores.argmax(-1), soft), soft)
         return remember(hard, scores), remember(soft, scores)
 

@@ -15,7 +15,13 @@ from ppl_ext.pyro.distributions.arguments import (
 )
 from ppl_ext.pyro.distributions.drawn import recall, remember
 from ppl_ext.pyro.distributions.noise import gumbel_noise
-from ppl_ext.pyro.distributions.simplex import log_simplex, logits_vector, rounded_simplex
+from ppl_ext.pyro.distributions.simplex import (
+    log_simplex,
+    log_softmax,
+    logits_vector,
+    rounded_simplex,
+    softmax,
+)
 
 __all__ = ["ExpRelaxedOneHotCategorical", "RelaxedOneHotCategorical"]
 
@@ -123,7 +129,7 @@ class ExpRelaxedOneHotCategorical(AbstractRelaxedCategorical):
 
     def rsample(self, sample_shape=()):
         """Draw with gradients to logits and temperature."""
-        return self._scores(sample_shape).log_softmax(-1).to(self.logits.dtype)
+        return log_softmax(self._scores(sample_shape)).to(self.logits.dtype)
 
     def log_prob(self, value):
         """Return the log-density of the log-ratios at a value on the log-simplex."""
@@ -181,7 +187,7 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
     def rsample(self, sample_shape=()):
         """Draw with gradients to logits and temperature."""
         scores = self._scores(sample_shape)
-        return remember(scores.softmax(-1).to(self.logits.dtype), scores)
+        return remember(softmax(scores).to(self.logits.dtype), scores)
 
     def log_prob(self, value):
         """Return the log-density at a value on the simplex."""

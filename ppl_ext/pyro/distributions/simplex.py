@@ -43,6 +43,23 @@ rounded_simplex = _RoundedSimplex()
 logits_vector = _Logits()
 
 
+MANY = 2000
+
+
+def softmax(scores):
+    """Return the softmax; over many classes the kernel's sum loses a digit, which is put back."""
+    x = scores.softmax(-1)
+    if x.shape[-1] <= MANY:
+        return x
+    return x + x.detach() * (1 - x.detach().sum(-1, keepdim=True))
+
+
+def log_softmax(scores):
+    """Return its logarithm, with the same care."""
+    y = scores.log_softmax(-1)
+    return y if y.shape[-1] <= MANY else y - y.detach().logsumexp(-1, keepdim=True)
+
+
 class LogRatioTransform(Transform):
     r"""From log-ratios to the last class, to the log-simplex.
 

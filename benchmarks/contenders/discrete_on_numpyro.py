@@ -1,0 +1,68 @@
+"""The discrete family in NumPyro, beside JAX's own."""
+
+import jax
+import jax.numpy as jnp
+from discrete import TEMPERATURES, compare_times, extremes_of, finite_plan
+
+import ppl_ext.numpyro as px
+
+__all__ = ["run"]
+
+
+def run(rows: int, classes: int, draws: int) -> dict:
+    """Measure times and the density of own draws."""
+    jax.config.update("jax_enable_x64", False)
+    return {"times": _times(rows, classes), "draws": list(_own_draws(draws))}
+
+
+def _times(rows, classes):
+    key = jax.random.key(0)
+    logits, weight = jax.random.normal(key, (2, rows, classes), jnp.float32)
+    ours = px.distributions
+
+    def plain(key, logits):
+        scores = logits + jax.random.gumbel(key, logits.shape, logits.dtype)
+        return (weight * jax.nn.softmax(scores / 0.5)).sum()
+
+    def relaxed(key, logits):
+        return (weight * ours.RelaxedOneHotCategorical(0.5, logits=logits).sample(key)).sum()
+
+    def compiled(function, *args):
+        program = jax.jit(function)
+        return lambda: jax.block_until_ready(program(*args))
+
+    shape = (rows, classes)
+    return compare_times(
+        {
+            "Gumbel noise": (
+                compiled(lambda key: ours.gumbel_noise(key, shape, dtype=jnp.float32), key),
+                compiled(lambda key: jax.random.gumbel(key, shape, jnp.float32), key),
+            ),
+            "relaxed draw, forward and backward": (
+                compiled(jax.grad(relaxed, argnums=1), key, logits),
+                compiled(jax.grad(plain, argnums=1), key, logits),
+            ),
+            "categorical draw": (
+                compiled(ours.sample_categorical, key, logits),
+                compiled(jax.random.categorical, key, logits),
+            ),
+        }
+    )
+
+
+def _own_draws(draws):
+    for name in ("ExpRelaxedOneHotCategorical", "RelaxedOneHotCategorical"):
+        for classes, scale, count in finite_plan(draws):
+            logits = scale * jax.random.normal(jax.random.key(1), (classes,), jnp.float32)
+
+            def both(key, temperature, logits=logits, name=name, count=count):
+                relaxed = getattr(px.distributions, name)(temperature, logits=logits)
+                value, between = relaxed.sample_with_intermediates(key, (count,))
+                simplex = jnp.exp(value) if name.startswith("Exp") else value
+                return simplex, relaxed.log_prob(value, *([between] if between else []))
+
+            program = jax.jit(both)
+            for temperature in TEMPERATURES:
+                simplex, log_prob = program(jax.random.key(2), jnp.float32(temperature))
+                found = extremes_of(jax.device_get(log_prob), jax.device_get(simplex))
+                yield name, temperature, classes, scale, count, found
