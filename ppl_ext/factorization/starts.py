@@ -13,7 +13,7 @@ __all__ = [
 ]  # fmt: skip
 
 # Rows written at once.
-_PIECE = 256
+_PIECE = 32
 
 
 def require_numba(called: str) -> None:
