@@ -35,7 +35,7 @@ def draw(host, distribution, shape=(), seed=0):
 
     def both(key):
         value, between = distribution.sample_with_intermediates(key, shape)
-        return value, distribution.log_prob(value, between or None)
+        return value, distribution.log_prob(value, *([between] if between else []))
 
     return jax.jit(both)(jax.random.key(seed))
 
