@@ -40,6 +40,8 @@ class Start:
 def draw_initial_points(density: Density, count: int, rng: np.random.Generator) -> np.ndarray:
     """Points of finite density, uniform in a cube of half-width two around the origin.
 
+    Where the density overflows that far out, the cube shrinks.
+
     Args:
         density: The log density.
         count: How many points.
@@ -53,8 +55,9 @@ def draw_initial_points(density: Density, count: int, rng: np.random.Generator) 
             site that is to blame.
     """
     found: list[np.ndarray] = []
-    for _ in range(_ATTEMPTS):
-        points = rng.uniform(-_RADIUS, _RADIUS, (count, density.dim))
+    for attempt in range(_ATTEMPTS):
+        radius = _RADIUS * 0.5 ** (10 * attempt // _ATTEMPTS)
+        points = rng.uniform(-radius, radius, (count, density.dim))
         with np.errstate(all="ignore"):
             log_p, gradient = density.log_density(points)
         finite = np.isfinite(log_p) & np.isfinite(gradient).all(axis=1)

@@ -15,6 +15,7 @@ from ppl_ext.gaussian_vi import (
 )
 from ppl_ext.gaussian_vi.ascent import climb, measure_curvature, measure_diagonal_curvature
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
+from ppl_ext.gaussian_vi.starts import draw_initial_points
 from tests.hall.targets import gaussian, make_density, mixture, rotated_log_gamma
 
 PRECISION = wishart(df=9, scale=np.diag([1e-4, 1.0, 1.0, 30.0, 1e4])).rvs(random_state=1)
@@ -235,3 +236,14 @@ def test_isolated_points_of_density_are_no_posterior():
 
     with pytest.raises(ValueError, match="the ELBO is not finite for any Gaussian"):
         solve_full_rank(make_density(2, log_density))
+
+
+def test_a_density_that_overflows_at_a_distance_is_started_near_the_origin():
+    normal = gaussian(np.zeros(2), np.eye(2)).log_density
+
+    def log_density(z):
+        log_p, gradient = normal(z)
+        return np.where(np.abs(z).max(axis=1) < 0.05, log_p, -np.inf), gradient
+
+    points = draw_initial_points(make_density(2, log_density), 4, np.random.default_rng(0))
+    assert np.abs(points).max() < 0.05
