@@ -31,7 +31,8 @@ autodoc_preserve_defaults = True
 # What a class inherits from another of ours is documented, what it has from its host is not.
 autodoc_default_options = {
     "members": True,
-    "inherited-members": "AutoGuide, PyroModule, Module, ELBO, BaseException, object",
+    "inherited-members": "AutoGuide, PyroModule, Module, ELBO, Distribution, "
+    "TorchDistribution, TorchDistributionMixin, Transform, BaseException, object",
 }
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
