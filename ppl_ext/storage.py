@@ -110,7 +110,7 @@ def read_arrays(
     content = path.read_bytes()
     try:
         arrays = load(content)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError) as error:  # KeyError: numbers that NumPy lacks, as BF16
         raise ValueError(
             f"read_arrays: '{path.name}' is cut off or no file of ppl_ext ({error}); expected a "
             "whole file from save(). Save the fit again, or copy the file again."

@@ -120,6 +120,14 @@ def test_other_files_are_refused_and_never_executed(tmp_path, content):
         read_arrays(tmp_path / "guide.pkl")
 
 
+def test_numbers_that_numpy_lacks_are_refused(tmp_path):
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}).encode()
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(2))
+    with pytest.raises(ValueError, match=r"'weights\.safetensors' is cut off or no file of"):
+        read_arrays(path)
+
+
 def rewrite(path, **changes):
     header = {"format": 1, "ppl_ext_version": "9.9", "kind": "fit", "names": ["w"], "checksum": 0}
     save_file({"w": np.zeros(3)}, path, metadata={"ppl_ext": json.dumps({**header, **changes})})
