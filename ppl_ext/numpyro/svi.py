@@ -115,7 +115,8 @@ def fit(
             compile_seconds = compile_programs(call).compile_log_density(arrays)
             optimizer = optimizer or SampleAverage(starts=restarts)
             solve = solve_full_rank if isinstance(guide, AutoFullRank) else solve_mean_field
-            solution = solve(density, optimizer, seed=int(seed_from(rng_key).generate_state(1)[0]))
+            seed = int(seed_from(rng_key).generate_state(1)[0])
+            solution = solve(density, optimizer, seed=seed, progress_bar=progress_bar)
             log = replace(solution.log, compile_seconds=compile_seconds)
             params: Mapping[str, Any] = guide.set_gaussian(solution.loc, solution.scale)
         else:

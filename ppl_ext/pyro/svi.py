@@ -101,7 +101,8 @@ def fit(
     density = density_of(program) if program else None
     if density and gaussian and not isinstance(optimizer, Stochastic):
         solve = solve_full_rank if isinstance(guide, AutoFullRank) else solve_mean_field
-        solution = solve(density, optimizer or SampleAverage(starts=restarts), seed=seed)
+        optimizer = optimizer or SampleAverage(starts=restarts)
+        solution = solve(density, optimizer, seed=seed, progress_bar=progress_bar)
         guide.set_gaussian(solution.loc, solution.scale)
         store, log = None, solution.log
     else:

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from ppl_ext import fitting
+from ppl_ext.gaussian_vi import solve
 from tests.oracles import regression as truth
 
 DRAWS = 20_000
@@ -58,6 +60,20 @@ def test_same_seed_same_answer(host, linear, full_rank):
 def test_no_guide_is_full_rank(host, linear):
     fit = host.random(host.room.fit, linear.model, None, linear.x, y=linear.y)
     assert isinstance(fit.guide, host.room.AutoFullRank)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_deterministic_fit_shows_its_progress(host, linear, monkeypatch, wanted):
+    asked = []
+
+    def open_bar(total, progress_bar, *args, **kwargs):
+        asked.append(progress_bar)
+        return fitting.open_bar(total, False, *args, **kwargs)
+
+    monkeypatch.setattr(solve, "open_bar", open_bar)
+    guide = host.room.AutoMeanField(linear.model)
+    host.random(host.room.fit, linear.model, guide, linear.x, y=linear.y, progress_bar=wanted)
+    assert asked == [wanted]
 
 
 def test_stochastic_reaches_the_posterior(host, linear):
