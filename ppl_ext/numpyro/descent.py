@@ -9,7 +9,7 @@ import numpy as np
 from numpyro import handlers
 from numpyro.infer.autoguide import AutoGuide, AutoGuideList
 
-from ppl_ext.fitting import FitLog, NonFiniteLossError, drive
+from ppl_ext.fitting import INTERRUPTED, FitLog, NonFiniteLossError, drive
 from ppl_ext.numpyro.call import GuideRef, ModelCall
 from ppl_ext.numpyro.inspection import inspect_model
 from ppl_ext.numpyro.programs import score_trace
@@ -95,7 +95,9 @@ def descend(
             continue
         runs.append(run)
         trials.append(trial)
-        reached.append(float(np.mean(programs.score(score_key, run.best, arrays))))
+        # A start that was interrupted before its first chunk has no best iterate.
+        iterate = programs.unconstrained(run.progress) if run.best is None else run.best
+        reached.append(float(np.mean(programs.score(score_key, iterate, arrays))))
         if trial.interrupted:
             break
     if not runs:
@@ -103,26 +105,25 @@ def descend(
     best = int(np.argmin(np.nan_to_num(reached, nan=np.inf))) if reached else 0
     run = runs[best]
     if trials and trials[-1].interrupted:
-        log = trials[best]
-        log = replace(log, reason=trials[-1].reason, converged=False)
+        log = replace(trials[best], reason=INTERRUPTED, converged=False)
+        made = trials
     else:
         log = _finish(run, call, settings, chunk, progress_bar)
+        made = [*trials, log]
     params, final_loss, note = _choose(run, score_key)
     notes = [note]
     if failures:
         notes.append(f"{len(failures)} of {restarts} starts diverged; the first: {failures[0]}")
-    trial_steps = sum(len(trial.losses) for trial in trials)
     if reached:
         reached[best] = final_loss
         notes.append(f"the other starts were dropped after {len(trials[0].losses):,} steps")
     particles = getattr(programs.svi.loss, "num_particles", 1)
+    compile_seconds = sum(run.compile_seconds for run in runs)
     return params, replace(
         log,
-        seconds=log.seconds
-        + sum(t.seconds for t in trials)
-        - sum(r.compile_seconds for r in runs),
-        compile_seconds=sum(run.compile_seconds for run in runs),
-        gradients=(len(log.losses) + trial_steps) * particles,
+        seconds=sum(part.seconds for part in made) - compile_seconds,
+        compile_seconds=compile_seconds,
+        gradients=sum(len(part.losses) for part in made) * particles,
         restarts=tuple(reached),
         notes=tuple(notes),
     )

@@ -91,8 +91,10 @@ def descend(
             run.resume()
         if interrupted:
             log = replace(trials[best], reason=INTERRUPTED, converged=False)
+            made = trials
         else:
             log = _finish(run, settings, chunk, progress_bar)
+            made = [*trials, log]
         notes = [_choose(run, seed)]
         run.look()  # modules take over what the parameter store holds
     if failures:
@@ -101,11 +103,10 @@ def descend(
     if losses:
         losses[best] = log.final_loss
         notes.append(f"the other starts were dropped after {len(trials[0].losses):,} steps")
-    steps_made = len(log.losses) + sum(len(trial.losses) for trial in trials)
     return run.store, replace(
         log,
-        seconds=log.seconds + sum(trial.seconds for trial in trials),
-        gradients=steps_made * run.num_particles,
+        seconds=sum(part.seconds for part in made),
+        gradients=sum(len(part.losses) for part in made) * run.num_particles,
         restarts=tuple(losses),
         notes=tuple(notes),
     )

@@ -243,6 +243,8 @@ def test_interruption_at_any_time_of_the_trials(when):
     fitted = px.fit(model, guide, torch.tensor(1.0), optimizer=optimizer, restarts=3)
     assert fitted.log.interrupted
     assert np.isfinite(fitted.log.restarts).any()
+    if len(fitted.log.restarts) == 1:  # then the steps of the first start are all there were
+        assert fitted.log.gradients == len(fitted.log.losses)
     assert np.isfinite(fitted.draws(3).log_weights).all()
 
 
