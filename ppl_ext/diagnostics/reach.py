@@ -13,7 +13,7 @@ from scipy.stats import t as student_t
 
 from ppl_ext.density import Density
 from ppl_ext.diagnostics.moments import BatchMoments, summarize_batch
-from ppl_ext.gaussian_vi.starts import draw_initial_points, find_starts
+from ppl_ext.gaussian_vi.starts import find_finite_points, find_starts
 
 __all__ = ["Gaussian", "MissedMode", "find_missed_modes", "probe_tails"]
 
@@ -220,7 +220,7 @@ def find_missed_modes(
         with np.errstate(all="ignore"):
             return density.log_density(z)
 
-    near = draw_initial_points(density, num_starts // 4, rng)
+    near = find_finite_points(density, num_starts // 4, rng)
     far = gaussian.push(_draw_far_points(num_starts - len(near), density.dim, rng))
     starts = np.concatenate([gaussian.loc[None], near, far])
     missed = []

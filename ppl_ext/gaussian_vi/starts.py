@@ -8,7 +8,14 @@ import numpy as np
 from ppl_ext.density import Density
 from ppl_ext.gaussian_vi.ascent import climb, measure_curvature
 
-__all__ = ["Start", "draw_initial_points", "factor_covariance", "find_starts"]
+__all__ = [
+    "Start",
+    "draw_initial_points",
+    "factor_covariance",
+    "find_finite_points",
+    "find_starts",
+    "triangular_root",
+]
 
 _LogDensity = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 _RADIUS = 2.0  # half-width of the cube of initial points, the hosts' own convention
@@ -48,31 +55,38 @@ def draw_initial_points(density: Density, count: int, rng: np.random.Generator) 
         rng: Source of randomness.
 
     Returns:
-        ``[count, dim]``.
+        ``[count, dim]``, fewer rows where few of the points tried have a finite density.
 
     Raises:
         ValueError: If the density is finite at none of the points tried; the message names the
             site that is to blame.
     """
-    found: list[np.ndarray] = []
+    points = find_finite_points(density, count, rng)
+    if len(points):
+        return points
+    anywhere = rng.uniform(-_RADIUS, _RADIUS, density.dim)
+    raise ValueError(
+        f"fit: the log density is not finite at any of {_ATTEMPTS * count} initial points in "
+        f"[-{_RADIUS:g}, {_RADIUS:g}]^{density.dim} of unconstrained space. "
+        f"{density.explain(anywhere)} Expected a finite log density at some of them; check the "
+        "data against the support of the observed sites, and scale the priors so that typical "
+        "draws do not overflow."
+    )
+
+
+def find_finite_points(density: Density, count: int, rng: np.random.Generator) -> np.ndarray:
+    """The same points where there may be none, ``[count, dim]`` or fewer rows."""
+    found = np.empty((0, density.dim))
     for attempt in range(_ATTEMPTS):
         radius = _RADIUS * 0.5 ** (10 * attempt // _ATTEMPTS)
         points = rng.uniform(-radius, radius, (count, density.dim))
         with np.errstate(all="ignore"):
             log_p, gradient = density.log_density(points)
         finite = np.isfinite(log_p) & np.isfinite(gradient).all(axis=1)
-        found.extend(points[finite])
+        found = np.concatenate([found, points[finite]])
         if len(found) >= count:
-            return np.stack(found[:count])
-    if found:
-        return np.stack(found)
-    raise ValueError(
-        f"fit: the log density is not finite at any of {_ATTEMPTS * count} initial points in "
-        f"[-{_RADIUS:g}, {_RADIUS:g}]^{density.dim} of unconstrained space. "
-        f"{density.explain(points[0])} Expected a finite log density at some of them; check the "
-        "data against the support of the observed sites, and scale the priors so that typical "
-        "draws do not overflow."
-    )
+            break
+    return found[:count]
 
 
 def find_starts(

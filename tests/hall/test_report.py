@@ -126,6 +126,18 @@ def test_no_mode_is_missed_where_there_is_one():
     assert find_missed_modes(density, guide, 0.0, np.random.default_rng(0)) == ()
 
 
+def test_modes_are_looked_for_where_the_density_near_the_origin_is_zero():
+    normal = gaussian(np.full(1, 20.0), np.eye(1)).log_density
+
+    def log_density(z):
+        log_p, gradient = normal(z)
+        return np.where(z[:, 0] > 10, log_p, -np.inf), gradient
+
+    guide = Gaussian(np.full(1, 20.0), np.ones(1))
+    found = find_missed_modes(make_density(1, log_density), guide, 0.0, np.random.default_rng(0))
+    assert found == ()
+
+
 def test_wide_probes_estimate_the_moments_of_a_heavy_tail():
     wide = pool_moments(
         probe_tails(student(5, 2), Gaussian(np.zeros(2), np.eye(2)), np.random.default_rng(0))
@@ -139,6 +151,21 @@ def test_a_heavy_tail_is_not_trusted(seed):
     report = fit_and_judge(student(2, 3), seed=seed)
     assert not report.ok
     assert not report.resampled_ok
+
+
+def test_constants_do_not_count_against_a_fit():
+    rng = np.random.default_rng(0)
+    batches = []
+    for _ in range(8):
+        x = rng.standard_normal(2500)
+        correlation = np.tanh(x / 10)
+        zero, one = np.zeros_like(x), np.ones_like(x)
+        corner = np.stack([one, zero, correlation, np.sqrt(1 - correlation**2)], axis=-1)
+        values = {"x": x, "factor": corner.reshape(-1, 2, 2), "third": one / 3}
+        log_p = norm.logpdf(x)
+        batches.append(Draws(values, log_p, log_p + 0.05 * np.sin(x)))
+    report = judge(batches, LOG)
+    assert report.ok and report.correction_error < 0.02, str(report)
 
 
 def test_an_interrupted_fit_is_told_so():
