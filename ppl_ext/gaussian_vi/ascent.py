@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solve_triangular
 
-__all__ = ["Ascent", "climb", "measure_curvature"]
+__all__ = ["Ascent", "climb", "measure_curvature", "measure_diagonal_curvature"]
 
 _MEMORY = 20  # pairs of the limited-memory Hessian
 _ARMIJO = 1e-4
