@@ -30,8 +30,9 @@ class Moments:
     Args:
         mean: ``[element]``.
         sd: ``[element]``.
-        mean_error: ``[element]``, standard error of the mean in units of ``sd``.
-        sd_error: ``[element]``, standard error of ``log(sd)``.
+        mean_error: ``[element]``, standard error of the mean in units of ``sd``; zero for a
+            constant.
+        sd_error: ``[element]``, standard error of ``log(sd)``; zero for a constant.
     """
 
     mean: np.ndarray
@@ -49,7 +50,7 @@ class Moments:
             ``[element]`` absolute differences of the means in ``other.sd``, and ``[element]``
             absolute logarithms of the ratio of standard deviations; zero for constants.
         """
-        still = np.maximum(self.sd, other.sd) <= 1e-9 * np.maximum(np.abs(other.mean), 1e-300)
+        still = _stand_still(np.maximum(self.sd, other.sd), other.mean)
         with np.errstate(divide="ignore", invalid="ignore"):
             means = np.abs(self.mean - other.mean) / other.sd
             sds = np.abs(np.log(self.sd / other.sd))
@@ -113,13 +114,18 @@ def pool_moments(batches: Sequence[BatchMoments]) -> Moments:
         _combine(weights[rows != row], means[rows != row], variances[rows != row]) for row in rows
     ]
     spread = np.sqrt(len(batches) - 1)
+    # Half of a Cholesky factor never moves: it has no error, not an unknown one.
+    still = _stand_still(sd, mean)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Moments(
-            mean=mean,
-            sd=sd,
-            mean_error=spread * np.std([part[0] for part in left_out], axis=0) / sd,
-            sd_error=spread * np.std(np.log([part[1] for part in left_out]), axis=0),
-        )
+        mean_error = spread * np.std([part[0] for part in left_out], axis=0) / sd
+        sd_error = spread * np.std(np.log([part[1] for part in left_out]), axis=0)
+    return Moments(mean, sd, np.where(still, 0.0, mean_error), np.where(still, 0.0, sd_error))
+
+
+def _stand_still(sd: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Which elements are constant to the rounding of their sums."""
+    still: np.ndarray = sd <= 1e-9 * np.maximum(np.abs(mean), 1e-300)
+    return still
 
 
 def _combine(

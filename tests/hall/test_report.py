@@ -165,7 +165,8 @@ def test_constants_do_not_count_against_a_fit():
         log_p = norm.logpdf(x)
         batches.append(Draws(values, log_p, log_p + 0.05 * np.sin(x)))
     report = judge(batches, LOG)
-    assert report.ok and report.correction_error < 0.02, str(report)
+    assert report.ok, str(report)
+    assert report.correction_error < 0.02
 
 
 def test_an_interrupted_fit_is_told_so():
@@ -182,6 +183,29 @@ def test_without_a_density_the_report_says_what_it_has_not_seen():
     assert report.tail_shift is None
     assert report.missed_modes is None
     assert str(report).count("not looked at") == 2
+
+
+def test_a_point_is_no_posterior():
+    density = gaussian(np.zeros(2), np.eye(2))
+    z = np.tile([0.1, 0.0], (2500, 1))
+    batches = [Draws(density.constrain(z), density.log_p(z), np.zeros(2500)) for _ in range(8)]
+    for seen in ({}, {"density": density, "gaussian": Gaussian.match(z)}):
+        report = judge(batches, LOG, **seen)
+        assert report.verdict == "not to be trusted"
+        assert "at one point" in report.advice
+
+
+def test_a_guide_that_is_a_point_in_one_direction_is_not_trusted():
+    density = gaussian(np.zeros(2), np.eye(2))
+    z = np.random.default_rng(0).standard_normal((20_000, 2)) * [1.0, 0.0]
+    log_q = norm.logpdf(z[:, 0])
+    batches = [
+        Draws(density.constrain(part), density.log_p(part), part_q)
+        for part, part_q in zip(np.split(z, 8), np.split(log_q, 8), strict=True)
+    ]
+    report = judge(batches, LOG, density=density, gaussian=Gaussian.match(z))
+    assert not report.ok
+    assert not report.resampled_ok
 
 
 def test_a_report_prints_what_it_knows():
