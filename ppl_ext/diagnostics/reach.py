@@ -50,16 +50,19 @@ class Gaussian:
             z: Draws on unconstrained space, ``[draw, dim]``.
 
         Returns:
-            A dense Gaussian where there are ten draws for each dimension, else a diagonal one.
+            A dense Gaussian where there are ten draws for each dimension and none stands still,
+            else a diagonal one; zero is the scale of a coordinate in which all draws agree.
 
         Example:
             >>> z = np.random.default_rng(0).normal(3.0, 2.0, size=(50_000, 1))
             >>> Gaussian.match(z).sd.round(1).tolist()
             [2.0]
         """
-        if len(z) < 10 * z.shape[1]:
-            return cls(z.mean(axis=0), z.std(axis=0))
-        return cls(z.mean(axis=0), np.linalg.cholesky(np.atleast_2d(np.cov(z.T))))
+        loc, sd = z.mean(axis=0), z.std(axis=0)
+        sd = np.where(np.ptp(z, axis=0) > 0, sd, 0.0)
+        if len(z) < 10 * z.shape[1] or not sd.all():
+            return cls(loc, sd)
+        return cls(loc, np.linalg.cholesky(np.atleast_2d(np.cov(z.T))))
 
     @property
     def sd(self) -> np.ndarray:

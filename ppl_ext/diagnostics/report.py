@@ -170,7 +170,8 @@ def judge(
     Three questions, each with a way to fail: do the importance weights of the guide's draws have
     a mild tail and enough effective draws; do draws from wide tails tell the same moments; do
     optimisation paths from elsewhere find modes that the guide misses. Only then are weighted
-    moments believed, and raw draws are good where they agree with them.
+    moments believed, and raw draws are good where they agree with them. A guide that holds a site
+    at one point is trusted in no case.
 
     Args:
         batches: Draws of the guide in at least two batches, ten thousand draws in all.
@@ -216,15 +217,16 @@ def judge(
         )
     smoothed = smooth_weights(log_weights)
     log_evidence = float(np.logaddexp.reduce(log_weights) - np.log(len(log_weights)))
-    corrected = pool_moments(weighted)
-    shifts = corrected.shift_from(pool_moments(raw))
+    raw_moments, corrected = pool_moments(raw), pool_moments(weighted)
+    shifts = corrected.shift_from(raw_moments)
     mean_shift, sd_shift = (float(np.max(shift)) for shift in shifts)
     correction_error = float(
         np.nan_to_num(np.max([corrected.mean_error, corrected.sd_error]), nan=np.inf)
     )
     rng = np.random.default_rng(seed)
+    fixed_site = _find_fixed_site(density, gaussian, raw_moments, labels)
     tail_shift, heavy_site, missed = None, "", None
-    if density is not None and gaussian is not None:
+    if density is not None and gaussian is not None and not fixed_site:
         tail_shift, heavy_site = _compare_tails(density, gaussian, corrected, labels, rng)
         missed = find_missed_modes(density, gaussian, log_evidence, rng)
     confirmed = tail_shift is not None and max(tail_shift, correction_error) < _CONFIRMED
@@ -235,6 +237,7 @@ def judge(
     )
     resampled_ok = (
         weights_good
+        and not fixed_site
         and correction_error < _MEAN_TOLERANCE
         and (tail_shift is None or tail_shift < _MEAN_TOLERANCE)
         and not missed
@@ -267,7 +270,7 @@ def judge(
         advice="",
         log=log,
     )
-    return replace(report, advice=_advise(report, gaussian))
+    return replace(report, advice=_advise(report, gaussian, fixed_site))
 
 
 def _smooth(log_weights: np.ndarray) -> np.ndarray:
@@ -309,13 +312,33 @@ def _compare_tails(
     return float(shift[worst]), labels[worst]
 
 
-def _advise(report: Report, gaussian: Gaussian | None) -> str:
+def _find_fixed_site(
+    density: Density | None, gaussian: Gaussian | None, raw: Moments, labels: list[str]
+) -> str:
+    """Name of a site that the guide holds at one point, empty if there is none.
+
+    Such a guide (the hosts' ``AutoDelta``) is no distribution: its weights are equal and its
+    moments agree whatever the posterior is.
+    """
+    if density is not None and gaussian is not None:
+        fixed = gaussian.sd == 0
+        return next((s.name for s in density.sites if fixed[s.start : s.stop].any()), "")
+    # Without a density a constant may be a deterministic site; all of them cannot.
+    return labels[0] if (raw.sd <= 1e-9 * np.abs(raw.mean)).all() else ""
+
+
+def _advise(report: Report, gaussian: Gaussian | None, fixed_site: str) -> str:
     if report.ok:
         return "use the draws as they are."
     if report.resampled_ok:
         return (
             f"the guide misses '{report.shifted_site}' but covers the posterior: use "
             "fit.draws(...).resample(seed)."
+        )
+    if fixed_site:
+        return (
+            f"the guide holds '{fixed_site}' at one point and has no spread there: fit "
+            "AutoFullRank(model), or AutoMeanField(model)."
         )
     if report.log.interrupted:
         return "the fit was interrupted; run it to its end before judging it."

@@ -91,7 +91,7 @@ def in_batches(
     joined = {}
     for name, shape in shapes.items():
         missing = torch.full((1, *shape), torch.nan, device=points.device)
-        values = torch.cat([missing if part is None else part[name] for part in parts])
+        values = torch.cat([missing if part is None else part[name] for part in parts]).detach()
         joined[name] = (values.double() if values.is_floating_point() else values).cpu().numpy()
     return joined
 

@@ -1,5 +1,7 @@
 """``fit`` against a posterior in closed form."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,21 @@ def test_stochastic_reaches_the_posterior(host, linear):
     assert np.all(np.abs(values.mean(0) - truth.MEAN) < 0.1 * truth.SD)
     np.testing.assert_allclose(values.std(0), truth.SD, rtol=0.1)
     assert fit.report().ok
+
+
+def test_a_point_estimate_is_not_trusted(host, linear):
+    fit = host.random(
+        host.room.fit,
+        linear.model,
+        import_module(f"{host.name}.infer.autoguide").AutoDelta(linear.model),
+        linear.x,
+        y=linear.y,
+        optimizer=host.room.Stochastic(max_steps=200, trial_steps=100),
+        restarts=1,
+    )
+    report = fit.report()
+    assert report.verdict == "not to be trusted"
+    assert "'b' at one point" in report.advice
 
 
 def test_a_saved_fit_comes_back(host, linear, full_rank, tmp_path):
