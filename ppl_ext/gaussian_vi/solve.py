@@ -231,6 +231,7 @@ def _refine(
     """
     pairs, dim = half.shape
     trials: list[GaussianState] = []
+    finished: list[GaussianState] = []
     elbos: list[float] = []
     reason = ""
     try:
@@ -239,24 +240,26 @@ def _refine(
         trials.sort(key=_elbo_of, reverse=True)
         leader = trials[0]
         rivals = [trial for trial in trials[1:] if _is_rival(trial, leader)]
-        state = leader
         for trial in (leader, *rivals):
-            state = max(state, _finish(ascend, trial, half, optimizer), key=_elbo_of)
+            finished.append(_finish(ascend, trial, half, optimizer))
+        state = max([*trials, *finished], key=_elbo_of)
         elbos.extend(state.elbos)
         most = max(pairs, min(optimizer.max_draws // 2, _MOST_FLOATS // dim))
         while state.average.mean_error > optimizer.error_tolerance and pairs < most:
             needed = pairs * (state.average.mean_error / optimizer.error_tolerance) ** 2
             wanted = min(_GROWTH * pairs, max(2 * pairs, int(needed)))
-            pairs = min(most, _next_power_of_two(wanted))
-            half = draw_standard_normal(pairs, dim, _draw_seed(rng))
-            state = ascend(state.loc, state.scale, half, pairs < most, optimizer.max_iterations)
+            more = min(most, _next_power_of_two(wanted))
+            half = draw_standard_normal(more, dim, _draw_seed(rng))
+            state = ascend(state.loc, state.scale, half, more < most, optimizer.max_iterations)
+            pairs = more
             elbos.extend(state.elbos)
     except KeyboardInterrupt:
         if not trials:
             raise
         reason = INTERRUPTED
         if not elbos:
-            state = max(trials, key=_elbo_of)
+            state = max([*trials, *finished], key=_elbo_of)
+            elbos.extend(state.elbos)
     average = state.average
     solved = average.predicted_kl < optimizer.kl_tolerance
     converged = solved and average.mean_error <= optimizer.error_tolerance and not reason
@@ -274,7 +277,7 @@ def _refine(
         draws=2 * pairs,
         converged=converged,
         log=FitLog(
-            losses=-np.array(elbos or state.elbos),
+            losses=-np.array(elbos),
             reason=reason,
             converged=converged,
             seconds=time.perf_counter() - began,

@@ -13,6 +13,7 @@ from ppl_ext.gaussian_vi import (
     solve_full_rank,
     solve_mean_field,
 )
+from ppl_ext.gaussian_vi import solve as solving
 from ppl_ext.gaussian_vi.ascent import climb, measure_curvature, measure_diagonal_curvature
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
 from ppl_ext.gaussian_vi.starts import draw_initial_points
@@ -215,7 +216,25 @@ def test_an_interrupted_fit_keeps_what_was_reached(solve):
     assert whole.draws > 256
     assert part.log.interrupted
     assert not part.converged
+    assert part.draws == 256
     assert np.abs(part.loc - whole.loc).max() < 0.3
+
+
+@pytest.mark.parametrize("solve", [solve_full_rank, solve_mean_field])
+def test_an_interruption_among_rivals_keeps_the_finished_leader(solve, monkeypatch):
+    finish, finished = solving._finish, []
+
+    def finish_one(*args):
+        if finished:
+            raise KeyboardInterrupt
+        finished.append(finish(*args))
+        return finished[0]
+
+    monkeypatch.setattr(solving, "_TRIAL_ITERATIONS", 1)
+    monkeypatch.setattr(solving, "_finish", finish_one)
+    part = solve(mixture([[-2.0, 0.0], [2.0, 1.0]], [0.6, 0.4]))
+    assert part.log.interrupted
+    assert part.elbo == finished[0].average.elbo > -min(part.log.restarts)
 
 
 def test_an_interruption_before_any_answer_is_passed_on():
