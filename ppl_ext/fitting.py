@@ -26,7 +26,8 @@ class FitLog:
         seconds: Wall-clock time of the run without compilation.
         compile_seconds: Wall-clock time of compilation, 0 where nothing was compiled.
         gradients: Number of gradients of the model's log density.
-        restarts: Final loss of every start, the returned one among them.
+        restarts: Loss that every start reached. Starts that trail are dropped early, and those of
+            the deterministic solver are compared before the best is refined.
         notes: What the reader should know, one sentence each.
         plateaus: Steps at which the rule said that the loss had stopped falling.
 

@@ -165,7 +165,7 @@ class Fit:
         return Gaussian(np.asarray(loc, np.float64), np.asarray(scale, np.float64))
 
     def _judge(self) -> Report:
-        """Draw in batches of bounded memory, at least four, and judge."""
+        """Draw in batches of bounded memory and judge."""
         with x64_scope(self.x64):
             call, _, _ = inspect_call("Fit.report", self.model, self.args, self.kwargs)
             inspection = inspect_model(call, whole=True)
