@@ -74,9 +74,11 @@ def ascend_full_rank(
             step *= 0.5
         else:
             break
+        # A step that rises and yet ends farther from the optimum has gone across the valley.
+        across = trial.predicted_kl > average.predicted_kl
         loc, scale_tril, average = trial_loc, trial_scale, trial
         elbos.append(average.elbo)
-        step = min(1.0, 2 * step)
+        step = 0.5 * step if across else min(1.0, 2 * step)
     return GaussianState(loc, scale_tril, average, tuple(elbos))
 
 
