@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -26,8 +27,8 @@ _BROAD_SCALE, _BROAD_ITERATIONS = 0.1, 30
 _MOST_DENSE = 1000
 _MOST_FLOATS = 2**25  # numbers in the fixed draws, 256 MB
 
-# (loc, scale, half, may_add_draws, max_iterations) -> state
-_Climb = Callable[[np.ndarray, np.ndarray, np.ndarray, bool, int], GaussianState]
+# (loc, scale, half, optimizer, may_add_draws=...) -> state
+_Climb = Callable[..., GaussianState]
 # Every start has this many iterations to come within so many nats of the best.
 _TRIAL_ITERATIONS, _TRAILING = 5, 5.0
 _GROWTH = 4  # each objective has at most so many times the draws of the one before
@@ -94,28 +95,14 @@ def _solve_full_rank(
     began = time.perf_counter()
     rng = np.random.default_rng(seed)
     pairs = _count_pairs(optimizer, 2 * density.dim)
-
-    def ascend(
-        loc: np.ndarray, scale: np.ndarray, half: np.ndarray, may_add_draws: bool, iterations: int
-    ) -> GaussianState:
-        return ascend_full_rank(
-            counted,
-            loc,
-            scale,
-            half,
-            replace(optimizer, max_iterations=iterations),
-            precision=density.dtype,
-            may_add_draws=may_add_draws,
-        )
-
     half = draw_standard_normal(pairs, density.dim, _draw_seed(rng))
     points = draw_initial_points(density, optimizer.starts, rng)
     modes = find_starts(counted, points, density.dtype)
-    trusted = bool(modes) and _is_round(counted, modes[0], rng)
     starts = [(mode.loc, mode.scale_tril) for mode in modes]
-    if not trusted:
+    if not modes or not _is_round(counted, modes[0], rng):
         broad = _fit_broad_mean_field(counted, points[0], optimizer, rng)
         starts.append((broad.loc, np.diag(broad.scale)))
+    ascend = partial(ascend_full_rank, counted, precision=density.dtype)
     return _refine(ascend, starts, half, counted, optimizer, rng, began)
 
 
@@ -177,21 +164,10 @@ def _solve_mean_field(
     least = density.dim + 1 if density.dim <= _MOST_DENSE else 1
     half = draw_standard_normal(_count_pairs(optimizer, least), density.dim, _draw_seed(rng))
     points = draw_initial_points(density, optimizer.starts, rng)
-
-    def ascend(
-        loc: np.ndarray, scale: np.ndarray, half: np.ndarray, may_add_draws: bool, iterations: int
-    ) -> GaussianState:
-        return ascend_mean_field(
-            counted,
-            loc,
-            scale,
-            half,
-            replace(optimizer, max_iterations=iterations),
-            may_add_draws=may_add_draws,
-        )
-
     starts = _start_mean_field(density, counted, points, optimizer, rng)
-    return _refine(ascend, starts, half, counted, optimizer, rng, began)
+    return _refine(
+        partial(ascend_mean_field, counted), starts, half, counted, optimizer, rng, began
+    )
 
 
 def _start_mean_field(
@@ -234,9 +210,10 @@ def _refine(
     finished: list[GaussianState] = []
     elbos: list[float] = []
     reason = ""
+    short = replace(optimizer, max_iterations=_TRIAL_ITERATIONS)
     try:
         for loc, scale in starts:
-            trials.append(ascend(loc, scale, half, True, _TRIAL_ITERATIONS))
+            trials.append(ascend(loc, scale, half, short, may_add_draws=True))
         trials.sort(key=_elbo_of, reverse=True)
         leader = trials[0]
         rivals = [trial for trial in trials[1:] if _is_rival(trial, leader)]
@@ -250,7 +227,7 @@ def _refine(
             wanted = min(_GROWTH * pairs, max(2 * pairs, int(needed)))
             more = min(most, _next_power_of_two(wanted))
             half = draw_standard_normal(more, dim, _draw_seed(rng))
-            state = ascend(state.loc, state.scale, half, more < most, optimizer.max_iterations)
+            state = ascend(state.loc, state.scale, half, optimizer, may_add_draws=more < most)
             pairs = more
             elbos.extend(state.elbos)
     except KeyboardInterrupt:
@@ -308,7 +285,7 @@ def _finish(
     """Go on from a trial until these draws are exhausted."""
     if state.average.is_solved(optimizer, may_add_draws=True):
         return state
-    end = ascend(state.loc, state.scale, half, True, optimizer.max_iterations)
+    end = ascend(state.loc, state.scale, half, optimizer, may_add_draws=True)
     return replace(end, elbos=state.elbos + end.elbos)
 
 
