@@ -14,9 +14,10 @@ from ppl_ext.gaussian_vi.starts import triangular_root
 __all__ = ["ascend_full_rank"]
 
 _BACKTRACKS = 12
-# One step may divide or multiply a variance by these at most, and move the mean by so many
-# standard deviations per square root of the dimension: the quadratic model is local.
-_LEAST_PRECISION, _MOST_PRECISION, _LONGEST_MOVE = 0.04, 25.0, 3.0
+# One step may multiply a precision by this at most (and divide it by hardly less, see _propose)
+# and move the mean by so many standard deviations per square root of the dimension: the quadratic
+# model is local.
+_MOST_PRECISION, _LONGEST_MOVE = 25.0, 3.0
 
 
 def ascend_full_rank(
@@ -85,10 +86,11 @@ def ascend_full_rank(
 def _propose(
     average: GaussianAverage, values: np.ndarray, vectors: np.ndarray, step: float
 ) -> tuple[np.ndarray, np.ndarray]:
+    """The move of the mean in the whitened frame and the factor of each precision there."""
     growth = 1 - step * values
-    # Below a fifth the precision shrinks smoothly instead of changing its sign.
+    # Below a fifth the precision shrinks ever less, to a 22nd, instead of changing its sign.
     growth = np.where(growth < 0.2, 0.2 * np.exp(np.clip(growth - 0.2, -1.5, 0)), growth)
-    growth = np.clip(growth, _LEAST_PRECISION, _MOST_PRECISION)
+    growth = np.minimum(growth, _MOST_PRECISION)
     move = vectors @ ((vectors.T @ (step * average.slope)) / growth)
     longest = _LONGEST_MOVE * np.sqrt(len(move))
     with np.errstate(over="ignore"):
