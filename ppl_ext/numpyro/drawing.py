@@ -61,7 +61,7 @@ def draw_gaussian(
     return Draws(
         values={name: values[name] for name in programs.names},
         log_p=run(program=programs.log_p),
-        log_q=_score_gaussian(gaussian, z),
+        log_q=gaussian.log_prob(z),
         log_likelihood=run(program=programs.likelihood) if likelihood else {},
         posterior_predictive=(
             run_batches(programs, programs.predict, arrays, z, seeds)
@@ -70,13 +70,6 @@ def draw_gaussian(
         ),
         **_describe_data(inspect_model(call, whole=True), arrays),
     )
-
-
-def _score_gaussian(gaussian: Gaussian, z: np.ndarray) -> np.ndarray:
-    whitened = gaussian.pull(z)
-    diagonal = gaussian.scale if gaussian.scale.ndim == 1 else np.diag(gaussian.scale)
-    log_scale = np.log(np.abs(diagonal)).sum() + z.shape[1] * math.log(2 * math.pi) / 2
-    return -0.5 * (whitened**2).sum(axis=1) - log_scale
 
 
 def _describe_data(inspection: Inspection, arrays: tuple[Any, ...]) -> dict[str, Any]:
