@@ -15,7 +15,7 @@ from ppl_ext.gaussian_vi import SampleAverage, solve_full_rank, solve_mean_field
 from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.autoguide.gaussian import AbstractAutoGaussian
 from ppl_ext.numpyro.call import seed_from, x64_scope
-from ppl_ext.numpyro.density import inspect_call, trace_where_whole
+from ppl_ext.numpyro.density import inspect_call, trace_density
 from ppl_ext.numpyro.descent import descend
 from ppl_ext.numpyro.fitted import Fit
 from ppl_ext.numpyro.programs import compile_programs
@@ -106,7 +106,7 @@ def fit(
                     "AutoFullRank and none. Use optimizer=Stochastic()."
                 )
         refuse_data(inspection, inspection.observe(arrays), "fit")
-        density = trace_where_whole(model, args, kwargs)
+        density = trace_density(model, *args, **kwargs) if whole else None
         if (
             density
             and isinstance(guide, AbstractAutoGaussian)
@@ -184,19 +184,22 @@ def _refuse_call(model: Any, guide: Any, kwargs: Mapping[str, Any]) -> None:
 def _refuse_guide(
     guide: AbstractAutoGaussian, inspection: Inspection, args: tuple, kwargs: Mapping[str, Any]
 ) -> None:
-    """Set the guide up, and raise for one that was made for another model or other shapes."""
+    """Set the guide up; one for another model or other shapes is refused, and left as it was."""
     before = {site.name: site.shape for site in guide.sites}
-    guide._setup_prototype(*args, **kwargs)
-    names, expected = [s.name for s in guide.sites], [s.name for s in inspection.latents]
-    if names != expected:
-        raise ValueError(
-            f"fit: {type(guide).__name__} follows the sites {names}, the model has {expected}; "
-            f"expected a guide of this model. Write {type(guide).__name__}(model)."
-        )
-    for site in guide.sites:
-        if before.get(site.name, site.shape) != site.shape:
+    with contextlib.ExitStack() as undo:
+        undo.callback(vars(guide).update, dict(vars(guide)))
+        guide._setup_prototype(*args, **kwargs)
+        names, expected = [s.name for s in guide.sites], [s.name for s in inspection.latents]
+        if names != expected:
             raise ValueError(
-                f"fit: {type(guide).__name__} was set up with shape {before[site.name]} of site "
-                f"'{site.name}', the model now has {site.shape}; expected the same. Make a new "
-                f"guide for new shapes: {type(guide).__name__}(model)."
+                f"fit: {type(guide).__name__} follows the sites {names}, the model has {expected}; "
+                f"expected a guide of this model. Write {type(guide).__name__}(model)."
             )
+        for site in guide.sites:
+            if before.get(site.name, site.shape) != site.shape:
+                raise ValueError(
+                    f"fit: {type(guide).__name__} was set up with shape {before[site.name]} of site "
+                    f"'{site.name}', the model now has {site.shape}; expected the same. Make a new "
+                    f"guide for new shapes: {type(guide).__name__}(model)."
+                )
+        undo.pop_all()
