@@ -118,7 +118,8 @@ class Draws:
             Draws with ``resampled=True``, k-hat and a single chain.
 
         Raises:
-            ValueError: The draws are resampled already, or their weights are NaN.
+            ValueError: ``n`` is not positive, the draws are resampled already, or their weights
+                are NaN, infinite or all zero.
 
         Example:
             >>> rng = np.random.default_rng(0)
@@ -134,9 +135,14 @@ class Draws:
         from ppl_ext.diagnostics.psis import smooth_weights
 
         self._refuse_resampled("resample")
+        count = self.num_draws if n is None else n
+        if count < 1:
+            raise ValueError(
+                f"Draws.resample: n = {n}; expected a positive whole number, or None for as many "
+                "as there are: draws.resample(seed, n=4000)."
+            )
         smoothed = smooth_weights(self.log_weights)
         rng = np.random.default_rng(seed)
-        count = self.num_draws if n is None else n
         cumulative = np.cumsum(np.exp(smoothed.log_weights))
         positions = (np.arange(count) + rng.uniform()) / count * cumulative[-1]
         chosen = rng.permutation(np.searchsorted(cumulative, positions, side="right"))

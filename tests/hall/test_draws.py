@@ -123,6 +123,12 @@ def test_resampled_draws_are_not_weighted_again():
         _ = resampled.log_weights
 
 
+@pytest.mark.parametrize("n", [0, -1])
+def test_at_least_one_draw_is_resampled(n):
+    with pytest.raises(ValueError, match=rf"Draws.resample: n = {n}; expected a positive"):
+        gaussian_draws(2000).resample(seed=0, n=n)
+
+
 def test_tree_has_both_densities_and_says_whether_it_was_resampled():
     draws = gaussian_draws(2000, chains=4)
     tree = draws.to_datatree(attrs={"guide": "AutoFullRank"})
