@@ -40,6 +40,11 @@ class Moments:
     mean_error: np.ndarray
     sd_error: np.ndarray
 
+    @property
+    def still(self) -> np.ndarray:
+        """Which elements are constant, ``[element]``."""
+        return _stand_still(self.sd, self.mean)
+
     def shift_from(self, other: "Moments") -> tuple[np.ndarray, np.ndarray]:
         """How far these moments lie from others, in units of the other standard deviations.
 

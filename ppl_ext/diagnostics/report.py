@@ -324,7 +324,7 @@ def _find_fixed_site(
         fixed = gaussian.sd == 0
         return next((s.name for s in density.sites if fixed[s.start : s.stop].any()), "")
     # Without a density a constant may be a deterministic site; all of them cannot.
-    return labels[0] if (raw.sd <= 1e-9 * np.abs(raw.mean)).all() else ""
+    return labels[0] if raw.still.all() else ""
 
 
 def _advise(report: Report, gaussian: Gaussian | None, fixed_site: str) -> str:
