@@ -95,6 +95,9 @@ class Fit:
 
         Returns:
             The verdict with the numbers behind it; print it.
+
+        Raises:
+            ValueError: The model's density is zero or not finite at every draw.
         """
         if not self._reports:
             # Other draws than those of draws(...) with a small seed.
@@ -115,7 +118,8 @@ class Fit:
             `ppl_ext.gaussian_vi.respond_linearly`.
 
         Raises:
-            ValueError: The fit is not one of ``AutoMeanField`` by the deterministic solver.
+            ValueError: The fit is not one of ``AutoMeanField`` by the deterministic solver, or
+                is no strict optimum.
         """
         if self.density is None or self.solution is None:
             raise ValueError(
