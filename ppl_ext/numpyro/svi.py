@@ -192,14 +192,14 @@ def _refuse_guide(
         names, expected = [s.name for s in guide.sites], [s.name for s in inspection.latents]
         if names != expected:
             raise ValueError(
-                f"fit: {type(guide).__name__} follows the sites {names}, the model has {expected}; "
-                f"expected a guide of this model. Write {type(guide).__name__}(model)."
+                f"fit: {type(guide).__name__} follows the sites {names}, the model has "
+                f"{expected}; expected a guide of this model. Write {type(guide).__name__}(model)."
             )
         for site in guide.sites:
             if before.get(site.name, site.shape) != site.shape:
                 raise ValueError(
-                    f"fit: {type(guide).__name__} was set up with shape {before[site.name]} of site "
-                    f"'{site.name}', the model now has {site.shape}; expected the same. Make a new "
-                    f"guide for new shapes: {type(guide).__name__}(model)."
+                    f"fit: {type(guide).__name__} was set up with shape {before[site.name]} of "
+                    f"site '{site.name}', the model now has {site.shape}; expected the same. Make "
+                    f"a new guide for new shapes: {type(guide).__name__}(model)."
                 )
         undo.pop_all()

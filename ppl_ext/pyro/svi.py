@@ -1,5 +1,6 @@
 """Fit a guide to a Pyro model in one call."""
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -104,6 +105,8 @@ def fit(
         optimizer = optimizer or SampleAverage(starts=restarts)
         solution = solve(density, optimizer, seed=seed, progress_bar=progress_bar)
         guide.set_gaussian(solution.loc, solution.scale)
+        # Fitting the same guide again must not move the draws of this fit.
+        guide = copy.deepcopy(guide)
         store, log = None, solution.log
     else:
         solution = None
@@ -144,23 +147,26 @@ def _choose_guide(
 
 
 def _set_up(guide: AbstractGaussianGuide, args: tuple, kwargs: Mapping[str, Any]) -> None:
-    """Starts the guide and refuses other shapes than those it was set up with before."""
+    """Starts the guide; one that was set up with other shapes is refused, and left as it was."""
     kind = type(guide).__name__
     before = {} if guide.prototype_trace is None else dict(guide._shapes)
+    trial = copy.deepcopy(guide) if before else guide
     try:
-        guide.setup(*args, **kwargs)
+        trial.setup(*args, **kwargs)
     except TypeError as error:
         raise ValueError(
             f"fit: the model of {kind} stopped at these arguments ({error}); expected the guide "
             f"of the model that is fitted. Write {kind}(model)."
         ) from error
-    for name, shape in guide._shapes.items():
+    for name, shape in trial._shapes.items():
         if before.get(name, shape) != shape:
             raise ValueError(
                 f"fit: {kind} was set up with shape {tuple(before[name])} of site {name!r}, the "
                 f"model now has {tuple(shape)}; expected the same. Make a new guide for new "
                 f"shapes: {kind}(model)."
             )
+    if trial is not guide:
+        guide.setup(*args, **kwargs)
 
 
 def _note_density(density: Density | None) -> list[str]:

@@ -75,3 +75,25 @@ def test_an_argument_whose_name_fit_uses(host, linear):
     assert "functools.partial" in message
     bound = functools.partial(model, restarts=3)
     host.random(host.room.fit, bound, host.room.AutoMeanField(bound), linear.x, y=linear.y)
+
+
+def test_other_shapes_leave_the_guide_as_it_was(host):
+    def model(x, y):
+        slope = host.ppl.sample(
+            "slope", host.dist.Normal(host.array([0.0]), 1.0).expand([x.shape[1]]).to_event(1)
+        )
+        host.ppl.sample("y", host.dist.Normal((x * slope).sum(-1), 1.0).to_event(1), obs=y)
+
+    def fit(guide, columns, sign):
+        return host.random(host.room.fit, model, guide, host.array(x[:, :columns]), sign * y)
+
+    x, y = np.eye(4)[:, :3] + 1.0, host.array(np.arange(4.0))
+    guide = host.room.AutoMeanField(model)
+    first = fit(guide, 2, 1.0)
+    draws = host.random(first.draws, 100).values["slope"]
+    with pytest.raises(ValueError, match="slope"):
+        fit(guide, 3, 1.0)
+    np.testing.assert_array_equal(host.random(first.draws, 100).values["slope"], draws)
+    second = fit(guide, 2, -1.0)
+    assert host.random(second.draws, 100).values["slope"].mean() < 0 < draws.mean()
+    np.testing.assert_array_equal(host.random(first.draws, 100).values["slope"], draws)
