@@ -82,6 +82,11 @@ def fit(
         Objective, JMLR 25(18).
     """
     _refuse_call(model, guide, args)
+    if not (optimizer is None or isinstance(optimizer, (SampleAverage, Stochastic))):
+        raise ValueError(
+            f"fit: optimizer is a {type(optimizer).__name__}; expected SampleAverage(...) or "
+            "Stochastic(...). Leave it out, or write optimizer=Stochastic()."
+        )
     if restarts < 1:
         raise ValueError(f"fit: restarts = {restarts}; expected at least 1, such as restarts=4.")
     program, refusal = _read(model, guide, args, kwargs)

@@ -67,6 +67,11 @@ def test_a_guide_class(host, linear):
     assert "AutoFullRank(model)" in message
 
 
+def test_an_optimizer_of_the_host(host, linear):
+    message = refusal(host, linear.model, linear.x, y=linear.y, optimizer=object())
+    assert "optimizer=Stochastic()" in message
+
+
 def test_an_argument_whose_name_fit_uses(host, linear):
     def model(x, restarts, y=None):
         linear.model(x, y)
