@@ -85,7 +85,7 @@ class Checkup:
     def __str__(self) -> str:
         lines = [self.system, ""]
         for finding in self.findings:
-            lines.append(f"{finding.part.name:<10}{finding.state}")
+            lines.append(f"{finding.part.name:<14}{finding.state}")
             for package in finding.part.packages:
                 version = finding.versions[package.name] or "-"
                 tested = " and ".join(package.tested)

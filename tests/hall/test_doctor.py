@@ -39,6 +39,7 @@ def test_a_healthy_machine_needs_nothing(machine):
         for package in part.packages:
             assert package.name in str(checkup)
             assert package.tested_here in str(checkup)
+        assert f"\n{part.name} " in str(checkup)
 
 
 def test_one_host_is_enough(machine):
