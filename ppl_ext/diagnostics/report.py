@@ -46,7 +46,7 @@ class Report:
         ess: Effective number of the importance weights.
         num_draws: Number of draws judged.
         elbo: Evidence lower bound in nats.
-        elbo_error: Its standard error.
+        elbo_error: Its standard error; infinite where a draw has no density.
         log_evidence: Importance-sampled log evidence in nats.
         mean_shift: Largest shift of a mean from raw to importance-weighted draws, in sds.
         sd_shift: Largest absolute log ratio of standard deviations, raw to weighted.
@@ -249,7 +249,6 @@ def judge(
         and mean_shift + beyond < _MEAN_TOLERANCE
         and sd_shift + beyond < _SD_TOLERANCE
     )
-    finite = log_weights[np.isfinite(log_weights)]
     report = Report(
         ok=ok,
         resampled_ok=resampled_ok,
@@ -258,7 +257,11 @@ def judge(
         ess=smoothed.ess,
         num_draws=len(log_weights),
         elbo=float(np.mean(log_weights)),
-        elbo_error=float(np.std(finite) / np.sqrt(len(finite))),
+        elbo_error=(
+            float(np.std(log_weights) / np.sqrt(len(log_weights)))
+            if np.isfinite(log_weights).all()
+            else np.inf
+        ),
         log_evidence=log_evidence,
         mean_shift=mean_shift,
         sd_shift=sd_shift,

@@ -68,6 +68,7 @@ def ascend_mean_field(
     start = average_mean_field(density, loc, scale, half, frame)
     while not np.isfinite(start.elbo) and scale.max() > 1e-12:
         scale = 0.5 * scale
+        frame = _find_frame(density, loc, scale, half)
         start = average_mean_field(density, loc, scale, half, frame)
     elbos = [start.elbo]
     if not np.isfinite(start.elbo) or start.is_solved(optimizer, may_add_draws):

@@ -66,8 +66,9 @@ def draw_initial_points(density: Density, count: int, rng: np.random.Generator) 
         return points
     anywhere = rng.uniform(-_RADIUS, _RADIUS, density.dim)
     raise ValueError(
-        f"fit: the log density is not finite at any of {_ATTEMPTS * count} initial points in "
-        f"[-{_RADIUS:g}, {_RADIUS:g}]^{density.dim} of unconstrained space. "
+        f"fit: the log density is not finite at any of {_ATTEMPTS * count} initial points "
+        f"in [-{_RADIUS:g}, {_RADIUS:g}]^{density.dim} of unconstrained space, or nearer to its "
+        "origin. "
         f"{density.explain(anywhere)} Expected a finite log density at some of them; check the "
         "data against the support of the observed sites, and scale the priors so that typical "
         "draws do not overflow."
