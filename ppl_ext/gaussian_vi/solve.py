@@ -15,11 +15,17 @@ from ppl_ext.gaussian_vi.mean_field import ascend_mean_field
 from ppl_ext.gaussian_vi.objective import CountedDensity, GaussianState, average_full_rank
 from ppl_ext.gaussian_vi.solution import GaussianSolution, SampleAverage
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
-from ppl_ext.gaussian_vi.starts import Start, draw_initial_points, find_starts
+from ppl_ext.gaussian_vi.starts import (
+    Start,
+    draw_initial_points,
+    explain_point,
+    find_starts,
+)
 
 __all__ = ["solve_full_rank", "solve_mean_field"]
 
 _PROBE_PAIRS = 32
+_IMPROPER = 1e12  # no posterior on unconstrained space is as wide
 # Laplace's Gaussian with log weights of this variance is a start that needs no second opinion.
 _ROUND = 1.0
 _BROAD_SCALE, _BROAD_ITERATIONS = 0.1, 30
@@ -61,7 +67,7 @@ def solve_full_rank(
 
     Raises:
         ValueError: If the log density is finite at no initial point, or at the draws of no
-            Gaussian around one.
+            Gaussian around one, or is flat in some direction; the message names the site.
 
     Example:
         >>> from ppl_ext.density import Density, Site
@@ -130,7 +136,7 @@ def solve_mean_field(
 
     Raises:
         ValueError: If the log density is finite at no initial point, or at the draws of no
-            Gaussian around one.
+            Gaussian around one, or is flat in some direction; the message names the site.
 
     Example:
         >>> from ppl_ext.density import Density, Site
@@ -265,14 +271,24 @@ def _refine(
 
 
 def _check_found(density: Density, solution: GaussianSolution) -> GaussianSolution:
-    if np.isfinite(solution.elbo):
-        return solution
-    raise ValueError(
-        "fit: the ELBO is not finite for any Gaussian from which the ascent could start: some of "
-        f"its draws have no density. {density.explain(solution.loc)} Expected a density that is "
-        "positive on all of unconstrained space; check the supports of the latent sites, and "
-        "cut-offs written as factors: numpyro.factor or pyro.factor of -inf."
-    )
+    if not np.isfinite(solution.elbo):
+        raise ValueError(
+            "fit: the ELBO is not finite for any Gaussian from which the ascent could start: some "
+            f"of its draws have no density. {explain_point(density, solution.loc)}Expected a "
+            "density that is positive on all of unconstrained space; check the supports of the "
+            "latent sites, and cut-offs written as factors: numpyro.factor or pyro.factor of -inf."
+        )
+    scale = solution.scale
+    width = scale if scale.ndim == 1 else np.abs(scale).max(axis=1)
+    widest = int(np.argmax(width))
+    if not width[widest] < _IMPROPER:
+        name = next(site.name for site in density.sites if site.start <= widest < site.stop)
+        raise ValueError(
+            f"fit: at site '{name}' the Gaussian grew without end, to a standard deviation of "
+            f"{width[widest]:.0g}; expected a proper posterior. The data say nothing about some "
+            f"direction there and the prior is flat: give '{name}' a proper prior."
+        )
+    return solution
 
 
 def _elbo_of(state: GaussianState) -> float:

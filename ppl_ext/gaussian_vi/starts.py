@@ -11,6 +11,7 @@ from ppl_ext.gaussian_vi.ascent import climb, measure_curvature
 __all__ = [
     "Start",
     "draw_initial_points",
+    "explain_point",
     "factor_covariance",
     "find_finite_points",
     "find_starts",
@@ -69,8 +70,8 @@ def draw_initial_points(density: Density, count: int, rng: np.random.Generator) 
         f"fit: the log density is not finite at any of {_ATTEMPTS * count} initial points "
         f"in [-{_RADIUS:g}, {_RADIUS:g}]^{density.dim} of unconstrained space, or nearer to its "
         "origin. "
-        f"{density.explain(anywhere)} Expected a finite log density at some of them; check the "
-        "data against the support of the observed sites, and scale the priors so that typical "
+        f"{explain_point(density, anywhere)}Expected a finite log density at some of them; check "
+        "the data against the support of the observed sites, and scale the priors so that typical "
         "draws do not overflow."
     )
 
@@ -88,6 +89,12 @@ def find_finite_points(density: Density, count: int, rng: np.random.Generator) -
         if len(found) >= count:
             break
     return found[:count]
+
+
+def explain_point(density: Density, z: np.ndarray) -> str:
+    """What a room says of a point without density, as a sentence of its own; empty if nothing."""
+    text = density.explain(z).rstrip(". ")
+    return f"{text[0].upper()}{text[1:]}. " if text else ""
 
 
 def find_starts(

@@ -164,7 +164,7 @@ def test_a_density_that_is_nowhere_finite_is_named():
     def log_density(z):
         return np.full(len(z), -np.inf), np.full_like(z, np.nan)
 
-    with pytest.raises(ValueError, match="site 'z' has no finite log density"):
+    with pytest.raises(ValueError, match="Site 'z' has no finite log density"):
         solve_full_rank(make_density(2, log_density))
 
 
@@ -266,3 +266,21 @@ def test_a_density_that_overflows_at_a_distance_is_started_near_the_origin():
 
     points = draw_initial_points(make_density(2, log_density), 4, np.random.default_rng(0))
     assert np.abs(points).max() < 0.05
+
+
+@pytest.mark.parametrize("solve", [solve_full_rank, solve_mean_field])
+def test_an_improper_posterior_is_named(solve):
+    def log_density(z):
+        return -0.5 * z[:, 0] ** 2, np.stack([-z[:, 0], np.zeros(len(z))], axis=1)
+
+    with pytest.raises(ValueError, match="give 'z' a proper prior"):
+        solve(make_density(2, log_density))
+
+
+def test_a_sum_that_the_data_know_and_its_parts_that_they_do_not_is_improper():
+    def log_density(z):
+        total = z.sum(axis=1)
+        return -0.5 * (total - 3) ** 2, np.repeat(3 - total[:, None], 2, axis=1)
+
+    with pytest.raises(ValueError, match="expected a proper posterior"):
+        solve_full_rank(make_density(2, log_density))
