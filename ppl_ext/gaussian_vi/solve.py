@@ -1,20 +1,20 @@
 """Deterministic Gaussian variational inference, from a log density to a converged guide."""
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from ppl_ext.density import Density
-from ppl_ext.fitting import INTERRUPTED, FitLog, open_bar
+from ppl_ext.fitting import open_bar
 from ppl_ext.gaussian_vi.ascent import climb, measure_diagonal_curvature
 from ppl_ext.gaussian_vi.full_rank import ascend_full_rank
 from ppl_ext.gaussian_vi.mean_field import ascend_mean_field
 from ppl_ext.gaussian_vi.objective import CountedDensity, GaussianState, average_full_rank
+from ppl_ext.gaussian_vi.refinement import refine
 from ppl_ext.gaussian_vi.solution import GaussianSolution, SampleAverage
-from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
+from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal, round_up
 from ppl_ext.gaussian_vi.starts import (
     Start,
     draw_initial_points,
@@ -31,13 +31,6 @@ _ROUND = 1.0
 _BROAD_SCALE, _BROAD_ITERATIONS = 0.1, 30
 # Above this dimension mean field does without the dense curvature, 8 d^2 bytes and 4 d gradients.
 _MOST_DENSE = 1000
-_MOST_FLOATS = 2**25  # numbers in the fixed draws, 256 MB
-
-# (loc, scale, half, optimizer, may_add_draws=...) -> state
-_Climb = Callable[..., GaussianState]
-# Every start has this many iterations to come within so many nats of the best.
-_TRIAL_ITERATIONS, _TRAILING = 5, 5.0
-_GROWTH = 4  # each objective has at most so many times the draws of the one before
 
 
 def solve_full_rank(
@@ -101,7 +94,7 @@ def _solve_full_rank(
     began = time.perf_counter()
     rng = np.random.default_rng(seed)
     pairs = _count_pairs(optimizer, 2 * density.dim)
-    half = draw_standard_normal(pairs, density.dim, _draw_seed(rng))
+    half = draw_standard_normal(pairs, density.dim, rng)
     points = draw_initial_points(density, optimizer.starts, rng)
     modes = find_starts(counted, points, density.dtype)
     starts = [(mode.loc, mode.scale_tril) for mode in modes]
@@ -109,7 +102,7 @@ def _solve_full_rank(
         broad = _fit_broad_mean_field(counted, points[0], optimizer, rng)
         starts.append((broad.loc, np.diag(broad.scale)))
     ascend = partial(ascend_full_rank, counted, precision=density.dtype)
-    return _refine(ascend, starts, half, counted, optimizer, rng, began)
+    return refine(ascend, starts, half, counted, optimizer, rng, began)
 
 
 def solve_mean_field(
@@ -168,10 +161,10 @@ def _solve_mean_field(
     began = time.perf_counter()
     rng = np.random.default_rng(seed)
     least = density.dim + 1 if density.dim <= _MOST_DENSE else 1
-    half = draw_standard_normal(_count_pairs(optimizer, least), density.dim, _draw_seed(rng))
+    half = draw_standard_normal(_count_pairs(optimizer, least), density.dim, rng)
     points = draw_initial_points(density, optimizer.starts, rng)
     starts = _start_mean_field(density, counted, points, optimizer, rng)
-    return _refine(
+    return refine(
         partial(ascend_mean_field, counted), starts, half, counted, optimizer, rng, began
     )
 
@@ -198,78 +191,6 @@ def _start_mean_field(
     return starts
 
 
-def _refine(
-    ascend: _Climb,
-    starts: Sequence[tuple[np.ndarray, np.ndarray]],
-    half: np.ndarray,
-    counted: CountedDensity,
-    optimizer: SampleAverage,
-    rng: np.random.Generator,
-    began: float,
-) -> GaussianSolution:
-    """Drop the starts that trail, then add draws until the finite sample no longer matters.
-
-    Ctrl-C ends the climb and keeps the best Gaussian of the climbs completed before.
-    """
-    pairs, dim = half.shape
-    trials: list[GaussianState] = []
-    finished: list[GaussianState] = []
-    elbos: list[float] = []
-    reason = ""
-    short = replace(optimizer, max_iterations=_TRIAL_ITERATIONS)
-    try:
-        for loc, scale in starts:
-            trials.append(ascend(loc, scale, half, short, may_add_draws=True))
-        trials.sort(key=_elbo_of, reverse=True)
-        leader = trials[0]
-        rivals = [trial for trial in trials[1:] if _is_rival(trial, leader)]
-        for trial in (leader, *rivals):
-            finished.append(_finish(ascend, trial, half, optimizer))
-        state = max([*trials, *finished], key=_elbo_of)
-        elbos.extend(state.elbos)
-        most = max(pairs, min(optimizer.max_draws // 2, _MOST_FLOATS // dim))
-        while state.average.mean_error > optimizer.error_tolerance and pairs < most:
-            needed = pairs * (state.average.mean_error / optimizer.error_tolerance) ** 2
-            wanted = min(_GROWTH * pairs, max(2 * pairs, int(needed)))
-            more = min(most, _next_power_of_two(wanted))
-            half = draw_standard_normal(more, dim, _draw_seed(rng))
-            state = ascend(state.loc, state.scale, half, optimizer, may_add_draws=more < most)
-            pairs = more
-            elbos.extend(state.elbos)
-    except KeyboardInterrupt:
-        if not trials:
-            raise
-        reason = INTERRUPTED
-        if not elbos:
-            state = max([*trials, *finished], key=_elbo_of)
-            elbos.extend(state.elbos)
-    average = state.average
-    solved = average.predicted_kl < optimizer.kl_tolerance
-    converged = solved and average.mean_error <= optimizer.error_tolerance and not reason
-    reason = reason or (
-        f"{'converged' if converged else 'stopped'} ({average.predicted_kl:.1g} nats from the "
-        f"optimum on {2 * pairs:,} draws, which leave an error of {average.mean_error:.2g} sd in "
-        "the mean)"
-    )
-    return GaussianSolution(
-        loc=state.loc,
-        scale=state.scale,
-        elbo=average.elbo,
-        predicted_kl=average.predicted_kl,
-        mean_error=average.mean_error,
-        draws=2 * pairs,
-        converged=converged,
-        log=FitLog(
-            losses=-np.array(elbos),
-            reason=reason,
-            converged=converged,
-            seconds=time.perf_counter() - began,
-            gradients=counted.gradients,
-            restarts=tuple(-trial.average.elbo for trial in trials),
-        ),
-    )
-
-
 def _check_found(density: Density, solution: GaussianSolution) -> GaussianSolution:
     if not np.isfinite(solution.elbo):
         raise ValueError(
@@ -291,50 +212,21 @@ def _check_found(density: Density, solution: GaussianSolution) -> GaussianSoluti
     return solution
 
 
-def _elbo_of(state: GaussianState) -> float:
-    return state.average.elbo
-
-
-def _finish(
-    ascend: _Climb, state: GaussianState, half: np.ndarray, optimizer: SampleAverage
-) -> GaussianState:
-    """Go on from a trial until these draws are exhausted."""
-    if state.average.is_solved(optimizer, may_add_draws=True):
-        return state
-    end = ascend(state.loc, state.scale, half, optimizer, may_add_draws=True)
-    return replace(end, elbos=state.elbos + end.elbos)
-
-
-def _is_rival(state: GaussianState, leader: GaussianState) -> bool:
-    """Whether a trial is close behind the best and yet somewhere else."""
-    spread = leader.scale if leader.scale.ndim == 1 else np.sqrt((leader.scale**2).sum(1))
-    elsewhere = bool(np.any(np.abs(state.loc - leader.loc) > spread))
-    return elsewhere and state.average.elbo > leader.average.elbo - _TRAILING
-
-
 def _fit_broad_mean_field(
     density: CountedDensity, point: np.ndarray, optimizer: SampleAverage, rng: np.random.Generator
 ) -> GaussianState:
     """A short mean-field fit from a random point: bounded where the density is not."""
     scale = np.full(len(point), _BROAD_SCALE)
-    half = draw_standard_normal(_PROBE_PAIRS, len(point), _draw_seed(rng))
+    half = draw_standard_normal(_PROBE_PAIRS, len(point), rng)
     short = replace(optimizer, max_iterations=_BROAD_ITERATIONS)
     return ascend_mean_field(density, point, scale, half, short, may_add_draws=True)
 
 
 def _is_round(density: CountedDensity, mode: Start, rng: np.random.Generator) -> bool:
-    half = draw_standard_normal(_PROBE_PAIRS, len(mode.loc), _draw_seed(rng))
+    half = draw_standard_normal(_PROBE_PAIRS, len(mode.loc), rng)
     average = average_full_rank(density, mode.loc, mode.scale_tril, half)
     return average.weight_variance < _ROUND
 
 
 def _count_pairs(optimizer: SampleAverage, least: int) -> int:
-    return max(optimizer.draws // 2, 1, _next_power_of_two(least))
-
-
-def _next_power_of_two(number: int) -> int:
-    return 1 << max(0, int(number) - 1).bit_length()
-
-
-def _draw_seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(2**31))
+    return max(optimizer.draws // 2, 1, round_up(least))

@@ -5,10 +5,10 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-__all__ = ["draw_standard_normal"]
+__all__ = ["draw_standard_normal", "round_up"]
 
 
-def draw_standard_normal(num_pairs: int, dim: int, seed: int) -> np.ndarray:
+def draw_standard_normal(num_pairs: int, dim: int, seed: int | np.random.Generator) -> np.ndarray:
     """Half of an antithetic, whitened, quasi-random sample from the standard normal.
 
     The sample is the union of the returned rows and their negatives: its mean is exactly zero
@@ -18,7 +18,7 @@ def draw_standard_normal(num_pairs: int, dim: int, seed: int) -> np.ndarray:
     Args:
         num_pairs: Number of rows; a power of two keeps the Sobol points balanced.
         dim: Number of dimensions.
-        seed: Seed of the scrambling.
+        seed: Seed or generator of the scrambling.
 
     Returns:
         ``[num_pairs, dim]``.
@@ -31,11 +31,12 @@ def draw_standard_normal(num_pairs: int, dim: int, seed: int) -> np.ndarray:
     References:
         Owen (1998), Scrambling Sobol' and Niederreiter-Xing points, Journal of Complexity 14(4).
     """
+    rng = np.random.default_rng(seed)
     if dim <= qmc.Sobol.MAXDIM:
         # 1e-9 keeps the one point in 2^30 that scrambling may put on the edge off infinity.
-        half = ndtri(np.clip(_sobol(num_pairs, dim, seed), 1e-9, 1 - 1e-9))
+        half = ndtri(np.clip(_sobol(num_pairs, dim, rng), 1e-9, 1 - 1e-9))
     else:
-        half = np.random.default_rng(seed).standard_normal((num_pairs, dim))
+        half = rng.standard_normal((num_pairs, dim))
     if num_pairs > dim:
         factor = cholesky(half.T @ half / num_pairs, lower=True, overwrite_a=True)
         whitened: np.ndarray = solve_triangular(factor, half.T, lower=True, overwrite_b=True).T
@@ -44,7 +45,23 @@ def draw_standard_normal(num_pairs: int, dim: int, seed: int) -> np.ndarray:
     return scaled
 
 
-def _sobol(num_points: int, dim: int, seed: int) -> np.ndarray:
-    engine = qmc.Sobol(dim, rng=np.random.default_rng(seed))
+def round_up(number: int) -> int:
+    """The least power of two that is not below a number; Sobol points come in such counts.
+
+    Args:
+        number: A positive whole number.
+
+    Returns:
+        The power of two.
+
+    Example:
+        >>> [round_up(number) for number in (1, 2, 3, 1000)]
+        [1, 2, 4, 1024]
+    """
+    return 1 << max(0, int(number) - 1).bit_length()
+
+
+def _sobol(num_points: int, dim: int, rng: np.random.Generator) -> np.ndarray:
+    engine = qmc.Sobol(dim, rng=rng)
     points: np.ndarray = engine.random_base2(max(0, int(np.ceil(np.log2(num_points)))))
     return points[:num_points]

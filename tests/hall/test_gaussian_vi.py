@@ -9,11 +9,11 @@ from scipy.stats import norm, ortho_group, wishart
 
 from ppl_ext.gaussian_vi import (
     SampleAverage,
+    refinement,
     respond_linearly,
     solve_full_rank,
     solve_mean_field,
 )
-from ppl_ext.gaussian_vi import solve as solving
 from ppl_ext.gaussian_vi.ascent import climb, measure_curvature, measure_diagonal_curvature
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
 from ppl_ext.gaussian_vi.starts import draw_initial_points
@@ -203,11 +203,8 @@ def test_mean_field_in_many_dimensions_stays_small():
 def test_an_interrupted_fit_keeps_what_was_reached(solve):
     density = rotated_log_gamma(0.3, np.eye(2))
     whole = solve(density)
-    calls = 0
 
     def log_density(z):
-        nonlocal calls
-        calls += 1
         if len(z) >= 2 * 256:  # the second objective, with more draws
             raise KeyboardInterrupt
         return density.log_density(z)
@@ -222,7 +219,7 @@ def test_an_interrupted_fit_keeps_what_was_reached(solve):
 
 @pytest.mark.parametrize("solve", [solve_full_rank, solve_mean_field])
 def test_an_interruption_among_rivals_keeps_the_finished_leader(solve, monkeypatch):
-    finish, finished = solving._finish, []
+    finish, finished = refinement._finish, []
 
     def finish_one(*args):
         if finished:
@@ -230,8 +227,8 @@ def test_an_interruption_among_rivals_keeps_the_finished_leader(solve, monkeypat
         finished.append(finish(*args))
         return finished[0]
 
-    monkeypatch.setattr(solving, "_TRIAL_ITERATIONS", 1)
-    monkeypatch.setattr(solving, "_finish", finish_one)
+    monkeypatch.setattr(refinement, "_TRIAL_ITERATIONS", 1)
+    monkeypatch.setattr(refinement, "_finish", finish_one)
     part = solve(mixture([[-2.0, 0.0], [2.0, 1.0]], [0.6, 0.4]))
     assert part.log.interrupted
     assert part.elbo == finished[0].average.elbo > -min(part.log.restarts)
