@@ -27,8 +27,9 @@ _WIDTH = 88  # columns of a printed report
 # Corrected draws: the weights are nearly equal, or enough of them count and their tail is mild.
 # Where a second sample with wide tails tells the same moments, the tail may be a little heavier:
 # k-hat alone alarms falsely (benchmarks/honesty.py counts both kinds of mistake).
-_ESS_EQUAL, _ESS_LEAST = 0.8, 0.1
-_KHAT_MOST, _KHAT_MOST_CONFIRMED, _CONFIRMED = 0.7, 1.0, 0.06
+_ESS_EQUAL = 0.8
+_ESS_LEAST, _KHAT_MOST = 0.2, 0.7
+_ESS_LEAST_CONFIRMED, _KHAT_MOST_CONFIRMED, _CONFIRMED = 0.1, 1.0, 0.06
 # Raw draws: as far as this may they lie from the corrected ones.
 _MEAN_TOLERANCE, _SD_TOLERANCE = 0.1, 0.15
 
@@ -230,10 +231,11 @@ def judge(
         tail_shift, heavy_site = _compare_tails(density, gaussian, corrected, labels, rng)
         missed = find_missed_modes(density, gaussian, log_evidence, rng)
     confirmed = tail_shift is not None and max(tail_shift, correction_error) < _CONFIRMED
+    ess_least = _ESS_LEAST_CONFIRMED if confirmed else _ESS_LEAST
     khat_most = _KHAT_MOST_CONFIRMED if confirmed else _KHAT_MOST
     efficiency = smoothed.ess / len(log_weights)
     weights_good = efficiency >= _ESS_EQUAL or (
-        efficiency >= _ESS_LEAST and smoothed.khat < khat_most
+        efficiency >= ess_least and smoothed.khat < khat_most
     )
     resampled_ok = (
         weights_good
