@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpyro
 
-from ppl_ext.fitting import FitLog
-from ppl_ext.gaussian_vi import GaussianSolution
 from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.call import x64_scope
 from ppl_ext.numpyro.density import trace_where_whole
+from ppl_ext.record import pack_run, select_arrays, unpack_run
 from ppl_ext.storage import read_arrays, write_arrays
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ __all__ = ["load", "save_fit"]
 
 # A file names its guide by a word of this table and never by an import path.
 _GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
-_LOG = ("reason", "converged", "seconds", "compile_seconds", "gradients", "restarts", "notes")
-_SOLUTION = ("elbo", "predicted_kl", "mean_error", "draws", "converged")
 
 
 def save_fit(fit: "Fit", path: str | os.PathLike[str]) -> None:
@@ -34,7 +31,7 @@ def save_fit(fit: "Fit", path: str | os.PathLike[str]) -> None:
             "parameters of other guides yourself: numpy.savez(path, **fit.params)."
         )
     arrays = {f"params/{key}": np.asarray(value) for key, value in fit.params.items()}
-    arrays["losses"] = fit.log.losses
+    run, run_header = pack_run(fit.log, fit.solution)
     header = {
         "kind": "fit",
         "host": "numpyro",
@@ -43,13 +40,9 @@ def save_fit(fit: "Fit", path: str | os.PathLike[str]) -> None:
         "prefix": fit.guide.prefix,
         "sites": {site.name: list(site.shape) for site in fit.guide.sites},
         "x64": fit.x64,
-        "log": {key: getattr(fit.log, key) for key in (*_LOG, "plateaus")},
-        "solution": None,
+        **run_header,
     }
-    if fit.solution is not None:
-        arrays |= {"solution/loc": fit.solution.loc, "solution/scale": fit.solution.scale}
-        header["solution"] = {key: getattr(fit.solution, key) for key in _SOLUTION}
-    write_arrays(path, arrays, header)
+    write_arrays(path, arrays | run, header)
 
 
 def load(
@@ -105,20 +98,7 @@ def load(
                 f"(unconstrained shapes), the model has {sites}; expected the same. Give the "
                 "model and the shapes of data that were fitted."
             )
-        params = _take(arrays, "params/")
+        params = select_arrays(arrays, "params/")
         density = trace_where_whole(model, args, kwargs)
-    log = FitLog(losses=arrays["losses"], **_tuples(header["log"]))
-    solution = None
-    if header["solution"] is not None:
-        gaussian = _take(arrays, "solution/")
-        solution = GaussianSolution(**gaussian, **header["solution"], log=log)
+    log, solution = unpack_run(arrays, header)
     return Fit(guide, params, log, density, solution, model, args, kwargs, header["x64"])
-
-
-def _take(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
-
-def _tuples(log: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows lists, a log has tuples."""
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in log.items()}

@@ -7,8 +7,6 @@ from typing import Any
 import pyro
 import torch
 
-from ppl_ext.fitting import FitLog
-from ppl_ext.gaussian_vi import GaussianSolution
 from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.pyro.batching import model_scope
 from ppl_ext.pyro.density import density_of
@@ -16,14 +14,13 @@ from ppl_ext.pyro.fitted import Fit, parameters_of
 from ppl_ext.pyro.isolation import own_random_state
 from ppl_ext.pyro.program import read_program
 from ppl_ext.pyro.visit import StochasticOnlyError
+from ppl_ext.record import pack_run, select_arrays, unpack_run
 from ppl_ext.storage import read_arrays, write_arrays
 
 __all__ = ["load", "save_fit"]
 
 # A file names its guide by a word of this table and never by an import path.
 _GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
-_LOG = ("reason", "converged", "seconds", "compile_seconds", "gradients", "restarts", "notes")
-_SOLUTION = ("elbo", "predicted_kl", "mean_error", "draws", "converged")
 
 
 def save_fit(fit: Fit, path: str | os.PathLike[str]) -> None:
@@ -42,20 +39,16 @@ def save_fit(fit: Fit, path: str | os.PathLike[str]) -> None:
         )
     state = fit.guide.state_dict()
     arrays = {f"params/{key}": value.cpu().numpy() for key, value in state.items()}
-    arrays["losses"] = fit.log.losses
+    run, run_header = pack_run(fit.log, fit.solution)
     header = {
         "kind": "fit",
         "host": "pyro",
         "host_version": pyro.__version__,
         "guide": name,
         "sites": {site: list(shape) for site, shape in fit.guide._shapes.items()},
-        "log": {key: getattr(fit.log, key) for key in (*_LOG, "plateaus")},
-        "solution": None,
+        **run_header,
     }
-    if fit.solution is not None:
-        arrays |= {"solution/loc": fit.solution.loc, "solution/scale": fit.solution.scale}
-        header["solution"] = {key: getattr(fit.solution, key) for key in _SOLUTION}
-    write_arrays(path, arrays, header)
+    write_arrays(path, arrays | run, header)
 
 
 def load(
@@ -109,26 +102,15 @@ def load(
             f"(unconstrained shapes), the model has {sites}; expected the same. Give the model "
             "and the shapes of data that were fitted."
         )
-    state = {key: torch.as_tensor(value) for key, value in _take(arrays, "params/").items()}
+    state = {
+        key: torch.as_tensor(value) for key, value in select_arrays(arrays, "params/").items()
+    }
     guide.load_state_dict(state)
     try:
         program = read_program(model, *args, **kwargs)
     except StochasticOnlyError:
         program = None
     density = density_of(program) if program else None
-    log = FitLog(losses=arrays["losses"], **_tuples(header["log"]))
-    solution = None
-    if header["solution"] is not None:
-        gaussian = _take(arrays, "solution/")
-        solution = GaussianSolution(**gaussian, **header["solution"], log=log)
+    log, solution = unpack_run(arrays, header)
     params = parameters_of(guide, None)
     return Fit(guide, params, log, density, solution, model, args, kwargs, program)
-
-
-def _take(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
-
-def _tuples(log: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows lists, a log has tuples."""
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in log.items()}
