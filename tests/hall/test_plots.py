@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy import integrate, stats
@@ -12,8 +12,7 @@ from ppl_ext.draws import Draws
 from ppl_ext.fitting import FitLog
 from ppl_ext.plots import plot_elbo, plot_khat, plot_marginal_overlay, plot_pair_overlay
 
-matplotlib.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
+plt.switch_backend("Agg")
 
 
 @pytest.fixture(autouse=True)
@@ -65,13 +64,13 @@ def test_plots_use_the_axes_they_are_given_and_show_nothing(
     name, noisy_log, posteriors, monkeypatch
 ):
     monkeypatch.setattr(plt, "show", lambda *_: pytest.fail("a plot was shown"))
-    before = dict(matplotlib.rcParams)
+    before = dict(plt.rcParams)
     _, ax = plt.subplots()
     assert EVERY_PLOT[name](noisy_log, posteriors, ax) is ax
     assert len(plt.get_fignums()) == 1
     new = EVERY_PLOT[name](noisy_log, posteriors, None)
     assert new is not ax
-    assert dict(matplotlib.rcParams) == before
+    assert dict(plt.rcParams) == before
     for axes in (ax, new):
         assert axes.get_xlabel()
         assert axes.get_ylabel()
