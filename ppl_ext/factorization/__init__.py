@@ -8,6 +8,7 @@ from ppl_ext.factorization.priors import ARD, Fixed, FullCovariance, GaussianPri
 from ppl_ext.factorization.ranking import ExpectedRating, Ranking, Thompson, UpperConfidence
 from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.reading import read_ratings
+from ppl_ext.factorization.regression import Regression
 from ppl_ext.factorization.saving import load_factors
 from ppl_ext.factorization.side import Side
 from ppl_ext.factorization.simulation import Simulation, simulate_ratings
@@ -27,6 +28,7 @@ __all__ = [
     "Prediction",
     "Ranking",
     "Ratings",
+    "Regression",
     "Side",
     "Simulation",
     "Thompson",

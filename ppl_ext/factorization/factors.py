@@ -122,7 +122,14 @@ class Factors:
         )  # fmt: skip
         return mean + self.center, variance
 
-    def predict(self, users: Labels, items: Labels) -> Prediction:
+    def predict(
+        self,
+        users: Labels,
+        items: Labels,
+        *,
+        user_features: Any = None,
+        item_features: Any = None,
+    ) -> Prediction:
         """Predict what users would rate items at.
 
         Memory is that of the pairs alone. Not clipped to the scale of the ratings.
@@ -130,13 +137,25 @@ class Factors:
         Args:
             users: Labels, broadcast against the items.
             items: Labels.
+            user_features: Features of users who are not known yet, as in the fit: a pandas frame
+                whose index holds the labels, or a tuple of labels and a matrix. Of known users
+                they are not looked at.
+            item_features: The same of items.
 
         Returns:
             Means and standard deviations, of the broadcast shape; one pair is ``[1]``.
 
         Raises:
             KeyError: A label is unknown.
+            ValueError: The features are not those of the fit.
         """
+        for features, by_user in ((user_features, True), (item_features, False)):
+            if features is not None:
+                from ppl_ext.factorization.newcomers import fold_in_unknown
+
+                grown = fold_in_unknown(self, features, by_user)
+                others = {"item_features": item_features} if by_user else {}
+                return grown.predict(users, items, **others)
         rows, columns = np.broadcast_arrays(
             np.atleast_1d(self.find_users(users)), np.atleast_1d(self.find_items(items))
         )
@@ -189,41 +208,43 @@ class Factors:
         rows = np.atleast_1d(self.find_users(users))
         return rank_items(self, rows, n, policy or ExpectedRating(), exclude)
 
-    def fold_in_users(self, ratings: Ratings) -> Factors:
-        """Add new users by their ratings, all else as it is.
+    def fold_in_users(self, ratings: Ratings | None = None, *, features: Any = None) -> Factors:
+        """Add new users by their ratings, their features, or both; all else as it is.
 
         Not for many: refit with ``fit(ratings, start=factors)``, from which items learn as well.
 
         Args:
             ratings: Ratings by new users, of items known here.
+            features: Features of the new users, where the fit had some; see `predict`.
 
         Returns:
             Factors with these users after the others.
 
         Raises:
-            ValueError: A user is known already.
+            ValueError: A user is known already, or the features are not those of the fit.
             KeyError: An item is unknown.
         """
         from ppl_ext.factorization.newcomers import fold_in
 
-        return fold_in(self, ratings, by_user=True)
+        return fold_in(self, ratings, features, by_user=True)
 
-    def fold_in_items(self, ratings: Ratings) -> Factors:
-        """Add new items by their ratings, all else as it is.
+    def fold_in_items(self, ratings: Ratings | None = None, *, features: Any = None) -> Factors:
+        """Add new items by their ratings, their features, or both; all else as it is.
 
         Args:
             ratings: Ratings of new items, by users known here.
+            features: Features of the new items, where the fit had some; see `predict`.
 
         Returns:
             Factors with these items after the others.
 
         Raises:
-            ValueError: An item is known already.
+            ValueError: An item is known already, or the features are not those of the fit.
             KeyError: A user is unknown.
         """
         from ppl_ext.factorization.newcomers import fold_in
 
-        return fold_in(self, ratings, by_user=False)
+        return fold_in(self, ratings, features, by_user=False)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to a file that `ppl_ext.factorization.load_factors` reads.
@@ -246,13 +267,16 @@ class Factors:
 
         Returns:
             A tree with ``user_factors``, ``item_factors`` and, where the model has them,
-            ``user_bias`` and ``item_bias``; users and items are labelled.
+            ``user_bias`` and ``item_bias``; users and items are labelled. With features also
+            ``user_coefficients`` and ``user_bias_coefficients``, in units of the latent vectors
+            for each standard deviation of a feature, and the same of items.
         """
         from ppl_ext.tree import build_tree
 
         rng = np.random.default_rng(seed)
         values: dict[str, np.ndarray] = {}
         dims: dict[str, tuple[str, ...]] = {}
+        coords: dict[str, Any] = {"factor": np.arange(self.num_factors)}
         k = self.num_factors
         for name, side in (("user", self.users), ("item", self.items)):
             draws = np.stack([side.draw(rng) for _ in range(num_draws)])
@@ -261,11 +285,18 @@ class Factors:
             if self.biases:
                 values[f"{name}_bias"] = draws[..., k]
                 dims[f"{name}_bias"] = (name,)
-        coords: dict[str, Any] = {
-            "user": self.users.ids,
-            "item": self.items.ids,
-            "factor": np.arange(k),
-        }
+            coords[name] = side.ids
+            if side.regression is not None:
+                feature = f"{name}_feature"
+                effects = np.stack(
+                    [side.regression.draw(rng, side.prior) for _ in range(num_draws)]
+                )
+                values[f"{name}_coefficients"] = effects[..., :k]
+                dims[f"{name}_coefficients"] = (feature, "factor")
+                if self.biases:
+                    values[f"{name}_bias_coefficients"] = effects[..., k]
+                    dims[f"{name}_bias_coefficients"] = (feature,)
+                coords[feature] = side.regression.names
         attrs = {"elbo": float(self.elbo[-1]), "center": self.center}
         return build_tree(values, dims=dims, coords=coords, attrs=attrs)
 

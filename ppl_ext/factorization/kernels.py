@@ -133,7 +133,7 @@ def update_rows(
         errors: ``[row]``, expected squared error over the ratings of a row, each times the other
             side's noise weight; written.
         precision: ``[packed]``, prior precision, lower triangle.
-        pull: ``[dim]``, prior precision times prior mean.
+        pull: ``[row, dim]``, prior precision times prior mean; one row where all share it.
         noise_precision: Precision of the noise of a row of weight one.
         concentration: Shape and rate of the Gamma prior of ``a``; 0 where all weights are one.
         bias: True where the last element of w is a bias.
@@ -144,7 +144,8 @@ def update_rows(
     Returns:
         Sum of the log determinants of the precisions, and of the errors times ``E[a]``.
     """
-    dim = pull.shape[0]
+    dim = pull.shape[1]
+    shared = pull.shape[0] == 1
     packed = precision.shape[0]
     tiles = table.shape[0]
     factors = dim - 1 if bias else dim
@@ -212,9 +213,10 @@ def update_rows(
             for p in range(packed):
                 for w in range(LANES):
                     A[p, w] = scale[w] * G[p, w] + precision[p]
-            for k in range(dim):
-                for w in range(LANES):
-                    right[k, w] = scale[w] * linear[k, w] + pull[k]
+            for w in range(LANES):
+                own = 0 if shared else first + lead + min(w, lanes - 1)
+                for k in range(dim):
+                    right[k, w] = scale[w] * linear[k, w] + pull[own, k]
             if diagonal:
                 for k in range(dim):
                     kk = k * (k + 1) // 2 + k

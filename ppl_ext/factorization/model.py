@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,11 +13,11 @@ from ppl_ext.factorization.factors import Factors
 from ppl_ext.factorization.noise import Noise
 from ppl_ext.factorization.priors import AbstractPrior, FullCovariance
 from ppl_ext.factorization.ratings import Ratings
-from ppl_ext.factorization.starts import adopt_rows, require_numba, scatter_rows, start_side
+from ppl_ext.factorization.starts import require_numba
 from ppl_ext.fitting import FitLog, drive
 
 if TYPE_CHECKING:
-    from ppl_ext.factorization.sweeps import State
+    from ppl_ext.factorization.beginning import Beginning
 
 __all__ = ["MatrixFactorization"]
 
@@ -127,6 +126,8 @@ class MatrixFactorization:
         self,
         ratings: Ratings,
         *,
+        user_features: Any = None,
+        item_features: Any = None,
         start: Factors | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         progress_bar: bool = True,
@@ -139,6 +140,10 @@ class MatrixFactorization:
 
         Args:
             ratings: The ratings.
+            user_features: What is known of every user: a pandas frame of numbers whose index
+                holds the labels, a tuple of labels and a matrix, or a matrix ``[user, feature]``
+                in the order of ``ratings.user_ids``, dense or SciPy sparse. See `Regression`.
+            item_features: The same of every item.
             start: Factors to go on from, matched by the labels of users and items.
             checkpoint: File that the factors are written to every five sweeps and at the end.
             progress_bar: Draw a bar; silent where stderr is neither a terminal nor a notebook.
@@ -147,7 +152,9 @@ class MatrixFactorization:
             The factors.
 
         Raises:
-            ValueError: There are no ratings, or ``start`` is of other settings.
+            ValueError: There are no ratings, ``start`` is of other settings, or a feature is
+                missing; the message names whose.
+            TypeError: A feature is no number.
             ModuleNotFoundError: numba is not installed.
         """
         if not len(ratings):
@@ -155,11 +162,23 @@ class MatrixFactorization:
                 "MatrixFactorization.fit: there are no ratings; expected at least one. Read some "
                 "with read_ratings(path)."
             )
+        require_numba("MatrixFactorization.fit")
+        from ppl_ext.factorization.beginning import check_start, read_side
+
         if start is not None:
-            self._check_start(start)
+            check_start(self, start)
+        dim = self.num_factors + (1 if self.biases else 0)
+        beginnings = (
+            read_side(
+                user_features, "user", ratings.user_ids, dim, None if start is None else start.users
+            ),
+            read_side(
+                item_features, "item", ratings.item_ids, dim, None if start is None else start.items
+            ),
+        )
         runs: list[Factors] = []
         for seed in np.random.SeedSequence(self.seed).spawn(1 if start else self.restarts):
-            runs.append(self._run(ratings, seed, start, checkpoint, progress_bar))
+            runs.append(self._run(ratings, beginnings, seed, start, checkpoint, progress_bar))
             if runs[-1].log.interrupted:
                 break
         best = max(runs, key=lambda factors: factors.elbo[-1])
@@ -172,17 +191,20 @@ class MatrixFactorization:
     def _run(
         self,
         ratings: Ratings,
+        beginnings: tuple[Beginning, Beginning],
         seed: np.random.SeedSequence,
         start: Factors | None,
         checkpoint: str | os.PathLike[str] | None,
         progress_bar: bool,
     ) -> Factors:
-        require_numba("MatrixFactorization.fit")
+        from ppl_ext.factorization.beginning import expect_variances, start_state
         from ppl_ext.factorization.sweeps import Sweeper
 
         spread = float(np.var(ratings.values, dtype=np.float64)) or 1.0
-        variances = self._expect(spread)
-        state = self._start_state(ratings, variances, spread, np.random.default_rng(seed), start)
+        dim = self.num_factors + (1 if self.biases else 0)
+        variances = expect_variances(dim, self.biases, spread)
+        rng = np.random.default_rng(seed)
+        state = start_state(self, ratings, variances, spread, beginnings, rng, start)
         sweeper = Sweeper(
             ratings,
             user_prior=self.user_prior,
@@ -193,6 +215,7 @@ class MatrixFactorization:
             bias=self.biases,
             diagonal=self.diagonal,
             threads=self.num_threads or os.cpu_count() or 1,
+            designs=(beginnings[0].design, beginnings[1].design),
         )
         elbo = [] if start is None else list(start.elbo)
         earlier = len(elbo)
@@ -236,62 +259,3 @@ class MatrixFactorization:
             raise KeyboardInterrupt
         # A sweep that Ctrl-C fell into was finished, and counts.
         return result(replace(log, losses=-np.array(elbo[earlier:])))
-
-    @property
-    def _dim(self) -> int:
-        return self.num_factors + (1 if self.biases else 0)
-
-    def _expect(self, spread: float) -> np.ndarray:
-        """Variances of latent vectors before any rating is seen.
-
-        Wide ones: on MovieLens-100K those that would explain half of the spread, seven times
-        narrower, let more factors fit noise and cost 0.004 in test RMSE.
-        """
-        variances = np.full(self._dim, math.sqrt(spread))
-        if self.biases:
-            variances[-1] = spread / 4
-        return variances
-
-    def _start_state(
-        self,
-        ratings: Ratings,
-        variances: np.ndarray,
-        spread: float,
-        rng: np.random.Generator,
-        start: Factors | None,
-    ) -> State:
-        from ppl_ext.factorization.sweeps import State
-
-        center = self.center
-        if center is None:
-            center = float(np.mean(ratings.values, dtype=np.float64))
-        tau = 1 / spread if self.noise.variance is None else 1 / self.noise.variance
-        users = start_side(
-            ratings.user_ids, self._dim, self.dtype, variances, self.user_prior,
-            self.noise.by_user, self.biases,
-        )  # fmt: skip
-        items = start_side(
-            ratings.item_ids, self._dim, self.dtype, variances, self.item_prior,
-            self.noise.by_item, self.biases,
-        )  # fmt: skip
-        if start is None:
-            sd = math.sqrt(0.1 * math.sqrt(spread / self.num_factors))
-            sds = self.start_sds or (sd, 0.3 * sd)
-            return State(users, scatter_rows(items, rng, *sds, self.num_factors), tau, center)
-        return State(
-            adopt_rows(users, start.users),
-            adopt_rows(items, start.items),
-            start.noise_precision if self.noise.variance is None else tau,
-            start.center,
-            start.sweeps,
-        )
-
-    def _check_start(self, start: Factors) -> None:
-        found = (start.num_factors, start.biases, bool(start.users.concentration),
-                 bool(start.items.concentration))  # fmt: skip
-        wanted = (self.num_factors, self.biases, self.noise.by_user, self.noise.by_item)
-        if found != wanted:
-            raise ValueError(
-                "MatrixFactorization.fit: start has (num_factors, biases, by_user, by_item) = "
-                f"{found}; expected {wanted}, as this model has. Give both the same settings."
-            )

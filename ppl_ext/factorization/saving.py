@@ -9,6 +9,7 @@ import numpy as np
 
 from ppl_ext.factorization.factors import Factors
 from ppl_ext.factorization.priors import GaussianPrior
+from ppl_ext.factorization.regression import Regression
 from ppl_ext.factorization.side import Side
 from ppl_ext.fitting import FitLog
 from ppl_ext.storage import read_arrays, write_arrays
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["load_factors", "save_factors"]
 
 _KIND = "factors"
+_REGRESSION = ("center", "scale", "coefficients", "relevance", "covariance")
 _NUMBERS = ("biases", "diagonal", "center", "noise_precision", "sweeps")
 
 
@@ -46,6 +48,11 @@ def save_factors(factors: Factors, path: str | os.PathLike[str]) -> None:
             f"{name}.prior.precision": side.prior.precision,
         }
         header[name] = {"concentration": side.concentration}
+        if side.regression is not None and side.offsets is not None:
+            header[name]["features"] = list(side.regression.names)
+            arrays[f"{name}.offsets"] = side.offsets
+            for part in _REGRESSION:
+                arrays[f"{name}.regression.{part}"] = getattr(side.regression, part)
         if side.ids.dtype.kind in "US":
             header[name]["ids"] = side.ids.tolist()
         else:
@@ -90,6 +97,10 @@ def load_factors(path: str | os.PathLike[str]) -> Factors:
 
 
 def _read_side(name: str, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Side:
+    regression = None
+    if "features" in header:
+        parts = {part: arrays[f"{name}.regression.{part}"] for part in _REGRESSION}
+        regression = Regression(tuple(header["features"]), **parts)
     return Side(
         ids=np.asarray(header["ids"]) if "ids" in header else arrays[f"{name}.ids"],
         table=arrays[f"{name}.table"],
@@ -98,4 +109,6 @@ def _read_side(name: str, arrays: Mapping[str, np.ndarray], header: Mapping[str,
         concentration=header["concentration"],
         shape=arrays[f"{name}.shape"],
         rate=arrays[f"{name}.rate"],
+        regression=regression,
+        offsets=arrays.get(f"{name}.offsets"),
     )

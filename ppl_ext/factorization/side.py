@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import gammaln, psi
 
 from ppl_ext.factorization.priors import GaussianPrior
+from ppl_ext.factorization.regression import Regression
 
 __all__ = ["START_CONCENTRATION", "TILE", "Side", "learn_concentration", "pack", "unpack"]
 
@@ -30,10 +31,12 @@ class Side:
         table: ``[tile, row, 64]``, the triangles of ``E[a] E[w w']`` (see
             `ppl_ext.factorization.kernels`); `covariances` gives what is in it.
         summary: ``[row, dim + 1]``, ``E[a] (E[w], 1)``.
-        prior: The prior of w.
+        prior: The prior of w, less what its features say.
         concentration: Shape and rate of the prior of a; 0 where all weights are one.
         shape: ``[row]``.
         rate: ``[row]``.
+        regression: What the features of a row say of w; None without features.
+        offsets: ``[row, dim]``, what each row's features add to the prior's mean.
 
     Example:
         >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings
@@ -50,6 +53,8 @@ class Side:
     concentration: float
     shape: np.ndarray
     rate: np.ndarray
+    regression: Regression | None = None
+    offsets: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,6 +68,19 @@ class Side:
     def weights(self) -> np.ndarray:
         """``[row]``, ``E[a]``: the noise of a row's ratings has its variance over this."""
         return np.asarray(self.summary[:, -1], dtype=np.float64)
+
+    def prior_means(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """Means of the prior, features taken into account.
+
+        Args:
+            rows: Positions; all if None.
+
+        Returns:
+            ``[row, dim]``; without features, one row for all.
+        """
+        if self.offsets is None:
+            return self.prior.mean[None]
+        return np.asarray(self.prior.mean + (self.offsets if rows is None else self.offsets[rows]))
 
     def means(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Posterior means.

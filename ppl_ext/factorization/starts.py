@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from ppl_ext.factorization.priors import AbstractPrior
+from ppl_ext.factorization.regression import Regression
 from ppl_ext.factorization.side import START_CONCENTRATION, TILE, Side, pack
 
 __all__ = [
@@ -27,7 +28,8 @@ def require_numba(called: str) -> None:
 
 def start_side(
     ids: np.ndarray, dim: int, dtype: np.dtype, variances: np.ndarray, prior: AbstractPrior,
-    weighted: bool, bias: bool,
+    weighted: bool, bias: bool, regression: Regression | None = None,
+    offsets: np.ndarray | None = None,
 ) -> Side:  # fmt: skip
     """A side whose rows all have a posterior of mean zero and no spread."""
     tiles = -(-dim * (dim + 1) // 2 // TILE)
@@ -42,6 +44,8 @@ def start_side(
         concentration=start,
         shape=np.full(len(ids), start),
         rate=np.full(len(ids), start),
+        regression=regression,
+        offsets=None if offsets is None else offsets.astype(dtype),
     )
 
 
@@ -105,22 +109,22 @@ def adopt_rows(side: Side, known: Side) -> Side:
     old, new = np.flatnonzero(found >= 0), np.flatnonzero(found < 0)
     side.table[:, old] = known.table[:, found[old]]
     side.summary[old] = known.summary[found[old]]
-    means = np.tile(known.prior.mean, (len(new), 1))
+    side = replace(side, prior=known.prior)
+    means = np.broadcast_to(side.prior_means(new), (len(new), side.dim))
     write_rows(side, new, means, np.linalg.inv(known.prior.precision))
     shape = np.full(len(side), known.concentration)
     rate = shape.copy()
     shape[old], rate[old] = known.shape[found[old]], known.rate[found[old]]
-    return replace(
-        side, prior=known.prior, concentration=known.concentration, shape=shape, rate=rate
-    )
+    return replace(side, concentration=known.concentration, shape=shape, rate=rate)
 
 
-def prior_side(like: Side, ids: np.ndarray) -> Side:
+def prior_side(like: Side, ids: np.ndarray, offsets: np.ndarray | None = None) -> Side:
     """New rows of a side, each with the prior as its posterior.
 
     Args:
         like: The side.
         ids: Labels of the new rows.
+        offsets: ``[row, dim]``, what their features add to the prior's mean.
 
     Returns:
         The new rows alone.
@@ -132,14 +136,18 @@ def prior_side(like: Side, ids: np.ndarray) -> Side:
         summary=np.zeros((len(ids), like.dim + 1), like.summary.dtype),
         shape=np.full(len(ids), like.concentration),
         rate=np.full(len(ids), like.concentration),
+        offsets=None if offsets is None else offsets.astype(like.summary.dtype),
     )
-    means = np.tile(like.prior.mean, (len(ids), 1))
+    means = np.broadcast_to(empty.prior_means(), (len(ids), like.dim))
     write_rows(empty, np.arange(len(ids)), means, np.linalg.inv(like.prior.precision))
     return empty
 
 
 def append_rows(side: Side, more: Side) -> Side:
     """Two lots of rows of one side, one after the other."""
+    offsets = None
+    if side.offsets is not None and more.offsets is not None:
+        offsets = np.concatenate([side.offsets, more.offsets])
     return replace(
         side,
         ids=np.concatenate([side.ids, more.ids]),
@@ -147,4 +155,5 @@ def append_rows(side: Side, more: Side) -> Side:
         summary=np.concatenate([side.summary, more.summary]),
         shape=np.concatenate([side.shape, more.shape]),
         rate=np.concatenate([side.rate, more.rate]),
+        offsets=offsets,
     )

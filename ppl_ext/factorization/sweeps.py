@@ -14,6 +14,7 @@ from ppl_ext.factorization.kernels import GROUP, update_rows
 from ppl_ext.factorization.noise import Noise
 from ppl_ext.factorization.priors import AbstractPrior
 from ppl_ext.factorization.ratings import Ratings
+from ppl_ext.factorization.regression import Design
 from ppl_ext.factorization.side import (
     Side,
     learn_concentration,
@@ -137,7 +138,7 @@ def update_side(
     """
     dim = side.dim
     precision = pack(side.prior.precision)
-    pull = side.prior.precision @ side.prior.mean
+    pull = side.prior_means() @ side.prior.precision
     work = np.cumsum(adjacency.counts * len(precision) + dim**3)
     count = min(_BLOCKS, -(-len(side) // GROUP))
     cuts = np.searchsorted(work, np.linspace(0, work[-1], count + 1)[1:-1])
@@ -168,6 +169,37 @@ def update_side(
     return side, moments
 
 
+def regress(
+    side: Side, moments: Moments, design: Design, relevance: bool
+) -> tuple[Side, Moments, float]:
+    """Regress the latent vectors of a side on its features.
+
+    Args:
+        side: The side.
+        moments: Sums over it.
+        design: Its features.
+        relevance: Whether the relevances of features are learned.
+
+    Returns:
+        The side with its new offsets, the sums of what they leave unexplained, to which the
+        prior is then fitted, and what the bound loses.
+    """
+    if side.regression is None:
+        raise ValueError("regress: the side has no regression; expected one, as it has features.")
+    means = side.means()
+    regression, lost = side.regression.learn(design, means, side.prior, relevance)
+    offsets = regression.offsets(design)
+    crossed = means.T @ offsets
+    kept = regression.coefficients.T @ (regression.relevance[:, None] * regression.coefficients)
+    left = replace(
+        moments,
+        first=moments.first - offsets.sum(axis=0),
+        second=moments.second - crossed - crossed.T + offsets.T @ offsets + kept,
+    )
+    side = replace(side, regression=regression, offsets=offsets.astype(side.summary.dtype))
+    return side, left, lost
+
+
 class Sweeper:
     """Climbs the ELBO for one table of ratings.
 
@@ -181,16 +213,18 @@ class Sweeper:
         bias: True where the model has biases.
         diagonal: True for diagonal covariances.
         threads: Number of threads.
+        designs: Standardised features of users and of items, or None.
     """
 
     def __init__(
         self, ratings: Ratings, *, user_prior: AbstractPrior, item_prior: AbstractPrior,
         noise: Noise, variances: np.ndarray, spread: float, bias: bool, diagonal: bool,
-        threads: int,
+        threads: int, designs: tuple[Design | None, Design | None] = (None, None),
     ):  # fmt: skip
         self._users = Adjacency.by_user(ratings)
         self._items = Adjacency.by_item(ratings)
         self._priors = user_prior, item_prior
+        self._designs = designs
         self._noise = noise
         self._variances = variances
         self._spread = spread
@@ -244,13 +278,17 @@ class Sweeper:
             bound -= 0.5 * (tau * self._spread - 1 - math.log(tau * self._spread))
         bound += 0.5 * count * math.log(tau / (2 * math.pi)) - 0.5 * tau * error
         sides = []
-        for side, moments, prior, adjacency in zip(
+        for side, moments, prior, adjacency, design in zip(
             (users, items),
             (user_moments, item_moments),
             self._priors,
             (self._users, self._items),
+            self._designs,
             strict=True,
         ):
+            if design is not None:
+                side, moments, lost = regress(side, moments, design, state.sweeps >= _WARM_UP)
+                bound -= lost
             first, second = moments.first, moments.second
             learned = prior.learn(len(side), first, second, self._variances, self._bias)
             side = replace(side, prior=learned)
