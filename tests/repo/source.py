@@ -127,8 +127,8 @@ def resolve(name: str, path: Path) -> PublicName:
 
 
 def room_names(room: str) -> list[PublicName]:
-    """List what ``import ppl_ext.<room>`` offers, and its ``distributions``."""
-    inits = [PACKAGE / room / "__init__.py", PACKAGE / room / "distributions" / "__init__.py"]
+    """List what ``import ppl_ext.<room>`` offers, its ``distributions`` and ``estimators``."""
+    inits = [PACKAGE / room / part / "__init__.py" for part in ("", "distributions", "estimators")]
     return [resolve(name, init) for init in inits for name in exported(init)]
 
 

@@ -1,0 +1,108 @@
+"""What an estimator of a gradient through discrete draws is, and how one is called."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import jax
+
+from ppl_ext.numpyro.estimators.integrand import read_integrand
+
+__all__ = ["AbstractEstimator", "AbstractPathEstimator"]
+
+Function = Callable[[jax.Array], jax.Array]
+
+
+class AbstractEstimator(ABC):
+    """A way to estimate the gradient of an expectation over discrete variables.
+
+    A concrete estimator is a frozen dataclass whose fields are its parameters, and a pytree.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from ppl_ext.numpyro.estimators import LeaveOneOut
+        >>> f = lambda z: z @ jnp.array([0.0, 1.0, 4.0])
+        >>> surrogate = lambda logits, key: LeaveOneOut(10_000).surrogate(key, f, logits)
+        >>> value, gradient = jax.value_and_grad(surrogate)(jnp.zeros(3), jax.random.key(0))
+        >>> abs(float(value) - 5 / 3) < 0.1, abs(float(gradient[0]) + 5 / 9) < 0.1
+        (True, True)
+    """
+
+    @abstractmethod
+    def evaluations(self, num_variables: int, num_classes: int) -> int:
+        """Count the evaluations of the function that one estimate costs.
+
+        Args:
+            num_variables: Length of the axis of variables.
+            num_classes: Length of the axis of classes.
+
+        Returns:
+            Evaluations of one member of the batch.
+        """
+
+    def surrogate(self, rng_key: jax.Array, f: Function, logits: jax.Array) -> jax.Array:
+        """Return a number whose value and whose derivative are the two estimates.
+
+        Its value estimates the expectation of ``f``. Its derivative estimates the gradient of
+        the expectation, with respect to the logits and to everything that ``f`` closes over, the
+        logits among it.
+
+        Args:
+            rng_key: Random key.
+            f: Function of one-hot draws ``(*draws, *logits.shape)``, each member of the batch
+                by itself, with values ``(*draws, *batch)``.
+            logits: Unnormalised log-probabilities ``(*batch, variable, class)``, or ``(class,)``
+                for a single variable; ``-inf`` rules a class out.
+
+        Returns:
+            The surrogate, with shape ``(*batch,)``.
+
+        Raises:
+            ValueError: No floating-point logits, or values of ``f`` of another shape.
+        """
+        f, logits = read_integrand(type(self).__name__, f, logits)
+        return self._surrogate(rng_key, f, logits)
+
+    @abstractmethod
+    def _surrogate(self, rng_key, f, logits):
+        """Do it for logits ``(*batch, variable, class)``, and an ``f`` that minds its shapes."""
+
+
+class AbstractPathEstimator(AbstractEstimator):
+    """An estimator whose gradient passes through the value of the draw.
+
+    Example:
+        >>> from ppl_ext.numpyro.estimators import AbstractEstimator
+        >>> issubclass(AbstractPathEstimator, AbstractEstimator)
+        True
+    """
+
+    @abstractmethod
+    def sample(
+        self, rng_key: jax.Array, logits: jax.Array, sample_shape: tuple[int, ...] = ()
+    ) -> jax.Array:
+        """Draw values that carry the estimator's gradient.
+
+        Args:
+            rng_key: Random key.
+            logits: Unnormalised log-probabilities ``(*batch, class)``; ``-inf`` rules a class
+                out.
+            sample_shape: Draws of each member of the batch, which come first.
+
+        Returns:
+            Draws with shape ``(*sample_shape, *batch, class)``.
+        """
+
+    def evaluations(self, num_variables: int, num_classes: int) -> int:
+        """Count the evaluations of the function that one estimate costs: one.
+
+        Args:
+            num_variables: Length of the axis of variables.
+            num_classes: Length of the axis of classes.
+
+        Returns:
+            Evaluations of one member of the batch.
+        """
+        return 1
+
+    def _surrogate(self, rng_key, f, logits):
+        return f(self.sample(rng_key, logits))

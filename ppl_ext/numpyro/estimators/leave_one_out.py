@@ -1,0 +1,65 @@
+"""The score function with the other draws as its baseline."""
+
+from dataclasses import dataclass, field
+
+import jax
+
+from ppl_ext.numpyro.distributions.arguments import refuse
+from ppl_ext.numpyro.estimators.choices import draw_one_hot, log_prob_of, score
+from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
+
+__all__ = ["LeaveOneOut"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class LeaveOneOut(AbstractEstimator):
+    r"""Score function of several draws, the baseline of each the mean of the others.
+
+    .. math:: \frac 1m \sum_i \Bigl(f(z_i) - \frac 1{m-1} \sum_{j \neq i} f(z_j)\Bigr)
+        \nabla \log q(z_i)
+
+    Unbiased, with nothing to tune, and the first to try where ``f`` can be evaluated a few times.
+    Where it can be evaluated only once, use an estimator whose gradient passes through the draw.
+
+    Args:
+        num_draws: Draws for one estimate, two at least.
+
+    Raises:
+        ValueError: Fewer than two draws, which leave nothing to compare with.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from ppl_ext.numpyro.estimators import estimate_gradient
+        >>> f = lambda z: z @ jnp.array([0.0, 1.0, 4.0])
+        >>> estimates = estimate_gradient(
+        ...     jax.random.key(0), f, jnp.zeros(3), LeaveOneOut(4), num_draws=20_000
+        ... )
+        >>> [round(each, 1) for each in estimates.gradient.mean(0).tolist()]  # -5/9, -2/9, 7/9
+        [-0.6, -0.2, 0.8]
+
+    References:
+        Kool, van Hoof, Welling (2019), Buy 4 REINFORCE Samples, Get a Baseline for Free!,
+        ICLR workshop on Deep Reinforcement Learning Meets Structured Prediction.
+    """
+
+    num_draws: int = field(default=4, metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        if self.num_draws < 2:
+            raise refuse(
+                "LeaveOneOut",
+                f"num_draws is {self.num_draws}",
+                "two draws at least, each the baseline of the other",
+                "LeaveOneOut(num_draws=4), or for a single draw ScoreFunction().",
+            )
+
+    def evaluations(self, num_variables: int, num_classes: int) -> int:
+        """Count the evaluations of the function that one estimate costs: one a draw."""
+        return self.num_draws
+
+    def _surrogate(self, rng_key, f, logits):
+        z = draw_one_hot(rng_key, logits, (self.num_draws,))
+        values = f(z)
+        weights = (values - values.mean(0)) / (self.num_draws - 1)
+        return values.mean(0) + score(weights, log_prob_of(z, logits)).sum(0)

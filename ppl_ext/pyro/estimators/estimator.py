@@ -1,0 +1,106 @@
+"""What an estimator of a gradient through discrete draws is, and how one is called."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+
+from ppl_ext.pyro.estimators.integrand import read_integrand
+
+__all__ = ["AbstractEstimator", "AbstractPathEstimator"]
+
+Function = Callable[[torch.Tensor], torch.Tensor]
+
+
+class AbstractEstimator(ABC):
+    """A way to estimate the gradient of an expectation over discrete variables.
+
+    A concrete estimator is a frozen dataclass whose fields are its parameters.
+
+    Example:
+        >>> import torch
+        >>> from ppl_ext.pyro.estimators import LeaveOneOut
+        >>> _ = torch.manual_seed(0)
+        >>> logits = torch.zeros(3, requires_grad=True)
+        >>> f = lambda z: z @ torch.tensor([0.0, 1.0, 4.0])
+        >>> value = LeaveOneOut(10_000).surrogate(f, logits)
+        >>> value.backward()
+        >>> abs(value.item() - 5 / 3) < 0.1, abs(float(logits.grad[0]) + 5 / 9) < 0.1
+        (True, True)
+    """
+
+    @abstractmethod
+    def evaluations(self, num_variables: int, num_classes: int) -> int:
+        """Count the evaluations of the function that one estimate costs.
+
+        Args:
+            num_variables: Length of the axis of variables.
+            num_classes: Length of the axis of classes.
+
+        Returns:
+            Evaluations of one member of the batch.
+        """
+
+    def surrogate(self, f: Function, logits: torch.Tensor) -> torch.Tensor:
+        """Return a number whose value and whose derivative are the two estimates.
+
+        Its value estimates the expectation of ``f``. Its derivative estimates the gradient of
+        the expectation, with respect to the logits and to everything that ``f`` closes over, the
+        logits among it.
+
+        Args:
+            f: Function of one-hot draws ``(*draws, *logits.shape)``, each member of the batch
+                by itself, with values ``(*draws, *batch)``.
+            logits: Unnormalised log-probabilities ``(*batch, variable, class)``, or ``(class,)``
+                for a single variable; ``-inf`` rules a class out.
+
+        Returns:
+            The surrogate, with shape ``(*batch,)``.
+
+        Raises:
+            ValueError: No floating-point logits, or values of ``f`` of another shape.
+        """
+        f, logits = read_integrand(type(self).__name__, f, logits)
+        return self._surrogate(f, logits)
+
+    @abstractmethod
+    def _surrogate(self, f, logits):
+        """Do it for logits ``(*batch, variable, class)``, and an ``f`` that minds its shapes."""
+
+
+class AbstractPathEstimator(AbstractEstimator):
+    """An estimator whose gradient passes through the value of the draw.
+
+    Example:
+        >>> from ppl_ext.pyro.estimators import AbstractEstimator
+        >>> issubclass(AbstractPathEstimator, AbstractEstimator)
+        True
+    """
+
+    @abstractmethod
+    def sample(self, logits: torch.Tensor, sample_shape: tuple[int, ...] = ()) -> torch.Tensor:
+        """Draw values that carry the estimator's gradient.
+
+        Args:
+            logits: Unnormalised log-probabilities ``(*batch, class)``; ``-inf`` rules a class
+                out.
+            sample_shape: Draws of each member of the batch, which come first.
+
+        Returns:
+            Draws with shape ``(*sample_shape, *batch, class)``.
+        """
+
+    def evaluations(self, num_variables: int, num_classes: int) -> int:
+        """Count the evaluations of the function that one estimate costs: one.
+
+        Args:
+            num_variables: Length of the axis of variables.
+            num_classes: Length of the axis of classes.
+
+        Returns:
+            Evaluations of one member of the batch.
+        """
+        return 1
+
+    def _surrogate(self, f, logits):
+        return f(self.sample(logits))
