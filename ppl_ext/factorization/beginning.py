@@ -17,7 +17,6 @@ from ppl_ext.factorization.sweeps import State
 if TYPE_CHECKING:
     from ppl_ext.factorization.factors import Factors
     from ppl_ext.factorization.model import MatrixFactorization
-    from ppl_ext.factorization.side import Side
 
 __all__ = ["Beginning", "check_start", "expect_variances", "read_side", "start_state"]
 
@@ -45,16 +44,20 @@ class Beginning:
 
 
 def read_side(
-    source: Any, name: str, labels: np.ndarray, dim: int, known: Side | None
+    model: MatrixFactorization,
+    source: Any,
+    ratings: Ratings,
+    start: Factors | None,
+    by_user: bool,
 ) -> Beginning:
     """Check the features of a side, and go on from an earlier regression on them.
 
     Args:
+        model: The settings.
         source: The features, or None.
-        name: "user" or "item".
-        labels: Labels of the rows.
-        dim: Length of the latent vectors.
-        known: The same side of an earlier fit.
+        ratings: The ratings.
+        start: An earlier fit.
+        by_user: Whether these are the users, or the items.
 
     Returns:
         The features and their regression.
@@ -62,7 +65,10 @@ def read_side(
     Raises:
         ValueError: The earlier fit had features and there are none now, or others.
     """
-    earlier = None if known is None else known.regression
+    name, labels = ("user", ratings.user_ids) if by_user else ("item", ratings.item_ids)
+    earlier = None
+    if start is not None:
+        earlier = (start.users if by_user else start.items).regression
     if source is None:
         if earlier is not None:
             raise ValueError(
@@ -74,28 +80,31 @@ def read_side(
     called = f"{_CALLED}: {name}_features"
     names = None if earlier is None else earlier.names
     _, columns, table = read_features(source, called, labels, names)
-    regression = earlier or start_regression(columns, table, dim)
+    regression = earlier or start_regression(columns, table, _measure_dim(model))
     return Beginning(regression, regression.design(table))
 
 
-def expect_variances(dim: int, biases: bool, spread: float) -> np.ndarray:
+def expect_variances(model: MatrixFactorization, spread: float) -> np.ndarray:
     """Variances of latent vectors before any rating is seen.
 
     Wide ones: on MovieLens-100K those that would explain half of the spread, seven times
     narrower, let more factors fit noise and cost 0.004 in test RMSE.
 
     Args:
-        dim: Length of the latent vectors.
-        biases: Whether the last element is a bias.
+        model: The settings.
         spread: Variance of the ratings.
 
     Returns:
         ``[dim]``.
     """
-    variances = np.full(dim, math.sqrt(spread))
-    if biases:
+    variances = np.full(_measure_dim(model), math.sqrt(spread))
+    if model.biases:
         variances[-1] = spread / 4
     return variances
+
+
+def _measure_dim(model: MatrixFactorization) -> int:
+    return model.num_factors + (1 if model.biases else 0)
 
 
 def start_state(

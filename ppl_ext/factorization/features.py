@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FeatureTable", "read_features"]
 
-FeatureTable = np.ndarray | sparse.csr_array
+FeatureTable: TypeAlias = np.ndarray | sparse.csr_array
 # The regression on them inverts a matrix of so many rows and keeps the inverse.
 _MOST = 5000
 

@@ -167,14 +167,9 @@ class MatrixFactorization:
 
         if start is not None:
             check_start(self, start)
-        dim = self.num_factors + (1 if self.biases else 0)
         beginnings = (
-            read_side(
-                user_features, "user", ratings.user_ids, dim, None if start is None else start.users
-            ),
-            read_side(
-                item_features, "item", ratings.item_ids, dim, None if start is None else start.items
-            ),
+            read_side(self, user_features, ratings, start, by_user=True),
+            read_side(self, item_features, ratings, start, by_user=False),
         )
         runs: list[Factors] = []
         for seed in np.random.SeedSequence(self.seed).spawn(1 if start else self.restarts):
@@ -201,8 +196,7 @@ class MatrixFactorization:
         from ppl_ext.factorization.sweeps import Sweeper
 
         spread = float(np.var(ratings.values, dtype=np.float64)) or 1.0
-        dim = self.num_factors + (1 if self.biases else 0)
-        variances = expect_variances(dim, self.biases, spread)
+        variances = expect_variances(self, spread)
         rng = np.random.default_rng(seed)
         state = start_state(self, ratings, variances, spread, beginnings, rng, start)
         sweeper = Sweeper(

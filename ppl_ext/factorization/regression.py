@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import linalg, sparse
@@ -155,8 +156,8 @@ class Design:
         self.matrix = matrix
         self.center = center
         sums = np.asarray(matrix.sum(axis=0)).ravel()
-        squares = matrix.T @ matrix
-        full = squares.toarray() if sparse.issparse(squares) else squares
+        squares: Any = matrix.T @ matrix
+        full = squares.toarray() if sparse.issparse(matrix) else squares
         mixed = np.outer(center, sums)
         self.gram = np.asarray(full - mixed - mixed.T) + matrix.shape[0] * np.outer(center, center)
 
@@ -182,10 +183,10 @@ def start_regression(names: tuple[str, ...], table: FeatureTable, dim: int) -> R
     """
     rows, count = table.shape
     center = np.asarray(table.sum(axis=0)).ravel() / rows
-    squares = table.multiply(table) if sparse.issparse(table) else (table - center) ** 2
-    variance = np.asarray(squares.sum(axis=0)).ravel() / rows
-    if sparse.issparse(table):
-        variance = variance - center**2
+    # Sparse tables are not centred before they are squared, lest they fill.
+    around = np.zeros(count) if sparse.issparse(table) else center
+    squares = table**2 if sparse.issparse(table) else (table - around) ** 2
+    variance = np.asarray(squares.sum(axis=0)).ravel() / rows - (center - around) ** 2
     # What does not vary, rounding apart, is divided by one: it says nothing in any case.
     varies = variance > 1e-12 * (center**2 + 1e-300)
     return Regression(

@@ -80,8 +80,9 @@ def elbo(factors, ratings):
         tau = factors.noise_precision
         total += 0.5 * (np.log(tau / (2 * np.pi)) + log_weight - tau * weight * error)
     for side, mean, cov in zip(sides, means, covs, strict=True):
-        for m, c in zip(mean, cov, strict=True):
-            total -= gaussian_divergence(m, c, side.prior.mean, side.prior.precision)
+        prior_means = np.broadcast_to(side.prior_means(), mean.shape)
+        for m, c, prior_mean in zip(mean, cov, prior_means, strict=True):
+            total -= gaussian_divergence(m, c, prior_mean, side.prior.precision)
         if side.concentration:
             total -= gamma_divergence(side.shape, side.rate, side.concentration).sum()
     return total
