@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import jax
 
+from ppl_ext.numpyro.estimators.choices import draw_one_hot, log_prob_of
 from ppl_ext.numpyro.estimators.integrand import read_integrand
 
-__all__ = ["AbstractEstimator", "AbstractPathEstimator"]
+__all__ = ["AbstractEstimator", "AbstractPathEstimator", "AbstractScoreEstimator"]
 
 Function = Callable[[jax.Array], jax.Array]
 
@@ -106,3 +107,49 @@ class AbstractPathEstimator(AbstractEstimator):
 
     def _surrogate(self, rng_key, f, logits):
         return f(self.sample(rng_key, logits))
+
+
+class AbstractScoreEstimator(AbstractEstimator):
+    """An estimator that weighs the scores of true draws by what the function made of them.
+
+    It needs no more than the draws, so that it serves several sites that were drawn together,
+    one after the other among them.
+
+    Attributes:
+        num_draws: Draws for one estimate.
+
+    Example:
+        >>> from ppl_ext.numpyro.estimators import LeaveOneOut
+        >>> issubclass(LeaveOneOut, AbstractScoreEstimator), LeaveOneOut(8).num_draws
+        (True, 8)
+    """
+
+    num_draws: int
+
+    @abstractmethod
+    def combine(self, values: jax.Array, log_probs: jax.Array) -> jax.Array:
+        """Return the surrogate of draws that have been made.
+
+        Args:
+            values: Values of the function at the draws ``(draw, *batch)``.
+            log_probs: Log-probabilities of the draws ``(draw, *batch)``.
+
+        Returns:
+            The surrogate, with shape ``(*batch,)``.
+        """
+
+    def evaluations(self, num_variables: int, num_classes: int) -> int:
+        """Count the evaluations of the function that one estimate costs: one a draw.
+
+        Args:
+            num_variables: Length of the axis of variables.
+            num_classes: Length of the axis of classes.
+
+        Returns:
+            Evaluations of one member of the batch.
+        """
+        return self.num_draws
+
+    def _surrogate(self, rng_key, f, logits):
+        z = draw_one_hot(rng_key, logits, (self.num_draws,))
+        return self.combine(f(z), log_prob_of(z, logits))

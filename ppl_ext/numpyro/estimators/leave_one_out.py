@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 import jax
 
 from ppl_ext.numpyro.distributions.arguments import refuse
-from ppl_ext.numpyro.estimators.choices import draw_one_hot, log_prob_of, score
-from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
+from ppl_ext.numpyro.estimators.choices import score
+from ppl_ext.numpyro.estimators.estimator import AbstractScoreEstimator
 
 __all__ = ["LeaveOneOut"]
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class LeaveOneOut(AbstractEstimator):
+class LeaveOneOut(AbstractScoreEstimator):
     r"""Score function of several draws, the baseline of each the mean of the others.
 
     .. math:: \frac 1m \sum_i \Bigl(f(z_i) - \frac 1{m-1} \sum_{j \neq i} f(z_j)\Bigr)
@@ -54,12 +54,7 @@ class LeaveOneOut(AbstractEstimator):
                 "LeaveOneOut(num_draws=4), or for a single draw ScoreFunction().",
             )
 
-    def evaluations(self, num_variables: int, num_classes: int) -> int:
-        """Count the evaluations of the function that one estimate costs: one a draw."""
-        return self.num_draws
-
-    def _surrogate(self, rng_key, f, logits):
-        z = draw_one_hot(rng_key, logits, (self.num_draws,))
-        values = f(z)
+    def combine(self, values: jax.Array, log_probs: jax.Array) -> jax.Array:
+        """Return the surrogate of draws that have been made."""
         weights = (values - values.mean(0)) / (self.num_draws - 1)
-        return values.mean(0) + score(weights, log_prob_of(z, logits)).sum(0)
+        return values.mean(0) + score(weights, log_probs).sum(0)

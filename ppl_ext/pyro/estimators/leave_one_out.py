@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from ppl_ext.pyro.distributions.arguments import refuse
-from ppl_ext.pyro.estimators.choices import draw_one_hot, log_prob_of, score
-from ppl_ext.pyro.estimators.estimator import AbstractEstimator
+from ppl_ext.pyro.estimators.choices import score
+from ppl_ext.pyro.estimators.estimator import AbstractScoreEstimator
 
 __all__ = ["LeaveOneOut"]
 
 
 @dataclass(frozen=True)
-class LeaveOneOut(AbstractEstimator):
+class LeaveOneOut(AbstractScoreEstimator):
     r"""Score function of several draws, the baseline of each the mean of the others.
 
     .. math:: \frac 1m \sum_i \Bigl(f(z_i) - \frac 1{m-1} \sum_{j \neq i} f(z_j)\Bigr)
@@ -50,12 +52,7 @@ class LeaveOneOut(AbstractEstimator):
                 "LeaveOneOut(num_draws=4), or for a single draw ScoreFunction().",
             )
 
-    def evaluations(self, num_variables: int, num_classes: int) -> int:
-        """Count the evaluations of the function that one estimate costs: one a draw."""
-        return self.num_draws
-
-    def _surrogate(self, f, logits):
-        z = draw_one_hot(logits, (self.num_draws,))
-        values = f(z)
+    def combine(self, values: torch.Tensor, log_probs: torch.Tensor) -> torch.Tensor:
+        """Return the surrogate of draws that have been made."""
         weights = (values - values.mean(0)) / (self.num_draws - 1)
-        return values.mean(0) + score(weights, log_prob_of(z, logits)).sum(0)
+        return values.mean(0) + score(weights, log_probs).sum(0)
