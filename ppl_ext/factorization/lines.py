@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["read_lines"]
+__all__ = ["read_lines", "read_pieces"]
 
 _COLUMNS = ("user", "item", "rating", "time")
 
@@ -41,46 +41,96 @@ def read_lines(path: Path, with_header: bool) -> pandas.DataFrame:
         ...     read_lines(path, with_header=False).index.tolist()
         [1, 3]
     """
-    import pandas
+    frames = list(read_pieces(path, with_header, None))
+    return frames[0]
 
-    text = path.read_text(encoding="utf-8-sig")
-    if not text.strip():
+
+def read_pieces(path: Path, with_header: bool, size: int | None) -> Iterator[pandas.DataFrame]:
+    """Read a text file of ratings piece by piece, each as `read_lines` does.
+
+    Args:
+        path: The file.
+        with_header: True where the first line names the columns.
+        size: Characters of a piece, roughly; all of them if None.
+
+    Yields:
+        Frames of text, never empty but where the file has a header alone.
+
+    Raises:
+        ValueError: A line has more or fewer fields than the first, or the file is empty.
+    """
+    form: _Form | None = None
+    number = 0
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        while True:
+            lines = (file.read() if size is None else "".join(file.readlines(size))).splitlines()
+            numbers = [number + at for at, line in enumerate(lines, 1) if line.strip()]
+            filled = [line for line in lines if line.strip()]
+            number += len(lines)
+            if filled:
+                header = form is None and with_header
+                form = form or _find_form(path, filled[0], numbers[0], with_header)
+                frame = form.frame_lines(filled, numbers, header)
+                if len(frame) or size is None:
+                    yield frame
+            if size is None or not lines:
+                break
+    if form is None:
         raise ValueError(
             f"read_ratings: '{path.name}' is empty; expected a rating in each line. Copy it again."
         )
-    first = text[: text.find("\n") if "\n" in text else None]
-    mark = next((mark for mark in ("::", "\t", ";", ",") if mark in first), ",")
-    lines = text.splitlines()
-    numbers = np.flatnonzero([bool(line.strip()) for line in lines]) + 1
-    filled = [lines[number - 1] for number in numbers]
-    width = len(
-        next(csv.reader([first.replace("::", "\t")], delimiter=mark[0].replace(":", "\t")))
-    )
-    if not with_header and width not in (3, 4):
-        raise ValueError(
-            f"read_ratings: line {numbers[0]} of '{path.name}' has {width} fields; expected user, "
-            "item, rating and perhaps a time. With a header, call the file *.csv or *.tsv."
-        )
-    quoted = '"' in text and mark != "::"
-    for number, line in zip(numbers, filled, strict=True):
-        found = len(next(csv.reader([line], delimiter=mark))) if quoted else line.count(mark) + 1
-        if found != width:
-            raise ValueError(
-                f"read_ratings: line {number} of '{path.name}' has {found} fields; expected "
-                f"{width}, as in line {numbers[0]}. Correct the line or drop it; if it is the "
-                "last one, the file may have been cut off."
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How the lines of a file are written; fields as in the first line."""
+
+    name: str
+    mark: str
+    columns: tuple[str, ...]
+    number: int
+
+    def frame_lines(
+        self, lines: list[str], numbers: list[int], with_header: bool
+    ) -> pandas.DataFrame:
+        """Split lines into columns of text, indexed by their numbers."""
+        import pandas
+
+        mark, width = self.mark, len(self.columns)
+        quoted = mark != "::" and any('"' in line for line in lines)
+        for number, line in zip(numbers, lines, strict=True):
+            found = (
+                len(next(csv.reader([line], delimiter=mark))) if quoted else line.count(mark) + 1
             )
-    joined = "\n".join(filled)
-    if mark == "::":
-        joined, mark = joined.replace("::", "\t"), "\t"
-    frame = pandas.read_csv(
-        io.StringIO(joined),
-        sep=mark,
-        dtype=str,
-        header=0 if with_header else None,
-        names=None if with_header else _COLUMNS[:width],
-        keep_default_na=False,
-        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-    )
-    frame.index = pandas.Index(numbers[1:] if with_header else numbers)
-    return frame
+            if found != width:
+                raise ValueError(
+                    f"read_ratings: line {number} of '{self.name}' has {found} fields; expected "
+                    f"{width}, as in line {self.number}. Correct the line or drop it; if it is "
+                    "the last one, the file may have been cut off."
+                )
+        joined = "\n".join(lines)
+        if mark == "::":
+            joined, mark = joined.replace("::", "\t"), "\t"
+        frame = pandas.read_csv(
+            io.StringIO(joined),
+            sep=mark,
+            dtype=str,
+            header=0 if with_header else None,
+            names=None if with_header else self.columns,
+            keep_default_na=False,
+            quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+        )
+        frame.index = pandas.Index(numbers[1:] if with_header else numbers)
+        return frame
+
+
+def _find_form(path: Path, first: str, number: int, with_header: bool) -> _Form:
+    mark = next((mark for mark in ("::", "\t", ";", ",") if mark in first), ",")
+    fields = first.split("::") if mark == "::" else next(csv.reader([first], delimiter=mark))
+    if not with_header and len(fields) not in (3, 4):
+        raise ValueError(
+            f"read_ratings: line {number} of '{path.name}' has {len(fields)} fields; expected "
+            "user, item, rating and perhaps a time. With a header, call the file *.csv or *.tsv."
+        )
+    columns = tuple(fields) if with_header else _COLUMNS[: len(fields)]
+    return _Form(path.name, mark, columns, number)
