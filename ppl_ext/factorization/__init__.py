@@ -1,5 +1,6 @@
 """Ratings with error bars: Bayesian matrix factorization by exact coordinate ascent."""
 
+from ppl_ext.factorization.bound import Bound, measure_bound
 from ppl_ext.factorization.factors import Factors
 from ppl_ext.factorization.model import MatrixFactorization
 from ppl_ext.factorization.noise import Noise
@@ -17,6 +18,7 @@ from ppl_ext.factorization.splitting import split_by_row, split_by_time, split_b
 __all__ = [
     "ARD",
     "Assessment",
+    "Bound",
     "ExpectedRating",
     "Factors",
     "Fixed",
@@ -34,6 +36,7 @@ __all__ = [
     "Thompson",
     "UpperConfidence",
     "load_factors",
+    "measure_bound",
     "read_ratings",
     "simulate_ratings",
     "split_by_row",

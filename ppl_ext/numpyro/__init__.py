@@ -3,6 +3,7 @@
 from ppl_ext.gaussian_vi import SampleAverage
 from ppl_ext.numpyro import distributions as distributions
 from ppl_ext.numpyro import estimators as estimators
+from ppl_ext.numpyro import factorization as factorization
 from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.density import trace_density
 from ppl_ext.numpyro.elbo import StickTheLanding

@@ -3,6 +3,7 @@
 from ppl_ext.gaussian_vi import SampleAverage
 from ppl_ext.pyro import distributions as distributions
 from ppl_ext.pyro import estimators as estimators
+from ppl_ext.pyro import factorization as factorization
 from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.pyro.density import trace_density
 from ppl_ext.pyro.elbo import StickTheLanding

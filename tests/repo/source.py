@@ -127,8 +127,9 @@ def resolve(name: str, path: Path) -> PublicName:
 
 
 def room_names(room: str) -> list[PublicName]:
-    """List what ``import ppl_ext.<room>`` offers, its ``distributions`` and ``estimators``."""
-    inits = [PACKAGE / room / part / "__init__.py" for part in ("", "distributions", "estimators")]
+    """List what ``import ppl_ext.<room>`` offers, and its parts."""
+    parts = ("", "distributions", "estimators", "factorization")
+    inits = [PACKAGE / room / part / "__init__.py" for part in parts]
     return [resolve(name, init) for init in inits for name in exported(init)]
 
 

@@ -1,0 +1,161 @@
+"""The posterior of a matrix factorization as a NumPyro guide."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from numpyro.distributions import constraints
+
+from ppl_ext.factorization import Factors, Ratings
+from ppl_ext.factorization.bound import refuse_features
+from ppl_ext.factorization.parameters import (
+    draw_tree,
+    guide_parameters,
+    name_sides,
+    restore_factors,
+)
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["FactorGuide"]
+
+
+class FactorGuide:
+    r"""The Gaussians and Gammas of fitted factors as a guide of the host, its parameters free.
+
+    .. math:: q = \prod_i N(w_i; m_i, L_i L_i')\, \Gamma(a_i; s_i, t_i)
+              \prod_j N(w_j; m_j, L_j L_j')\, \Gamma(g_j; s_j, t_j)
+
+    It begins where the factors are: the host's ``Trace_ELBO`` is theirs, and ``SVI`` goes on from
+    them. For a fresh start, take the factors of ``CAVI(settings).init``. Covariances are diagonal
+    where those of the factors are. Not for rows by the million: every step draws all of them.
+
+    Parameters are ``user_loc``, ``user_scale_tril`` (``user_scale`` if diagonal), ``user_shape``,
+    ``user_rate`` and the same of ``item``.
+
+    Args:
+        factors: The factors.
+
+    Raises:
+        ValueError: The prior depends on features.
+
+    Example:
+        >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings
+        >>> from ppl_ext.numpyro.factorization import CAVI
+        >>> ratings = simulate_ratings(num_users=30, num_items=20, seed=0).ratings
+        >>> factors = MatrixFactorization(2).fit(ratings, progress_bar=False)
+        >>> guide = FactorGuide(factors)
+        >>> drawn = numpyro.handlers.trace(numpyro.handlers.seed(guide, rng_seed=0)).get_trace()
+        >>> drawn["user_vector"]["value"].shape
+        (30, 3)
+        >>> params = CAVI(MatrixFactorization(2)).get_params(factors)  # or those of svi.run
+        >>> bool(abs(guide.to_factors(params, ratings).elbo[-1] - factors.elbo[-1]) < 10)
+        True
+    """
+
+    def __init__(self, factors: Factors) -> None:
+        refuse_features(factors, "FactorGuide")
+        self.factors = factors
+        self._initial = {
+            name: jnp.asarray(value, dtype=jnp.result_type(float))
+            for name, value in guide_parameters(factors).items()
+        }
+
+    def __call__(
+        self,
+        users: Any = None,
+        items: Any = None,
+        ratings: Any = None,
+        *,
+        batch_size: int | None = None,
+    ) -> None:
+        """Draw all latent sites; the arguments are those of the model and have no effect.
+
+        Args:
+            users: Not used.
+            items: Not used.
+            ratings: Not used.
+            batch_size: Not used.
+        """
+        params = {
+            name: numpyro.param(name, value, constraint=_constrain(name))
+            for name, value in self._initial.items()
+        }
+        for name, side in name_sides(self.factors):
+            if self.factors.diagonal:
+                lower = params[f"{name}_scale"][..., None] * jnp.eye(side.dim)
+            else:
+                lower = params[f"{name}_scale_tril"]
+            with numpyro.plate(name, len(side), dim=-1):
+                vector = dist.MultivariateNormal(params[f"{name}_loc"], scale_tril=lower)
+                numpyro.sample(f"{name}_vector", vector)
+                if side.concentration:
+                    shape, rate = params[f"{name}_shape"], params[f"{name}_rate"]
+                    numpyro.sample(f"{name}_weight", dist.Gamma(shape, rate))
+
+    def to_factors(
+        self, params: Mapping[str, jax.Array], ratings: Ratings | None = None
+    ) -> Factors:
+        """Turn the guide's parameters into factors, with all that factors can do.
+
+        What a `FactorModel` with ``learn=True`` has learned of prior and noise goes with them.
+
+        Args:
+            params: Parameters, as ``svi.get_params`` gives them.
+            ratings: Ratings to measure the ELBO on, in closed form; it is NaN if None.
+
+        Returns:
+            The factors; ``MatrixFactorization.fit(ratings, start=factors)`` goes on from them.
+
+        Raises:
+            ValueError: A parameter is missing, or of another shape.
+        """
+        self._check_params(params)
+        arrays = {name: np.asarray(value) for name, value in params.items()}
+        return restore_factors(self.factors, arrays, ratings)
+
+    def to_datatree(
+        self, rng_key: jax.Array, params: Mapping[str, jax.Array], num_draws: int = 100
+    ) -> "xarray.DataTree":
+        """Draw from the guide and arrange the draws as an ArviZ tree, as factors do theirs.
+
+        Not for large tables: every draw holds all factors.
+
+        Args:
+            rng_key: Random key.
+            params: Parameters, as ``svi.get_params`` gives them.
+            num_draws: Number of draws.
+
+        Returns:
+            A tree with ``user_factors``, ``item_factors`` and, where the model has them,
+            ``user_bias`` and ``item_bias``; users and items are labelled.
+
+        Raises:
+            ValueError: A parameter is missing, or of another shape.
+        """
+        self._check_params(params)
+        draw = numpyro.infer.Predictive(self, params=dict(params), num_samples=num_draws)(rng_key)
+        return draw_tree(
+            self.factors, {name: np.asarray(draw[f"{name}_vector"]) for name in ("user", "item")}
+        )
+
+    def _check_params(self, params: Mapping[str, jax.Array]) -> None:
+        for name, value in self._initial.items():
+            found = np.shape(params[name]) if name in params else None
+            if found != value.shape:
+                raise ValueError(
+                    f"FactorGuide: the parameter {name!r} has the shape {found}; expected "
+                    f"{value.shape}, as these factors have. Take those of this guide's own SVI: "
+                    "svi.get_params(state)."
+                )
+
+
+def _constrain(name: str) -> constraints.Constraint:
+    if name.endswith("loc"):
+        return constraints.real
+    return constraints.lower_cholesky if name.endswith("tril") else constraints.positive
