@@ -10,7 +10,10 @@ from scipy.special import gammaln, psi
 from ppl_ext.factorization.priors import GaussianPrior
 from ppl_ext.factorization.regression import Regression
 
-__all__ = ["START_CONCENTRATION", "TILE", "Side", "learn_concentration", "pack", "unpack"]
+__all__ = [
+    "START_CONCENTRATION", "TILE", "Side", "learn_concentration", "pack", "solve_concentration",
+    "unpack",
+]  # fmt: skip
 
 # 256 bytes of a single-precision table: four cache lines, read as a piece.
 TILE = 64
@@ -157,11 +160,16 @@ def learn_concentration(side: Side) -> float:
     """
     if not side.concentration:
         return 0.0
-    wanted = float(np.mean(side.shape / side.rate - side.expected_log_weights())) - 1
+    excess = side.shape / side.rate - side.expected_log_weights()
+    return solve_concentration(float(np.mean(excess)))
+
+
+def solve_concentration(excess: float) -> float:
+    """The shape for a mean of ``E[a] - E[log a]`` of ``excess``; see `learn_concentration`."""
     low, high = np.log(_CONCENTRATIONS)
     for _ in range(60):
         middle = (low + high) / 2
-        if middle - psi(np.exp(middle)) > wanted:
+        if middle - psi(np.exp(middle)) > excess - 1:
             low = middle
         else:
             high = middle
