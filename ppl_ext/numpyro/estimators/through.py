@@ -1,0 +1,70 @@
+"""One-hot draws whose gradient is the estimator's product with a symmetric matrix."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits, refuse, widen
+from ppl_ext.numpyro.distributions.choosing import draw_class
+from ppl_ext.numpyro.estimators.choices import to_one_hot
+
+
+def draw_through(called, rng_key, logits, sample_shape, multiply, parameters=()):
+    """Draw one-hot values; ``multiply(rng_key, logits, hard, vector, *parameters)`` derives them.
+
+    The product has to be linear in the vector.
+    """
+    logits = read_path_logits(called, logits)
+    draw_key, noise_key = jax.random.split(rng_key)
+    index = draw_class(draw_key, logits, tuple(sample_shape))
+    hard = to_one_hot(index, logits)
+    return _through(multiply, logits, hard, noise_key, parameters)
+
+
+def read_path_logits(called, logits):
+    """Refuse what are no logits by type and shape; the values are the caller's care."""
+    logits = read_logits(called, None, logits, False)
+    check_classes(called, logits, False)
+    return logits
+
+
+def check_temperature(called, temperature) -> None:
+    """Refuse a temperature that is not a positive number."""
+    if not isinstance(temperature, Tracer) and not np.all(np.asarray(temperature) > 0):
+        raise refuse(
+            called,
+            f"temperature is {temperature}",
+            "a positive number",
+            f"{called}(temperature=0.5).",
+        )
+
+
+def check_draws(called, num_draws) -> None:
+    """Refuse a number of noise draws below one."""
+    if not num_draws >= 1:
+        raise refuse(
+            called, f"num_draws is {num_draws}", "at least one", f"{called}(num_draws=10)."
+        )
+
+
+def softmax_product(probs, vector):
+    """Multiply a vector by the Jacobian of the softmax, which is symmetric."""
+    product = probs * vector
+    return product - probs * product.sum(-1, keepdims=True)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _through(multiply, logits, hard, rng_key, parameters):
+    """Return the one-hot draws, whatever their logits are."""
+    return hard
+
+
+@_through.defjvp
+def _through_jvp(multiply, primals, tangents):
+    logits, hard, rng_key, parameters = primals
+    vector = jnp.broadcast_to(widen(tangents[0]), hard.shape)
+    product = multiply(rng_key, widen(logits), widen(hard), vector, *parameters)
+    return hard, product.astype(hard.dtype)

@@ -1,0 +1,71 @@
+"""One-hot draws whose gradient is the estimator's product with a symmetric matrix."""
+
+import torch
+
+from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, refuse, widen
+from ppl_ext.pyro.distributions.choosing import draw_class
+
+
+def draw_through(called, logits, sample_shape, multiply):
+    """Draw one-hot values; ``multiply(logits, index, vector)`` is their derivative."""
+    logits = read_path_logits(called, logits)
+    index = draw_class(logits, tuple(sample_shape))
+    return _Through.apply(logits, index, multiply)
+
+
+def read_path_logits(called, logits):
+    """Refuse what are no logits by type and shape; the values are the caller's care."""
+    logits = read_logits(called, None, logits, False)
+    check_classes(called, logits, False)
+    return logits
+
+
+def check_temperature(called, temperature) -> None:
+    """Refuse a temperature that is not a positive number."""
+    if not temperature > 0:
+        raise refuse(
+            called,
+            f"temperature is {float(temperature)}",
+            "a positive number",
+            f"{called}(temperature=0.5).",
+        )
+
+
+def check_draws(called, num_draws) -> None:
+    """Refuse a number of noise draws below one."""
+    if not num_draws >= 1:
+        raise refuse(
+            called, f"num_draws is {num_draws}", "at least one", f"{called}(num_draws=10)."
+        )
+
+
+def softmax_product(probs, vector):
+    """Multiply a vector by the Jacobian of the softmax, which is symmetric."""
+    product = probs * vector
+    return product - probs * product.sum(-1, keepdim=True)
+
+
+class _Through(torch.autograd.Function):
+    """One-hot draws ``(*draws, *batch, class)`` of logits ``(*batch, class)``.
+
+    Everything is worked out again in the backward pass, in operations that have derivatives of
+    their own: nothing but logits and classes is kept.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(logits, index, multiply):
+        zeros = logits.new_zeros(*index.shape, logits.shape[-1])
+        return zeros.scatter(-1, index.unsqueeze(-1), 1.0)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        logits, index, ctx.multiply = inputs
+        ctx.save_for_backward(logits, index)
+
+    @staticmethod
+    def backward(ctx, slope):
+        logits, index = ctx.saved_tensors
+        product = ctx.multiply(widen(logits), index, widen(slope))
+        return product.sum_to_size(logits.shape).to(logits.dtype), None, None
