@@ -4,6 +4,7 @@ from ppl_ext.factorization.bound import Bound, measure_bound
 from ppl_ext.factorization.factors import Factors
 from ppl_ext.factorization.model import MatrixFactorization
 from ppl_ext.factorization.noise import Noise
+from ppl_ext.factorization.pieces import RatingStream, read_part
 from ppl_ext.factorization.prediction import Assessment, Prediction
 from ppl_ext.factorization.priors import ARD, Fixed, FullCovariance, GaussianPrior, Isotropic
 from ppl_ext.factorization.ranking import ExpectedRating, Ranking, Thompson, UpperConfidence
@@ -29,6 +30,7 @@ __all__ = [
     "Noise",
     "Prediction",
     "Ranking",
+    "RatingStream",
     "Ratings",
     "Regression",
     "Side",
@@ -37,6 +39,7 @@ __all__ = [
     "UpperConfidence",
     "load_factors",
     "measure_bound",
+    "read_part",
     "read_ratings",
     "simulate_ratings",
     "split_by_row",
