@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ppl_ext import __version__
 from ppl_ext.demo.run import run_demo
@@ -53,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     demo.set_defaults(run=_demo)
 
+    _add_factorize(commands)
+
     doctor = commands.add_parser(
         "doctor", help="say what is installed, what was tested, and what to do"
     )
@@ -60,6 +63,90 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     options = parser.parse_args(argv)
     return int(options.run(options))
+
+
+def _add_factorize(commands: Any) -> None:
+    parser = commands.add_parser(
+        "factorize",
+        help="fit a table of ratings; write factors, predictions, a report and pictures",
+        description="Fit a table of ratings by Bayesian matrix factorization, test the intervals "
+        "of its predictions on ratings set aside, and write factors, predictions, a report and "
+        "pictures. Without a table, ratings are simulated and compared with their truth.",
+    )
+    add = parser.add_argument
+    add(
+        "ratings",
+        nargs="?",
+        type=Path,
+        metavar="RATINGS",
+        help="*.csv or *.tsv with a header, *.parquet, or MovieLens (u.data, ratings.dat)",
+    )
+    add("--out", type=Path, default=Path("factors"), metavar="DIR", help="folder of the results")
+    add("--factors", type=int, default=16, help="number of factors (default 16)")
+    add(
+        "--test-fraction",
+        type=float,
+        default=0.1,
+        help="fraction of the ratings set aside to test the predictions; 0 for none (default 0.1)",
+    )
+    add("--latest", action="store_true", help="set the latest ratings aside, not random ones")
+    add("--level", type=float, default=0.9, help="level of the written intervals (default 0.9)")
+    add(
+        "--top-n",
+        type=int,
+        default=10,
+        help="items to recommend to every user; 0 for none (default 10)",
+    )
+    add(
+        "--user-features",
+        type=Path,
+        metavar="FILE",
+        help="table of features, labels of users first; those without ratings are ranked too",
+    )
+    add("--item-features", type=Path, metavar="FILE", help="the same for items")
+    for role in ("user", "item", "rating", "time"):
+        add(f"--{role}", metavar="NAME", help=f"column of {role}s; a usual name without it")
+    add(
+        "--scale",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="lowest and highest rating that is allowed",
+    )
+    add(
+        "--keep-last",
+        action="store_true",
+        help="where a user rated an item twice, keep the last instead of refusing",
+    )
+    add(
+        "--prior",
+        choices=("full", "ard", "isotropic"),
+        default="full",
+        help="what the priors learn: mean and full covariance, a variance for each factor, or one",
+    )
+    add(
+        "--equal-noise",
+        action="store_true",
+        help="the same noise for all users and items, instead of learning who is careful",
+    )
+    add("--diagonal", action="store_true", help="neglect covariances: faster, less accurate")
+    add("--restarts", type=int, default=1, help="starts of which the best is kept (default 1)")
+    add("--max-sweeps", type=int, default=200, help="limit of the fit (default 200)")
+    add(
+        "--start",
+        type=Path,
+        metavar="FILE",
+        help="factors.safetensors of an earlier or interrupted fit to go on from",
+    )
+    add("--seed", type=int, default=0, help="seed of split and starts (default 0)")
+    add("--threads", type=int, help="number of threads; one for each processor without it")
+    parser.set_defaults(run=_factorize)  # fmt: skip
+
+
+def _factorize(options: argparse.Namespace) -> int:
+    from ppl_ext.factorization.command import run_factorize
+
+    return run_factorize(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

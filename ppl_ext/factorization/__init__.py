@@ -1,5 +1,6 @@
 """Ratings with error bars: Bayesian matrix factorization by exact coordinate ascent."""
 
+from ppl_ext.factorization.blocks import Blocks, predict_blocks, sort_blocks
 from ppl_ext.factorization.bound import Bound, measure_bound
 from ppl_ext.factorization.factors import Factors
 from ppl_ext.factorization.model import MatrixFactorization
@@ -19,6 +20,7 @@ from ppl_ext.factorization.splitting import split_by_row, split_by_time, split_b
 __all__ = [
     "ARD",
     "Assessment",
+    "Blocks",
     "Bound",
     "ExpectedRating",
     "Factors",
@@ -39,9 +41,11 @@ __all__ = [
     "UpperConfidence",
     "load_factors",
     "measure_bound",
+    "predict_blocks",
     "read_part",
     "read_ratings",
     "simulate_ratings",
+    "sort_blocks",
     "split_by_row",
     "split_by_time",
     "split_by_user",

@@ -95,13 +95,24 @@ class Assessment:
 
     @property
     def excess(self) -> float:
-        """Coverage of the 90 % intervals less 0.9."""
-        return self.coverage[0.9] - 0.9
+        """Coverage less its level, where that is farthest off: at 50 %, 80 %, 90 % or 95 %."""
+        return self._excess(self._worst)
 
     @property
     def ok(self) -> bool:
-        """True where the 90 % intervals cover as many as they should, chance allowed for."""
-        return abs(self.excess) <= _SLACK + 3 * float(np.sqrt(0.09 / self.count))
+        """True where these intervals cover as many as they should, chance allowed for."""
+        return abs(self.excess) <= self._allow(self._worst)
+
+    @property
+    def _worst(self) -> float:
+        shown = [level for level in _SHOWN if level in self.coverage] or list(self.coverage)
+        return max(shown, key=lambda level: abs(self._excess(level)) / self._allow(level))
+
+    def _excess(self, level: float) -> float:
+        return self.coverage[level] - level
+
+    def _allow(self, level: float) -> float:
+        return _SLACK + 3 * float(np.sqrt(level * (1 - level) / self.count))
 
     @property
     def advice(self) -> str:

@@ -15,7 +15,7 @@ from ppl_ext.factorization.ratings import Ratings, collect_ratings
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["read_ratings"]
+__all__ = ["read_ratings", "to_labels"]
 
 # Headers as the common data sets write them; the first that is there is taken.
 _USUAL = {
@@ -132,8 +132,8 @@ def _collect_frame(
     if found["time"] is not None:
         times = _to_numbers(frame[found["time"]], "time", name_place)
     return collect_ratings(
-        _to_labels(frame[found["user"]]),
-        _to_labels(frame[found["item"]]),
+        to_labels(frame[found["user"]]),
+        to_labels(frame[found["item"]]),
         values,
         times,
         name_place=name_place,
@@ -179,8 +179,15 @@ def _to_numbers(column: Any, role: str, name_place: Any) -> np.ndarray:
     return np.asarray(numbers)
 
 
-def _to_labels(column: Any) -> np.ndarray:
-    """Integers where all labels are written as such, else text."""
+def to_labels(column: Any) -> np.ndarray:
+    """Integers where all labels are written as such, else text.
+
+    Args:
+        column: A pandas series.
+
+    Returns:
+        ``[row]``.
+    """
     labels = column.to_numpy()
     if labels.dtype.kind in "iuf":
         return np.asarray(labels)

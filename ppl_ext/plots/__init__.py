@@ -1,11 +1,13 @@
 """Plots that ArviZ lacks; each draws on the axes it is given and shows nothing by itself."""
 
+from ppl_ext.plots.blocks import plot_blocks
 from ppl_ext.plots.coverage import plot_coverage
 from ppl_ext.plots.overlay import plot_marginal_overlay, plot_pair_overlay
 from ppl_ext.plots.trace import plot_elbo
 from ppl_ext.plots.weights import plot_khat
 
 __all__ = [
+    "plot_blocks",
     "plot_coverage",
     "plot_elbo",
     "plot_khat",
