@@ -41,6 +41,33 @@ def read_logits(called, probs, logits, validate_args) -> jax.Array:
     return given if logits is not None else jnp.log(given)
 
 
+def read_floats(called, name, given, like=None) -> jax.Array:
+    """Return an argument as an array of floating-point numbers."""
+    array = jnp.asarray(given)
+    if like is not None and array.weak_type:
+        array = array.astype(like.dtype)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise refuse(
+            called,
+            f"{name} is of type {array.dtype}",
+            "floating-point numbers",
+            f"{called}(..., {name}={name}.astype(float)).",
+        )
+    return array
+
+
+def check_axis(called, name, array) -> jax.Array:
+    """Refuse an argument without an axis of classes."""
+    if array.ndim == 0 or array.shape[-1] == 0:
+        raise refuse(
+            called,
+            f"{name} has the shape {array.shape}",
+            "classes along the last axis, at least one",
+            f"Stack what belongs to the classes: {name}=jnp.stack({name}, -1).",
+        )
+    return array
+
+
 def check_classes(called: str, logits: jax.Array, validate_args: bool | None) -> None:
     """Refuse logits without an axis of classes, and rows without a possible class."""
     if logits.ndim == 0 or logits.shape[-1] == 0:

@@ -36,14 +36,16 @@ def sf(z: jax.Array) -> jax.Array:
     # XLA's expm1 has an error of five units in the last place at small arguments.
     far = z > 0.7
     t = jnp.exp(-z)
-    return jnp.where(far, _keep(t) * jnp.exp(_series(jnp.where(far, t, 0.5))), 1 - jnp.exp(-t))
+    return jnp.where(
+        far, _keep(t) * jnp.exp(log_mean_survival(jnp.where(far, t, 0.5))), 1 - jnp.exp(-t)
+    )
 
 
 def log_sf(z: jax.Array) -> jax.Array:
     """Return ``log(1 - exp(-exp(-z)))``."""
     far = z > 0.7
     t = jnp.exp(-jnp.where(far, z, 0.7))
-    return jnp.where(far, _series(t) - z, _log_rest(cdf(jnp.where(far, 0.7, z))))
+    return jnp.where(far, log_mean_survival(t) - z, _log_rest(cdf(jnp.where(far, 0.7, z))))
 
 
 def quantile(p: jax.Array) -> jax.Array:
@@ -76,7 +78,7 @@ def quantile_of_log_sf(log_q: jax.Array) -> jax.Array:
     return _near_zero(centre, jnp.where(far, -log_q - excess, near))
 
 
-def _series(t):
+def log_mean_survival(t):
     """Return ``log((1 - exp(-t)) / t)`` for small ``t``."""
     return sum(weight * t**power for power, weight in SERIES.items())
 

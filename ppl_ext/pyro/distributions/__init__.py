@@ -2,12 +2,15 @@
 
 from ppl_ext.pyro.distributions.choosing import sample_categorical, straight_through
 from ppl_ext.pyro.distributions.gumbel import Gumbel
+from ppl_ext.pyro.distributions.invertible_gaussian import InvertibleGaussian
 from ppl_ext.pyro.distributions.noise import gumbel_noise
 from ppl_ext.pyro.distributions.one_hot import (
     OneHotCategoricalStraightThrough,
     RelaxedOneHotCategoricalStraightThrough,
 )
+from ppl_ext.pyro.distributions.permutation import best_permutation, gumbel_sinkhorn
 from ppl_ext.pyro.distributions.perturbation import gumbel_max, gumbel_top_k, posterior_gumbels
+from ppl_ext.pyro.distributions.plackett_luce import PlackettLuce
 from ppl_ext.pyro.distributions.relaxed import (
     ExpRelaxedOneHotCategorical,
     RelaxedOneHotCategorical,
@@ -16,30 +19,38 @@ from ppl_ext.pyro.distributions.relaxed_bernoulli import (
     LogitRelaxedBernoulli,
     RelaxedBernoulli,
 )
+from ppl_ext.pyro.distributions.relaxed_subset import relaxed_top_k
 from ppl_ext.pyro.distributions.simplex import LogRatioTransform, log_simplex
 from ppl_ext.pyro.distributions.temperature import (
     ConstantTemperature,
     ExponentialTemperature,
     LinearTemperature,
 )
+from ppl_ext.pyro.distributions.truncated_gumbel import TruncatedGumbel
 
 __all__ = [
     "ConstantTemperature",
     "ExpRelaxedOneHotCategorical",
     "ExponentialTemperature",
     "Gumbel",
+    "InvertibleGaussian",
     "LinearTemperature",
     "LogRatioTransform",
     "LogitRelaxedBernoulli",
     "OneHotCategoricalStraightThrough",
+    "PlackettLuce",
     "RelaxedBernoulli",
     "RelaxedOneHotCategorical",
     "RelaxedOneHotCategoricalStraightThrough",
+    "TruncatedGumbel",
+    "best_permutation",
     "gumbel_max",
     "gumbel_noise",
+    "gumbel_sinkhorn",
     "gumbel_top_k",
     "log_simplex",
     "posterior_gumbels",
+    "relaxed_top_k",
     "sample_categorical",
     "straight_through",
 ]

@@ -40,6 +40,33 @@ def read_logits(called, probs, logits, validate_args) -> torch.Tensor:
     return given if logits is not None else given.log()
 
 
+def read_floats(called, name, given, like=None) -> torch.Tensor:
+    """Return an argument as a tensor of floating-point numbers."""
+    tensor = torch.as_tensor(given, device=None if like is None else like.device)
+    if like is not None and not isinstance(given, torch.Tensor):
+        tensor = tensor.to(like.dtype)
+    if not tensor.is_floating_point():
+        raise refuse(
+            called,
+            f"{name} is of type {tensor.dtype}",
+            "floating-point numbers",
+            f"{called}(..., {name}={name}.float()).",
+        )
+    return tensor
+
+
+def check_axis(called, name, tensor) -> torch.Tensor:
+    """Refuse an argument without an axis of classes."""
+    if tensor.dim() == 0 or tensor.shape[-1] == 0:
+        raise refuse(
+            called,
+            f"{name} has the shape {tuple(tensor.shape)}",
+            "classes along the last axis, at least one",
+            f"Stack what belongs to the classes: {name}=torch.stack({name}, -1).",
+        )
+    return tensor
+
+
 def check_classes(called: str, logits: torch.Tensor, validate_args: bool | None) -> None:
     """Refuse logits without an axis of classes, and rows without a possible class."""
     if logits.dim() == 0 or logits.shape[-1] == 0:

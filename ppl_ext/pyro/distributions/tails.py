@@ -38,7 +38,7 @@ def log_sf(z: torch.Tensor) -> torch.Tensor:
     """Return ``log(1 - exp(-exp(-z)))``."""
     far = z > 0.7
     t = torch.exp(-torch.where(far, z, 0.7))
-    return torch.where(far, _series(t) - z, torch.log1p(-cdf(torch.where(far, 0.7, z))))
+    return torch.where(far, log_mean_survival(t) - z, torch.log1p(-cdf(torch.where(far, 0.7, z))))
 
 
 def quantile(p: torch.Tensor) -> torch.Tensor:
@@ -71,7 +71,7 @@ def quantile_of_log_sf(log_q: torch.Tensor) -> torch.Tensor:
     return _near_zero(centre, torch.where(far, -log_q - excess, near))
 
 
-def _series(t):
+def log_mean_survival(t):
     """Return ``log((1 - exp(-t)) / t)`` for small ``t``."""
     return sum(weight * t**power for power, weight in SERIES.items())
 

@@ -1,0 +1,145 @@
+"""Draws without replacement, in order: the Plackett-Luce distribution."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.distributions import Distribution, constraints
+from numpyro.distributions.util import validate_sample
+
+from ppl_ext.numpyro.distributions import ranking
+from ppl_ext.numpyro.distributions.arguments import (
+    check_classes,
+    checking,
+    read_logits,
+    refuse,
+    widen,
+)
+from ppl_ext.numpyro.distributions.perturbation import gumbel_top_k
+from ppl_ext.numpyro.distributions.simplex import logits_vector
+
+__all__ = ["PlackettLuce"]
+
+
+class _DistinctClasses(constraints.Constraint):
+    """Lists of different class indices."""
+
+    is_discrete = True
+    event_dim = 1
+
+    def __init__(self, classes):
+        self.classes = classes
+
+    def __call__(self, x):
+        known = (x % 1 == 0) & (x >= 0) & (x < self.classes)
+        return known.all(-1) & (jnp.diff(jnp.sort(x, -1), axis=-1) > 0).all(-1)
+
+    def tree_flatten(self):
+        return (), ((), {"classes": self.classes})
+
+    def eq(self, other, static=False):
+        return isinstance(other, type(self)) and self.classes == other.classes
+
+    def feasible_like(self, prototype):
+        return jnp.broadcast_to(jnp.arange(jnp.shape(prototype)[-1]), jnp.shape(prototype))
+
+
+class PlackettLuce(Distribution):
+    r"""Ordered draws of ``k`` different classes: by probability, then by share of the rest.
+
+    .. math:: P(i_1, \dots, i_k) = \prod_{r=1}^k
+        \frac{e^{\theta_{i_r}}}{\sum_{j \notin \{i_1, \dots, i_{r-1}\}} e^{\theta_j}}
+
+    A value is a list of class indices, the first drawn first. The probability of a set in
+    whatever order and the probability of each class to be among the ``k`` are exact. There is no
+    gradient through the draws: use ``relaxed_top_k``, or an estimator with ``log_prob``.
+
+    Args:
+        logits: Unnormalised log-probabilities ``(*batch, class)``; ``-inf`` rules a class out.
+        k: How many to draw, at least 1 and at most the number of possible classes.
+        validate_args: Whether arguments and values are checked; by default as in the host.
+
+    Raises:
+        ValueError: ``k`` is no whole number from 1 to the number of possible classes, no logits
+            or NaN, integers, a row without a possible class.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> ranks = PlackettLuce(jnp.log(jnp.array([0.5, 0.3, 0.2])), k=2)
+        >>> round(float(jnp.exp(ranks.log_prob(jnp.array([0, 2])))), 4)  # 0.5 * 0.2 / 0.5
+        0.2
+        >>> round(float(jnp.exp(ranks.log_prob_unordered(jnp.array([0, 2])))), 4)
+        0.325
+        >>> round(float(ranks.inclusion_probs.sum()), 4)
+        2.0
+
+    References:
+        Plackett (1975), The Analysis of Permutations, Applied Statistics 24,
+        doi:10.2307/2346567.
+        Kool, van Hoof, Welling (2019), Stochastic Beams and Where to Find Them, ICML,
+        arXiv:1903.06059.
+    """
+
+    arg_constraints = {"logits": logits_vector}  # noqa: RUF012
+    pytree_aux_fields = ("k",)
+
+    def __init__(self, logits: jax.Array, k: int, validate_args: bool | None = None) -> None:
+        self.logits = read_logits("PlackettLuce", None, logits, validate_args)
+        check_classes("PlackettLuce", self.logits, validate_args)
+        self.k = k
+        check_size("PlackettLuce", self.logits, k, validate_args)
+        super().__init__(self.logits.shape[:-1], (k,), validate_args=validate_args)
+
+    @constraints.dependent_property(is_discrete=True, event_dim=1)
+    def support(self):
+        """Lists of different class indices."""
+        return _DistinctClasses(self.logits.shape[-1])
+
+    def sample(self, key, sample_shape=()):
+        """Draw lists of classes by the Gumbel-top-k trick."""
+        logits = jnp.broadcast_to(self.logits, (*sample_shape, *self.logits.shape))
+        return gumbel_top_k(key, logits, self.k)[1]
+
+    @validate_sample
+    def log_prob(self, value):
+        """Return the log-probability of a list in its order."""
+        return self._score(ranking.log_prob_ordered, value)
+
+    @validate_sample
+    def log_prob_unordered(self, value: jax.Array) -> jax.Array:
+        """Return the log-probability of the set that a list holds: of any order of it."""
+        return self._score(ranking.log_prob_of_set, value)
+
+    @property
+    def inclusion_probs(self):
+        """Probability of each class to be among the ``k``, with shape ``(*batch, class)``."""
+        result = ranking.inclusion_probs(widen(self.logits), self.k)
+        return result.astype(self.logits.dtype)
+
+    @property
+    def mode(self):
+        """The most probable list: the classes by their logits."""
+        return jax.lax.top_k(self.logits, self.k)[1]
+
+    def _score(self, function, value):
+        value = jnp.asarray(value)
+        shape = jnp.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        logits = jnp.broadcast_to(widen(self.logits), (*shape, self.logits.shape[-1]))
+        sound = self.support(value)
+        index = jnp.where(sound[..., None], value, jnp.arange(self.k)).astype(int)
+        result = function(logits, jnp.broadcast_to(index, (*shape, self.k)))
+        return jnp.where(sound, result, -jnp.inf).astype(self.logits.dtype)
+
+
+def check_size(called, logits, k, validate_args):
+    """Refuse a size that there are not enough possible classes for."""
+    possible = logits.shape[-1]
+    if checking(validate_args, logits):
+        possible = int((np.asarray(logits) > -np.inf).sum(-1).min())
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= possible:
+        raise refuse(
+            called,
+            f"k is {k!r}",
+            f"a whole number from 1 to {possible}, the number of possible classes (logits above "
+            "-inf)",
+            f"Lower it: k=min(k, {possible}).",
+        )
