@@ -9,8 +9,8 @@ A side of the model (the users, or the items) is two arrays. With w[row] the lat
 
 A row is updated from sums of the other side's arrays over its ratings. Sums of single-precision
 numbers are carried over to double precision every ``_FLUSH`` ratings, everything after the sums is
-double precision. Rows are solved ``LANES`` at a time, so that the inner loops of the Cholesky
-factorization run over rows and fill the vector units whatever the size of the matrices.
+double precision. Rows are solved ``LANES`` at a time, so that the vector units are full whatever
+the size of the matrices.
 
 A sweep gathers by tile, so that the part of the table in use stays in the cache: of 100 ratings
 times 561 numbers, nothing but sums is ever stored.
@@ -25,56 +25,23 @@ from ppl_ext.factorization.lanes import (
     solve_lanes,
 )
 from ppl_ext.factorization.side import TILE
+from ppl_ext.factorization.vectors import LANES, add_rows
 
 __all__ = ["GROUP", "LANES", "update_rows"]
 
-# Rows solved side by side.
-LANES = 32
 # Rows gathered before they are solved: a tile is read from far memory once for so many rows.
-GROUP = 256
+GROUP = 512
 _FLUSH = 512
 
 
 @compile_function
-def _gather_tile(table, tile, columns, start, stop, partial, total):
+def _gather_tile(table, begin, columns, start, stop, partial, total):
     """Add up one tile of the table over the ratings of one row."""
-    size = partial.shape[0]
-    for t in range(size):
+    for t in range(total.shape[0]):
         total[t] = 0.0
-    position = start
-    while position < stop:
-        end = min(stop, position + _FLUSH)
-        for t in range(size):
-            partial[t] = 0.0
-        # Eight at once: the loop over a tile is short, and what surrounds it costs as much.
-        while position + 7 < end:
-            a, b = columns[position], columns[position + 1]
-            c, d = columns[position + 2], columns[position + 3]
-            e, f = columns[position + 4], columns[position + 5]
-            g, h = columns[position + 6], columns[position + 7]
-            for t in range(size):
-                partial[t] += (
-                    (table[tile, a, t] + table[tile, b, t])
-                    + (table[tile, c, t] + table[tile, d, t])
-                ) + (
-                    (table[tile, e, t] + table[tile, f, t])
-                    + (table[tile, g, t] + table[tile, h, t])
-                )
-            position += 8
-        while position + 3 < end:
-            a, b = columns[position], columns[position + 1]
-            c, d = columns[position + 2], columns[position + 3]
-            for t in range(size):
-                partial[t] += (table[tile, a, t] + table[tile, b, t]) + (
-                    table[tile, c, t] + table[tile, d, t]
-                )
-            position += 4
-        while position < end:
-            a = columns[position]
-            for t in range(size):
-                partial[t] += table[tile, a, t]
-            position += 1
-        for t in range(size):
+    for position in range(start, stop, _FLUSH):
+        add_rows(table, begin, columns, position, min(stop, position + _FLUSH), partial)
+        for t in range(total.shape[0]):
             total[t] += partial[t]
 
 
@@ -148,6 +115,8 @@ def update_rows(
     shared = pull.shape[0] == 1
     packed = precision.shape[0]
     tiles = table.shape[0]
+    other_rows = other_table.shape[1]
+    flat = other_table.reshape(-1)
     factors = dim - 1 if bias else dim
     bias_row = factors * (factors + 1) // 2  # where the bias' row of a triangle starts
     sums = np.empty((GROUP, tiles, TILE))
@@ -163,6 +132,7 @@ def update_rows(
     mean = np.empty((dim, LANES))
     scale = np.empty(LANES)
     error = np.empty(LANES)
+    lanes = len(error)  # loops of a constant length are not vectorised
     log_determinant = 0.0
     weighted_error = 0.0
     moments[:] = 0.0
@@ -172,8 +142,8 @@ def update_rows(
         for tile in range(tiles):
             for g in range(rows):
                 _gather_tile(
-                    other_table,
-                    tile,
+                    flat,
+                    tile * other_rows * TILE,
                     columns,
                     indptr[first + g],
                     indptr[first + g + 1],
@@ -192,13 +162,15 @@ def update_rows(
                 weighted[g],
             )
         for lead in range(0, rows, LANES):
-            lanes = min(LANES, rows - lead)
-            for w in range(LANES):
-                # Idle lanes repeat the last row, so that they stay finite.
-                g = lead + min(w, lanes - 1)
+            filled = min(LANES, rows - lead)
+            for tile in range(tiles):
+                for t in range(min(TILE, packed - tile * TILE)):
+                    for w in range(lanes):
+                        # Idle lanes repeat the last row, so that they stay finite.
+                        G[tile * TILE + t, w] = sums[lead + min(w, filled - 1), tile, t]
+            for w in range(lanes):
+                g = lead + min(w, filled - 1)
                 scale[w] = noise_precision * summary[first + g, dim]
-                for p in range(packed):
-                    G[p, w] = sums[g, p // TILE, p % TILE]
                 error[w] = squares[g]
                 for k in range(dim):
                     linear[k, w] = weighted[g, k]
@@ -211,18 +183,18 @@ def update_rows(
                     linear[factors, w] = weighted[g, dim] - plain[g, factors]
                     G[bias_row + factors, w] = plain[g, dim]
             for p in range(packed):
-                for w in range(LANES):
+                for w in range(lanes):
                     A[p, w] = scale[w] * G[p, w] + precision[p]
-            for w in range(LANES):
-                own = 0 if shared else first + lead + min(w, lanes - 1)
+            for w in range(lanes):
+                own = 0 if shared else first + lead + min(w, filled - 1)
                 for k in range(dim):
                     right[k, w] = scale[w] * linear[k, w] + pull[own, k]
             if diagonal:
                 for k in range(dim):
                     kk = k * (k + 1) // 2 + k
-                    for w in range(LANES):
-                        upper[0, w] = A[kk, w]
                     for w in range(lanes):
+                        upper[0, w] = A[kk, w]
+                    for w in range(filled):
                         log_determinant += np.log(upper[0, w])
             factorize_lanes(A, dim)
             solve_lanes(A, right, mean, dim)
@@ -230,26 +202,26 @@ def update_rows(
                 for r in range(dim):
                     rr = r * (r + 1) // 2
                     for c in range(r):
-                        for w in range(LANES):
+                        for w in range(lanes):
                             A[rr + c, w] = 0.0
-                    for w in range(LANES):
+                    for w in range(lanes):
                         A[rr + r, w] = 1.0 / (scale[w] * G[rr + r, w] + precision[rr + r])
             else:
                 for r in range(dim):
                     rr = r * (r + 1) // 2 + r
-                    for w in range(lanes):
+                    for w in range(filled):
                         log_determinant -= 2.0 * np.log(A[rr, w])
                 invert_lanes(A, upper, dim)
             for r in range(dim):
                 rr = r * (r + 1) // 2
-                for w in range(LANES):
+                for w in range(lanes):
                     error[w] -= 2.0 * mean[r, w] * linear[r, w]
                 for c in range(r + 1):
                     twice = 2.0 if c < r else 1.0
-                    for w in range(LANES):
+                    for w in range(lanes):
                         A[rr + c, w] += mean[r, w] * mean[c, w]
                         error[w] += twice * A[rr + c, w] * G[rr + c, w]
-            for w in range(lanes):
+            for w in range(filled):
                 row = first + lead + w
                 count = indptr[row + 1] - indptr[row]
                 # Rounding alone makes it negative, where a row is fitted exactly.
@@ -264,7 +236,10 @@ def update_rows(
                     means[k] += mean[k, w]
                     summary[row, k] = weight * mean[k, w]
                 summary[row, dim] = weight
-                for p in range(packed):
+                for tile in range(tiles):
+                    for t in range(min(TILE, packed - tile * TILE)):
+                        table[tile, row, t] = weight * A[tile * TILE + t, w]
+            for p in range(packed):
+                for w in range(filled):
                     moments[p] += A[p, w]
-                    table[p // TILE, row, p % TILE] = weight * A[p, w]
     return log_determinant, weighted_error
