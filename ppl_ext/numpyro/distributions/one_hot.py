@@ -5,10 +5,19 @@ import jax.numpy as jnp
 from numpyro.distributions import Distribution, constraints, kl_divergence
 from numpyro.distributions.util import validate_sample
 
-from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits, to_probs, widen
-from ppl_ext.numpyro.distributions.choosing import draw_class, straight_through
+from ppl_ext.numpyro.distributions.arguments import (
+    check_classes,
+    read_logits,
+    refuse,
+    to_probs,
+    widen,
+)
+from ppl_ext.numpyro.distributions.choosing import straight_through
 from ppl_ext.numpyro.distributions.relaxed import RelaxedOneHotCategorical
 from ppl_ext.numpyro.distributions.simplex import logits_vector
+from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
+from ppl_ext.numpyro.estimators.relaxation import GumbelSoftmax
+from ppl_ext.numpyro.estimators.straight_through import StraightThrough
 
 __all__ = ["OneHotCategoricalStraightThrough", "RelaxedOneHotCategoricalStraightThrough"]
 
@@ -36,21 +45,24 @@ _one_hot_vector = _OneHotVector()
 
 
 class OneHotCategoricalStraightThrough(Distribution):
-    r"""One-hot categorical whose draws carry the gradient of the probabilities.
+    r"""One-hot categorical whose draws carry a gradient.
 
     .. math:: z = \text{one-hot}(I), \quad \partial z := \partial\, \mathrm{softmax}(\theta),
         \quad \log q(z) = \sum_k z_k \log \mathrm{softmax}_k(\theta)
 
     The log-probability is that of the categorical, which is what belongs into an evidence lower
-    bound. The gradient through the draws is biased unless what follows is linear.
+    bound. The gradient through the draws is that of the estimator: as above by default, which is
+    biased unless what follows is linear. ``ReinMax`` costs no more and is right to second order.
 
     Args:
         probs: Unnormalised probabilities ``(*batch, class)``, or
         logits: Unnormalised log-probabilities ``(*batch, class)``; ``-inf`` rules a class out.
         validate_args: Whether arguments and values are checked; by default as in the host.
+        estimator: How gradients pass through the draws; ``StraightThrough()`` if None.
 
     Raises:
-        ValueError: No logits or NaN, integers, a row without a possible class.
+        ValueError: No logits or NaN, integers, a row without a possible class, or an estimator
+            whose draws are not one-hot.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -67,6 +79,7 @@ class OneHotCategoricalStraightThrough(Distribution):
     arg_constraints = {"logits": logits_vector}  # noqa: RUF012
     support = _one_hot_vector
     reparametrized_params = ("logits",)
+    pytree_data_fields = ("logits", "estimator")
     has_enumerate_support = True
 
     def __init__(
@@ -74,7 +87,10 @@ class OneHotCategoricalStraightThrough(Distribution):
         probs: jax.Array | None = None,
         logits: jax.Array | None = None,
         validate_args: bool | None = None,
+        *,
+        estimator: AbstractPathEstimator | None = None,
     ) -> None:
+        self.estimator = _read_estimator(type(self).__name__, estimator)
         self.logits = read_logits(type(self).__name__, probs, logits, validate_args)
         check_classes(type(self).__name__, self.logits, validate_args)
         shape = self.logits.shape
@@ -86,9 +102,8 @@ class OneHotCategoricalStraightThrough(Distribution):
         return to_probs(self.logits)
 
     def sample(self, key, sample_shape=()):
-        """Draw with the gradient of the probabilities."""
-        index = draw_class(key, self.logits, tuple(sample_shape))
-        return straight_through(_one_hot(index, self.logits), self.probs)
+        """Draw with the estimator's gradient."""
+        return self.estimator.sample(key, self.logits, tuple(sample_shape))
 
     @validate_sample
     def log_prob(self, value):
@@ -173,6 +188,24 @@ class RelaxedOneHotCategoricalStraightThrough(RelaxedOneHotCategorical):
     def _harden(self, scores):
         soft = jax.nn.softmax(scores, -1).astype(self.logits.dtype)
         return straight_through(_one_hot(scores.argmax(-1), soft), soft), soft
+
+
+def _read_estimator(called, estimator):
+    if estimator is None:
+        return StraightThrough()
+    relaxed = isinstance(estimator, GumbelSoftmax)
+    if relaxed or not isinstance(estimator, AbstractPathEstimator):
+        raise refuse(
+            called,
+            f"estimator is {estimator!r}, whose draws are relaxed"
+            if relaxed
+            else f"estimator is {estimator!r}",
+            "an estimator whose one-hot draws carry a gradient, such as ReinMax()",
+            "For relaxed draws use RelaxedOneHotCategorical(temperature, ...)."
+            if relaxed
+            else "What needs values of f belongs into estimate_gradient(f, ...) or an ELBO.",
+        )
+    return estimator
 
 
 def _one_hot(index, like):
