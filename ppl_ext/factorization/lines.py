@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["read_lines", "read_pieces"]
+__all__ = ["find_line", "read_pieces"]
 
 _COLUMNS = ("user", "item", "rating", "time")
+# Some two hundred thousand ratings at once.
+_SIZE = 2**22
 
 
-def read_lines(path: Path, with_header: bool) -> pandas.DataFrame:
-    r"""Read a text file of ratings into columns of text.
+def read_pieces(path: Path, with_header: bool, size: int = _SIZE) -> Iterator[pandas.DataFrame]:
+    r"""Read a text file of ratings into columns of text, piece by piece.
 
     Not for values: what a field says is not looked at.
 
@@ -26,59 +28,77 @@ def read_lines(path: Path, with_header: bool) -> pandas.DataFrame:
         path: The file, UTF-8; fields between commas, tabs, semicolons or double colons.
         with_header: True where the first line names the columns; else they are user, item, rating
             and, if there is a fourth, time.
+        size: Characters of a piece, roughly.
 
-    Returns:
-        A frame of text whose index is the number of each line, from 1.
+    Yields:
+        Frames of text whose index is the number of each line, from 1; an empty one where the file
+        has a header alone.
 
     Raises:
-        ValueError: A line has more or fewer fields than the first, or the file is empty.
+        ValueError: A line has more or fewer fields than the first, the file is empty, or it is
+            no UTF-8 text.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "u.data")
         ...     _ = path.write_text("1\t10\t5\t881250949\n\n2\t10\t3\t891717742\n")
-        ...     read_lines(path, with_header=False).index.tolist()
-        [1, 3]
+        ...     [frame.index.tolist() for frame in read_pieces(path, with_header=False)]
+        [[1, 3]]
     """
-    frames = list(read_pieces(path, with_header, None))
-    return frames[0]
+    form: _Form | None = None
+    frame: pandas.DataFrame | None = None
+    for numbers, filled in _number_lines(path, size):
+        header = form is None and with_header
+        form = form or _find_form(path, filled[0], numbers[0], with_header)
+        frame = form.frame_lines(filled, numbers, header)
+        if len(frame):
+            yield frame
+    if frame is None:
+        raise ValueError(
+            f"read_ratings: '{path.name}' is empty; expected a rating in each line. Copy it again."
+        )
+    if not len(frame):
+        yield frame
 
 
-def read_pieces(path: Path, with_header: bool, size: int | None) -> Iterator[pandas.DataFrame]:
-    """Read a text file of ratings piece by piece, each as `read_lines` does.
+def find_line(path: Path, with_header: bool, at: int) -> int:
+    """Number of the line of a rating: its position is kept by none, since few are asked for.
 
     Args:
         path: The file.
         with_header: True where the first line names the columns.
-        size: Characters of a piece, roughly; all of them if None.
+        at: The rating's position, from 0.
 
-    Yields:
-        Frames of text, never empty but where the file has a header alone.
-
-    Raises:
-        ValueError: A line has more or fewer fields than the first, or the file is empty.
+    Returns:
+        The number, from 1.
     """
-    form: _Form | None = None
+    at += 1 if with_header else 0
+    for numbers, _ in _number_lines(path, _SIZE):
+        if at < len(numbers):
+            return numbers[at]
+        at -= len(numbers)
+    raise ValueError(
+        f"read_ratings: '{path.name}' became shorter while it was read. Read it again."
+    )
+
+
+def _number_lines(path: Path, size: int) -> Iterator[tuple[list[int], list[str]]]:
+    """Lines that are not blank, with their numbers, some at a time."""
     number = 0
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        while True:
-            lines = (file.read() if size is None else "".join(file.readlines(size))).splitlines()
-            numbers = [number + at for at, line in enumerate(lines, 1) if line.strip()]
-            filled = [line for line in lines if line.strip()]
-            number += len(lines)
-            if filled:
-                header = form is None and with_header
-                form = form or _find_form(path, filled[0], numbers[0], with_header)
-                frame = form.frame_lines(filled, numbers, header)
-                if len(frame) or size is None:
-                    yield frame
-            if size is None or not lines:
-                break
-    if form is None:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            while lines := "".join(file.readlines(size)).splitlines():
+                numbers = [number + at for at, line in enumerate(lines, 1) if line.strip()]
+                if numbers:
+                    yield numbers, [line for line in lines if line.strip()]
+                number += len(lines)
+    except UnicodeDecodeError as error:
         raise ValueError(
-            f"read_ratings: '{path.name}' is empty; expected a rating in each line. Copy it again."
-        )
+            f"read_ratings: '{path.name}' is no UTF-8 text after line {number} ({error.reason}); "
+            "expected text. If it is text in another encoding, convert it: iconv -f latin1 -t "
+            "utf-8."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,13 @@ def _read_text(
             f"{called}: '{file.name}' is Parquet; expected a text file. Write the table as CSV, "
             "or read it whole: read_ratings(path)."
         )
-    yield from read_pieces(file, file.suffix.lower() in (".csv", ".tsv"), characters)
+    for frame in read_pieces(file, file.suffix.lower() in (".csv", ".tsv"), characters):
+        if not len(frame):
+            raise ValueError(
+                f"{called}: '{file.name}' has a header alone; expected ratings in the lines after "
+                "it. Copy the file again."
+            )
+        yield frame
 
 
 def _name_columns(

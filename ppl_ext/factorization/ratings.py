@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ppl_ext.factorization.labels import Labels, number_labels, place_labels
+
 __all__ = ["Ratings", "collect_ratings"]
 
 
@@ -89,8 +91,8 @@ class Ratings:
 
 
 def collect_ratings(
-    users: Sequence[Any] | np.ndarray,
-    items: Sequence[Any] | np.ndarray,
+    users: Sequence[Any] | np.ndarray | Labels,
+    items: Sequence[Any] | np.ndarray | Labels,
     values: Sequence[float] | np.ndarray,
     times: Sequence[float] | np.ndarray | None = None,
     *,
@@ -129,10 +131,14 @@ def collect_ratings(
         ValueError: read_ratings: rating 1 has the value nan; expected a finite number. Drop ...
     """
     values = np.asarray(values)
-    columns = [np.asarray(users), np.asarray(items), values]
+    if not isinstance(users, Labels):
+        users = np.asarray(users)
+    if not isinstance(items, Labels):
+        items = np.asarray(items)
+    columns = [users, items, values]
     if times is not None:
         columns.append(np.asarray(times))
-    shapes = [column.shape for column in columns]
+    shapes = [(len(column),) if isinstance(column, Labels) else column.shape for column in columns]
     if len(set(shapes)) > 1 or values.ndim != 1:
         raise ValueError(
             f"read_ratings: users, items, ratings (and times) have the shapes {shapes}; expected "
@@ -152,9 +158,17 @@ def collect_ratings(
                 f"read_ratings: {name_place(at)} has the value {values[at]:g}; expected "
                 f"{scale[0]:g} to {scale[1]:g}. Correct it, or leave out scale=."
             )
-    user_codes, user_labels = _number(columns[0], user_ids, "user", name_place)
-    item_codes, item_labels = _number(columns[1], item_ids, "item", name_place)
-    when = None if times is None else _check_finite(columns[3], "time", name_place)
+    user_codes, user_labels, item_codes, item_labels = (
+        each
+        for column, known, name in ((users, user_ids, "user"), (items, item_ids, "item"))
+        for each in place_labels(
+            column if isinstance(column, Labels) else number_labels(column),
+            known,
+            name,
+            name_place,
+        )
+    )
+    when = None if times is None else _check_finite(np.asarray(times), "time", name_place)
     order = np.lexsort((item_codes, user_codes))
     pairs = user_codes[order].astype(np.int64) * len(item_labels) + item_codes[order]
     repeated = np.flatnonzero(pairs[1:] == pairs[:-1])
@@ -194,39 +208,3 @@ def _check_finite(values: np.ndarray, name: str, name_place: Callable[[int], str
             "number. Drop it: a missing rating is one that is not in the table."
         )
     return values.astype(np.float64)
-
-
-def _number(
-    labels: np.ndarray, known: np.ndarray | None, name: str, name_place: Callable[[int], str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Position of every label among the known ones, or the sorted ones that occur."""
-    if labels.dtype.kind == "f" and np.all(labels == np.floor(labels)):
-        labels = labels.astype(np.int64)
-    wrong: np.ndarray
-    if labels.dtype.kind in "iu":
-        wrong = labels < 0
-    elif labels.dtype.kind in "OUST":
-        labels = labels.astype(str)
-        wrong = np.isin(labels, ["", "nan", "None", "NaN", "<NA>"])
-    else:
-        wrong = np.ones(len(labels), dtype=bool)
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        raise ValueError(
-            f"read_ratings: {name_place(at)} has the {name} {labels[at].item()!r}; expected text "
-            "or an integer that is not negative. Correct the id, or drop the rating."
-        )
-    if known is None:
-        distinct, codes = np.unique(labels, return_inverse=True)
-        return codes.astype(np.int32), distinct
-    known = np.asarray(known)
-    order = np.argsort(known, kind="stable")
-    codes = order[np.minimum(np.searchsorted(known, labels, sorter=order), len(known) - 1)]
-    unknown = known[codes] != labels
-    if unknown.any():
-        first = int(np.argmax(unknown))
-        raise ValueError(
-            f"read_ratings: {name_place(first)} has the {name} {labels[first].item()!r}, which is "
-            f"not among the {len(known):,} in {name}_ids. Leave out {name}_ids=, or add it."
-        )
-    return codes.astype(np.int32), known

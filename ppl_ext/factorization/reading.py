@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from ppl_ext.factorization.labels import LabelBook, read_integers
 from ppl_ext.factorization.ratings import Ratings, collect_ratings
 
 if TYPE_CHECKING:
@@ -101,16 +102,7 @@ def read_ratings(
         path = Path(source)
         if path.suffix == ".parquet":
             return _collect_frame(_read_parquet(path), names, path.name, "row {}".format, checks)
-        from ppl_ext.factorization.lines import read_lines
-
-        with_header = path.suffix.lower() in (".csv", ".tsv")
-        frame = read_lines(path, with_header)
-        if not with_header:
-            names = {"user": "user", "item": "item", "rating": "rating", "time": "time"}
-        lines = frame.index.to_numpy()
-        return _collect_frame(
-            frame, names, path.name, lambda at: f"line {lines[at]} of '{path.name}'", checks
-        )
+        return _collect_lines(path, names, checks)
     if type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):
         return _collect_frame(source, names, "the frame", "row {}".format, checks)
     raise TypeError(
@@ -136,6 +128,45 @@ def _collect_frame(
         to_labels(frame[found["item"]]),
         values,
         times,
+        name_place=name_place,
+        **checks,
+    )
+
+
+def _collect_lines(path: Path, names: dict[str, str | None], checks: dict[str, Any]) -> Ratings:
+    """Read a text file piece by piece, so that it is never whole in memory as text."""
+    from ppl_ext.factorization.lines import find_line, read_pieces
+
+    with_header = path.suffix.lower() in (".csv", ".tsv")
+    if not with_header:
+        names = {role: role for role in _USUAL}
+    users, items = LabelBook(), LabelBook()
+    values: list[np.ndarray] = []
+    times: list[np.ndarray] = []
+    found: dict[str, str | None] = {}
+    for frame in read_pieces(path, with_header):
+        if not found:
+            found = {role: _find_column(frame, role, name, path.name)
+                     for role, name in names.items()}  # fmt: skip
+        lines = frame.index
+
+        def name_here(at: int, lines: Any = lines) -> str:
+            return f"line {lines[at]} of '{path.name}'"
+
+        users.add(frame[found["user"]])
+        items.add(frame[found["item"]])
+        values.append(_to_numbers(frame[found["rating"]], "rating", name_here))
+        if found["time"] is not None:
+            times.append(_to_numbers(frame[found["time"]], "time", name_here))
+
+    def name_place(at: int) -> str:
+        return f"line {find_line(path, with_header, at)} of '{path.name}'"
+
+    return collect_ratings(
+        users.close(),
+        items.close(),
+        np.concatenate(values),
+        np.concatenate(times) if times else None,
         name_place=name_place,
         **checks,
     )
@@ -191,14 +222,7 @@ def to_labels(column: Any) -> np.ndarray:
     labels = column.to_numpy()
     if labels.dtype.kind in "iuf":
         return np.asarray(labels)
-    text = np.asarray([str(label).strip() for label in labels], dtype=object)
-    try:
-        numbers = text.astype(np.int64)
-    except (ValueError, OverflowError):
-        return text
-    # "007" and "7" are two labels, which as integers would be one.
-    same = all(str(number) == label for number, label in zip(numbers.tolist(), text, strict=True))
-    return numbers if same else text
+    return read_integers(np.asarray([str(label).strip() for label in labels], dtype=object))
 
 
 def _read_parquet(path: Path) -> pandas.DataFrame:

@@ -1,0 +1,141 @@
+"""Labels of users and items as numbers, each distinct label kept once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["LabelBook", "Labels", "number_labels", "place_labels"]
+
+_MISSING = ("", "nan", "None", "NaN", "<NA>")
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """A column of labels.
+
+    Args:
+        distinct: The labels that occur, sorted, each once.
+        codes: ``[rating]``, position among them; int32.
+    """
+
+    distinct: np.ndarray
+    codes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+class LabelBook:
+    """Numbers labels that come in piece by piece, in four bytes a rating."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+        self._codes: list[np.ndarray] = []
+
+    def add(self, column: Any) -> None:
+        """Take down a piece of a column.
+
+        Args:
+            column: A pandas series of text.
+        """
+        import pandas
+
+        codes, distinct = pandas.factorize(column)
+        known = self._known
+        numbers = [known.setdefault(label.strip(), len(known)) for label in distinct]
+        self._codes.append(np.asarray(numbers, dtype=np.int32)[codes])
+
+    def close(self) -> Labels:
+        """All labels; as integers where every one is written as such."""
+        distinct = read_integers(np.asarray(list(self._known), dtype=str))
+        order = np.argsort(distinct, kind="stable")
+        rank = np.empty(len(order), dtype=np.int32)
+        rank[order] = np.arange(len(order), dtype=np.int32)
+        codes = np.concatenate(self._codes) if self._codes else np.empty(0, dtype=np.int32)
+        return Labels(distinct[order], rank[codes])
+
+
+def read_integers(text: np.ndarray) -> np.ndarray:
+    """Integers where all labels are written as such, else the text.
+
+    Args:
+        text: ``[label]``.
+
+    Returns:
+        ``[label]``.
+    """
+    try:
+        numbers = text.astype(np.int64)
+    except (ValueError, OverflowError):
+        return text
+    # "007" and "7" are two labels, which as integers would be one.
+    return numbers if np.array_equal(numbers.astype(str), text.astype(str)) else text
+
+
+def number_labels(labels: Any) -> Labels:
+    """Number the labels of a column.
+
+    Args:
+        labels: ``[rating]``, text or numbers.
+
+    Returns:
+        The labels.
+    """
+    labels = np.asarray(labels)
+    if labels.dtype.kind == "f" and np.all(labels == np.floor(labels)):
+        labels = labels.astype(np.int64)
+    elif labels.dtype.kind in "OUST":
+        labels = labels.astype(str)
+    distinct, codes = np.unique(labels, return_inverse=True)
+    return Labels(distinct, codes.astype(np.int32))
+
+
+def place_labels(
+    labels: Labels, known: np.ndarray | None, name: str, name_place: Callable[[int], str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check labels, and find them among known ones.
+
+    Args:
+        labels: The labels.
+        known: Labels of all users, or items; those that occur if None.
+        name: "user" or "item".
+        name_place: Says where a rating stands: position -> words.
+
+    Returns:
+        ``[rating]``, position of each among the known ones, and these.
+
+    Raises:
+        ValueError: A label is missing, negative, no label at all, or unknown.
+    """
+    distinct = labels.distinct
+    if distinct.dtype.kind in "iu":
+        wrong = distinct < 0
+    elif distinct.dtype.kind == "U":
+        wrong = np.isin(distinct, _MISSING)
+    else:
+        wrong = np.ones(len(distinct), dtype=bool)
+    if wrong.any():
+        at = int(np.argmax(wrong[labels.codes]))
+        raise ValueError(
+            f"read_ratings: {name_place(at)} has the {name} "
+            f"{distinct[labels.codes[at]].item()!r}; expected text or an integer that is not "
+            "negative. Correct the id, or drop the rating."
+        )
+    if known is None:
+        return labels.codes, distinct
+    known = np.asarray(known)
+    order = np.argsort(known, kind="stable")
+    found = order[np.minimum(np.searchsorted(known, distinct, sorter=order), len(known) - 1)]
+    unknown = known[found] != distinct
+    if unknown.any():
+        at = int(np.argmax(unknown[labels.codes]))
+        raise ValueError(
+            f"read_ratings: {name_place(at)} has the {name} "
+            f"{distinct[labels.codes[at]].item()!r}, which is not among the {len(known):,} in "
+            f"{name}_ids. Leave out {name}_ids=, or add it."
+        )
+    return found.astype(np.int32)[labels.codes], known
