@@ -2,6 +2,7 @@
 
 from ppl_ext.plots.blocks import plot_blocks
 from ppl_ext.plots.coverage import plot_coverage
+from ppl_ext.plots.estimators import plot_estimators
 from ppl_ext.plots.overlay import plot_marginal_overlay, plot_pair_overlay
 from ppl_ext.plots.trace import plot_elbo
 from ppl_ext.plots.weights import plot_khat
@@ -10,6 +11,7 @@ __all__ = [
     "plot_blocks",
     "plot_coverage",
     "plot_elbo",
+    "plot_estimators",
     "plot_khat",
     "plot_marginal_overlay",
     "plot_pair_overlay",
