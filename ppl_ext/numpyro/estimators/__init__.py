@@ -1,18 +1,66 @@
 """Estimators of gradients through discrete draws."""
 
-from ppl_ext.numpyro.estimators.estimation import GradientEstimate, estimate_gradient
+from ppl_ext.numpyro.estimators.antithetic import ARM, AbstractAntithetic, DisARM
+from ppl_ext.numpyro.estimators.control_variate import REBAR, RELAX, AbstractControlVariate
+from ppl_ext.numpyro.estimators.estimation import (
+    GradientEstimate,
+    estimate_gradient,
+    second_moment,
+)
 from ppl_ext.numpyro.estimators.estimator import (
     AbstractEstimator,
     AbstractPathEstimator,
     AbstractScoreEstimator,
 )
 from ppl_ext.numpyro.estimators.leave_one_out import LeaveOneOut
+from ppl_ext.numpyro.estimators.local_expectation import LocalExpectation
+from ppl_ext.numpyro.estimators.multi_sample import VIMCO
+from ppl_ext.numpyro.estimators.normal import (
+    AbstractNormalEstimator,
+    NormalPath,
+    NormalScoreFunction,
+)
+from ppl_ext.numpyro.estimators.rao import GumbelRao, ReinMaxControlVariate, ReinMaxRao
+from ppl_ext.numpyro.estimators.reinmax import ReinMax
+from ppl_ext.numpyro.estimators.relaxation import (
+    GappedStraightThrough,
+    GumbelSoftmax,
+    StraightThroughGumbelSoftmax,
+)
+from ppl_ext.numpyro.estimators.report import EstimatorReport
+from ppl_ext.numpyro.estimators.score_function import MovingAverage, ScoreFunction
+from ppl_ext.numpyro.estimators.straight_through import StraightThrough
+from ppl_ext.numpyro.estimators.unordered_set import UnorderedSet
 
 __all__ = [
+    "ARM",
+    "REBAR",
+    "RELAX",
+    "VIMCO",
+    "AbstractAntithetic",
+    "AbstractControlVariate",
     "AbstractEstimator",
+    "AbstractNormalEstimator",
     "AbstractPathEstimator",
     "AbstractScoreEstimator",
+    "DisARM",
+    "EstimatorReport",
+    "GappedStraightThrough",
     "GradientEstimate",
+    "GumbelRao",
+    "GumbelSoftmax",
     "LeaveOneOut",
+    "LocalExpectation",
+    "MovingAverage",
+    "NormalPath",
+    "NormalScoreFunction",
+    "ReinMax",
+    "ReinMaxControlVariate",
+    "ReinMaxRao",
+    "ScoreFunction",
+    "StraightThrough",
+    "StraightThroughGumbelSoftmax",
+    "UnorderedSet",
     "estimate_gradient",
+    "second_moment",
 ]

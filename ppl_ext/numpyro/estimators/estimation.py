@@ -8,7 +8,7 @@ import jax
 from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 
-__all__ = ["GradientEstimate", "estimate_gradient"]
+__all__ = ["GradientEstimate", "estimate_gradient", "second_moment"]
 
 
 @jax.tree_util.register_dataclass
@@ -52,7 +52,7 @@ def estimate_gradient(
         num_draws: Number of independent estimates.
 
     Returns:
-        The estimates, differentiable in the parameters of the estimator.
+        The estimates.
 
     Raises:
         ValueError: Logits that are NaN or +inf, or all -inf for a variable, or values of ``f`` of
@@ -80,3 +80,49 @@ def estimate_gradient(
         return GradientEstimate(value, gradient)
 
     return jax.vmap(estimate)(jax.random.split(rng_key, num_draws))
+
+
+def second_moment(
+    rng_key: jax.Array,
+    f: Callable[[jax.Array], jax.Array],
+    logits: jax.Array,
+    estimator: AbstractEstimator,
+    num_draws: int = 1,
+) -> jax.Array:
+    r"""Estimate the mean squared length of the gradient's estimates, to learn an estimator by.
+
+    .. math:: E \lVert g \rVert^2 = \lVert E g \rVert^2 + \operatorname{tr} \operatorname{Var} g
+
+    For an unbiased estimator the first term does not depend on its parameters: the derivative of
+    this in the temperature and scale of ``REBAR``, or in the network of ``RELAX``, is that of the
+    variance. Not for biased estimators, which it would push to vanishing gradients.
+
+    Args:
+        rng_key: Random key.
+        f: Function as in ``estimate_gradient``.
+        logits: Unnormalised log-probabilities as there.
+        estimator: Unbiased estimator whose parameters are to be learned.
+        num_draws: Number of independent estimates; one is enough for an unbiased derivative.
+
+    Returns:
+        The second moment, summed over the batch; differentiable in the estimator's parameters.
+
+    Raises:
+        ValueError: As ``estimate_gradient``.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from ppl_ext.numpyro.estimators import REBAR
+        >>> f = lambda z: ((z - 0.45) ** 2).sum((-2, -1))
+        >>> moment = lambda scale: second_moment(
+        ...     jax.random.key(0), f, jnp.zeros((1, 2)), REBAR(0.5, scale), num_draws=1000
+        ... )
+        >>> bool(jax.grad(moment)(0.0) < 0 < jax.grad(moment)(2.0))  # the best is between
+        True
+
+    References:
+        Tucker, Mnih, Maddison, Lawson, Sohl-Dickstein (2017), REBAR: Low-Variance, Unbiased
+        Gradient Estimates for Discrete Latent Variable Models, NeurIPS, arXiv:1703.07370.
+    """
+    gradient = estimate_gradient(rng_key, f, logits, estimator, num_draws).gradient
+    return (gradient**2).sum() / num_draws

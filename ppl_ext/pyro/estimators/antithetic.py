@@ -1,0 +1,116 @@
+"""Estimators for variables of two classes, from a draw and its mirror image."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+
+from ppl_ext.pyro.distributions.arguments import refuse, widen
+from ppl_ext.pyro.distributions.noise import signed_uniform
+from ppl_ext.pyro.estimators.choices import score
+from ppl_ext.pyro.estimators.estimator import AbstractEstimator
+
+__all__ = ["ARM", "AbstractAntithetic", "DisARM"]
+
+
+class AbstractAntithetic(AbstractEstimator):
+    """What the two estimators share: a draw and its mirror image, both distributed as they should.
+
+    Example:
+        >>> issubclass(DisARM, AbstractAntithetic)
+        True
+    """
+
+    def evaluations(self, num_variables: int, num_classes: int) -> int:
+        """Count the evaluations of the function that one estimate costs: two."""
+        return 2
+
+    def _surrogate(self, f, logits):
+        if logits.shape[-1] != 2:
+            raise refuse(
+                type(self).__name__,
+                f"the logits have {logits.shape[-1]} classes",
+                "two: the estimator mirrors the draws of binary variables",
+                "LeaveOneOut(num_draws=2), which takes any number of classes.",
+            )
+        wide = widen(logits)
+        possible = wide.isfinite().all(-1)
+        gap = wide[..., 1] - wide[..., 0]
+        # Where a class is ruled out, no gradient is due, and infinity minus itself not a number.
+        kept = torch.where(possible[..., None], wide, 0.0)
+        kept = kept[..., 1] - kept[..., 0]
+        uniform = signed_uniform(gap.shape, gap.dtype, gap.device)
+        size = uniform.abs()
+        noise = uniform.sign() * (size.log() - torch.log1p(-size))
+        first, second = noise < gap, -noise < gap
+        pair = torch.stack([first, second])
+        values = f(torch.stack([~pair, pair], -1).to(logits.dtype))
+        weights = self._weigh(first, second, noise, gap.detach())
+        weights = torch.where(possible, weights, 0.0) * (values[0] - values[1])[..., None]
+        return values.mean(0) + score(weights, kept).sum(-1)
+
+    @abstractmethod
+    def _weigh(self, first, second, noise, gap):
+        """Weigh the difference of the two values, for the gradient in each gap of logits."""
+
+
+@dataclass(frozen=True)
+class ARM(AbstractAntithetic):
+    r"""Augment, reinforce and merge: the difference between a binary draw and its mirror image.
+
+    .. math:: \left(f(1[u > \sigma(-\phi)]) - f(1[u < \sigma(\phi)])\right)
+        \left(u - \tfrac 12\right), \quad \phi = \theta_1 - \theta_0
+
+    Unbiased, for two classes. ``DisARM`` costs the same and is never worse.
+
+    Raises:
+        ValueError: More or less than two classes.
+
+    Example:
+        >>> import torch
+        >>> from ppl_ext.pyro.estimators import estimate_gradient
+        >>> _ = torch.manual_seed(0)
+        >>> f = lambda z: z[..., 1].sum(-1) ** 2
+        >>> estimates = estimate_gradient(f, torch.zeros(2, 2), ARM(), num_draws=20_000)
+        >>> [round(each, 1) for each in estimates.gradient.mean(0)[0].tolist()]
+        [-0.5, 0.5]
+
+    References:
+        Yin, Zhou (2019), ARM: Augment-REINFORCE-Merge Gradient for Stochastic Binary Networks,
+        ICLR, arXiv:1807.11143.
+    """
+
+    def _weigh(self, first, second, noise, gap):
+        return -0.5 * torch.tanh(noise / 2)
+
+
+@dataclass(frozen=True)
+class DisARM(AbstractAntithetic):
+    r"""Difference between a binary draw and its mirror image, where the two differ.
+
+    .. math:: \tfrac 12 \left(f(b) - f(\tilde b)\right) (-1)^{\tilde b} \,
+        1[b \neq \tilde b] \, \sigma(|\phi|), \quad \phi = \theta_1 - \theta_0
+
+    What remains of ``ARM`` when the noise behind the two draws is averaged out. Unbiased, for two
+    classes.
+
+    Raises:
+        ValueError: More or less than two classes.
+
+    Example:
+        >>> import torch
+        >>> from ppl_ext.pyro.estimators import estimate_gradient
+        >>> _ = torch.manual_seed(0)
+        >>> f = lambda z: z[..., 1].sum(-1) ** 2
+        >>> estimates = estimate_gradient(f, torch.zeros(2, 2), DisARM(), num_draws=20_000)
+        >>> [round(each, 1) for each in estimates.gradient.mean(0)[0].tolist()]
+        [-0.5, 0.5]
+
+    References:
+        Dong, Mnih, Tucker (2020), DisARM: An Antithetic Gradient Estimator for Binary Latent
+        Variables, NeurIPS, arXiv:2006.10680.
+    """
+
+    def _weigh(self, first, second, noise, gap):
+        differ = (first != second) * gap.abs().sigmoid()
+        return 0.5 * torch.where(second, -differ, differ)
