@@ -1,7 +1,7 @@
 """Matrix factorization beside its peers: ``python benchmarks/factorization.py FOLDER``.
 
-FOLDER holds MovieLens-100K: ``u.data``, ``u1.base`` and ``u1.test``. Peers that are not installed
-are left out: myfm, scikit-surprise, smurff and implicit.
+FOLDER holds MovieLens-100K: ``u.data``, ``u1.base``, ``u1.test`` and, for features, ``u.item``.
+Peers that are not installed are left out: myfm, scikit-surprise, smurff and implicit.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from contenders.on_ratings import PEERS
 from measuring import measure
+from side_information import compare_features, format_features
 from tables import format_table, number
 
 SEEDS = (0, 1, 2)
@@ -37,6 +38,7 @@ def main() -> None:
     kept = {
         "slides": measure("contenders.on_ratings:fit_slides", folder=folder),
         "accuracy": list(compare_accuracy(folder, options.factors, options.peers)),
+        "features": compare_features(folder),
         "sweeps": list(compare_sweeps()),
         "growth": [
             measure("contenders.on_ratings:sweep", count=size, num_factors=32)
@@ -47,6 +49,7 @@ def main() -> None:
         "The slides' setting, all ratings, 20 factors, 10 sweeps\n" + format_slides(kept["slides"])
     )
     print("\nRandom 90/10 splits, means over seeds, and u1\n" + format_accuracy(kept["accuracy"]))
+    print("\nFeatures of items, K = 16, means over seeds\n" + format_features(kept["features"]))
     print("\nA sweep at a million ratings, one thread\n" + format_sweeps(kept["sweeps"]))
     if len(kept["growth"]) > 1:
         print("\n" + format_growth(kept["growth"]))

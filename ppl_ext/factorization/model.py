@@ -23,6 +23,8 @@ __all__ = ["MatrixFactorization"]
 
 # Sweeps between two checkpoints.
 _CHECKPOINT_EVERY = 5
+# Sweeps in which ratings held out must have become likelier: they may stand still for one.
+_PATIENCE = 3
 
 
 @dataclass(frozen=True)
@@ -128,11 +130,12 @@ class MatrixFactorization:
         *,
         user_features: Any = None,
         item_features: Any = None,
+        held_out: Ratings | None = None,
         start: Factors | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         progress_bar: bool = True,
     ) -> Factors:
-        """Climb the ELBO until it stops rising.
+        """Climb the ELBO until it stops rising, or until it no longer helps ratings held out.
 
         With ``start`` the fit goes on from other factors: from a checkpoint after an interruption,
         or from yesterday's after new ratings came in, with new users and items among them. Ctrl-C
@@ -144,6 +147,10 @@ class MatrixFactorization:
                 holds the labels, a tuple of labels and a matrix, or a matrix ``[user, feature]``
                 in the order of ``ratings.user_ids``, dense or SciPy sparse. See `Regression`.
             item_features: The same of every item.
+            held_out: Ratings that are no part of the fit, nor of a later test. Given them, the fit
+                ends where they have become no likelier in three sweeps, and the ELBO's rise is
+                not asked. On ratings tables that changes little; where noise is nothing like the
+                model's it prevents the worst.
             start: Factors to go on from, matched by the labels of users and items.
             checkpoint: File that the factors are written to every five sweeps and at the end.
             progress_bar: Draw a bar; silent where stderr is neither a terminal nor a notebook.
@@ -152,8 +159,8 @@ class MatrixFactorization:
             The factors.
 
         Raises:
-            ValueError: There are no ratings, ``start`` is of other settings, or a feature is
-                missing; the message names whose.
+            ValueError: There are no ratings, ``start`` is of other settings, a feature is
+                missing, or a rating held out is by nobody known; the message names whose.
             TypeError: A feature is no number.
             ModuleNotFoundError: numba is not installed.
         """
@@ -163,8 +170,10 @@ class MatrixFactorization:
                 "with read_ratings(path)."
             )
         require_numba("MatrixFactorization.fit")
-        from ppl_ext.factorization.beginning import check_start, read_side
+        from ppl_ext.factorization.beginning import check_held_out, check_start, read_side
 
+        if held_out is not None:
+            check_held_out(ratings, held_out)
         if start is not None:
             check_start(self, start)
         beginnings = (
@@ -173,7 +182,9 @@ class MatrixFactorization:
         )
         runs: list[Factors] = []
         for seed in np.random.SeedSequence(self.seed).spawn(1 if start else self.restarts):
-            runs.append(self._run(ratings, beginnings, seed, start, checkpoint, progress_bar))
+            runs.append(
+                self._run(ratings, beginnings, seed, held_out, start, checkpoint, progress_bar)
+            )
             if runs[-1].log.interrupted:
                 break
         best = max(runs, key=lambda factors: factors.elbo[-1])
@@ -188,6 +199,7 @@ class MatrixFactorization:
         ratings: Ratings,
         beginnings: tuple[Beginning, Beginning],
         seed: np.random.SeedSequence,
+        held_out: Ratings | None,
         start: Factors | None,
         checkpoint: str | os.PathLike[str] | None,
         progress_bar: bool,
@@ -232,7 +244,15 @@ class MatrixFactorization:
                 result(FitLog(-np.array(elbo), "checkpoint", False, seconds)).save(checkpoint)
             return np.array([-bound])
 
+        unlikely: list[float] = []
+
         def rule(losses: np.ndarray) -> str | None:
+            if held_out is not None:
+                log = FitLog(losses, "", False, 0.0)
+                unlikely.append(result(log).assess(held_out).nll)
+                if len(unlikely) < 6 or unlikely[-1] < unlikely[-1 - _PATIENCE]:
+                    return None
+                return f"the ratings held out became no likelier in {_PATIENCE} sweeps"
             # The first sweeps may climb slowly and then fast, while the weights rest.
             if len(losses) < 6 or losses[-2] - losses[-1] > self.tolerance * len(ratings):
                 return None

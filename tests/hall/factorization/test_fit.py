@@ -165,6 +165,35 @@ def test_update_knows_users_by_their_labels():
     assert after.sweeps == before.sweeps + 1
 
 
+def test_ratings_held_out_end_a_fit_of_the_wrong_model():
+    # Items that are nearly always exactly zero: their noise shrinks to nothing, until they are not.
+    rng = np.random.default_rng(0)
+    users, items = np.nonzero(rng.random((300, 120)) < 0.2)
+    often = rng.beta(0.3, 0.8, size=120)[items]
+    values = np.where(rng.random(len(users)) < often, rng.normal(0.6, 0.3, len(users)), 0.0)
+    train, test = split_by_row(read_ratings((users, items, values)), 0.2)
+    held_out, test = split_by_row(test, 0.5)
+    model = MatrixFactorization(8, num_threads=1, tolerance=0, max_sweeps=80)
+    early = model.fit(train, held_out=held_out, progress_bar=False)
+    late = model.fit(train, progress_bar=False)
+    assert early.log.converged
+    assert early.log.reason == "the ratings held out became no likelier in 3 sweeps"
+    assert early.assess(test).nll < late.assess(test).nll - 1
+    last = [
+        model.fit(train, progress_bar=False).assess(held_out).nll
+        for model in (replace(model, max_sweeps=early.sweeps - back) for back in (0, 3))
+    ]
+    assert last[0] >= last[1]
+
+
+def test_ratings_held_out_are_checked():
+    model = MatrixFactorization(2)
+    with pytest.raises(ValueError, match="held_out has no ratings"):
+        model.fit(RATINGS, held_out=RATINGS.select(np.zeros(len(RATINGS), dtype=bool)))
+    with pytest.raises(ValueError, match="held_out has ratings of item 999, and 0 more"):
+        model.fit(RATINGS, held_out=read_ratings(([0], [999], [3.0])))
+
+
 def test_start_of_other_settings_is_refused():
     with pytest.raises(ValueError, match=r"start has .* \(4, True, True, True\); expected \(2,"):
         fit(num_factors=2, start=fit(max_sweeps=1))
