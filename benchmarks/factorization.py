@@ -17,7 +17,6 @@ from measuring import measure
 from side_information import compare_features, format_features
 from tables import format_table, number
 
-SEEDS = (0, 1, 2)
 # What the slides' notebook reaches, its ELBO corrected by the terms of 2 pi.
 SLIDES = {"rmse": (0.617, 0.01), "elbo": (-170_500, 1_500)}
 RMSE, NLL, COVERED = 0.882, 1.257, (0.9, 0.01)
@@ -31,13 +30,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--factors", type=int, nargs="+", default=(16, 32))
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=tuple(PEERS))
+    parser.add_argument("--splits", type=int, default=3, help="random 90/10 splits")
     parser.add_argument("--sizes", type=int, nargs="*", default=(1_000_000, 2_000_000, 4_000_000))
     parser.add_argument("--json", type=Path, help="file to keep the figures in")
     options = parser.parse_args()
     folder = str(options.folder)
     kept = {
         "slides": measure("contenders.on_ratings:fit_slides", folder=folder),
-        "accuracy": list(compare_accuracy(folder, options.factors, options.peers)),
+        "accuracy": list(compare_accuracy(folder, options.factors, options.peers, options.splits)),
         "features": compare_features(folder),
         "sweeps": list(compare_sweeps()),
         "growth": [
@@ -58,13 +58,13 @@ def main() -> None:
 
 
 def compare_accuracy(
-    folder: str, factors: Iterable[int], peers: Iterable[str]
+    folder: str, factors: Iterable[int], peers: Iterable[str], splits: int
 ) -> Iterable[Figures]:
     ours = "contenders.on_ratings:fit_ours"
     for num_factors in factors:
         common = {"folder": folder, "num_factors": num_factors}
         for name, settings in (("ours", {}), ("ours, diagonal", {"diagonal": True})):
-            runs = [measure(ours, seed=seed, **common, **settings) for seed in SEEDS]
+            runs = [measure(ours, seed=seed, **common, **settings) for seed in range(splits)]
             yield {"system": name, "factors": num_factors, **average(runs)}
         yield {
             "system": "ours on u1",
@@ -74,7 +74,7 @@ def compare_accuracy(
         for peer in peers:
             runs = [
                 measure("contenders.on_ratings:fit_peer", seed=seed, peer=peer, **common)
-                for seed in SEEDS
+                for seed in range(splits)
             ]
             yield {"system": peer, "factors": num_factors, **average(runs)}
 
@@ -83,7 +83,9 @@ def average(runs: list[Figures]) -> Figures:
     failed = [run for run in runs if "failure" in run]
     if failed:
         return failed[0]
-    return {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
+    found = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
+    spread = np.std([run["rmse"] for run in runs], ddof=1) if len(runs) > 1 else np.nan
+    return {**found, "rmse_error": float(spread / np.sqrt(len(runs)))}
 
 
 def compare_sweeps() -> Iterable[Figures]:
@@ -120,10 +122,22 @@ def format_accuracy(found: list[Figures]) -> str:
             off = abs(each["most"] - COVERED[0])
             verdict = judge(each["rmse"] <= RMSE and each["nll"] <= NLL and off <= COVERED[1])
         figures = [number(each.get(key), 4) for key in ("rmse", "nll", "half", "most")]
+        figures.insert(1, number(each.get("rmse_error"), 4))
         cells = (number(each.get("cpu")), number(each.get("sweeps"), 0))
         name = each["system"] + (f" ({each['failure']})" if "failure" in each else "")
         rows.append((name, str(each["factors"]), *figures, *cells, verdict))
-    header = ("system", "K", "RMSE", "NLL", "in 50 %", "in 90 %", "CPU s", "sweeps", "target")
+    header = (
+        "system",
+        "K",
+        "RMSE",
+        "+-",
+        "NLL",
+        "in 50 %",
+        "in 90 %",
+        "CPU s",
+        "sweeps",
+        "target",
+    )
     return format_table(header, rows)
 
 

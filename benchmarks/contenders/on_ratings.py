@@ -22,7 +22,10 @@ from ppl_ext.factorization import (
 
 __all__ = ["PEERS", "compare_iteration", "fit_ours", "fit_peer", "fit_slides", "sweep"]
 
-PEERS = {"myfm Gibbs": "myfm", "myfm VB": "myfm", "surprise SVD": "surprise", "smurff": "smurff"}
+PEERS = {
+    "myfm Gibbs": "myfm", "myfm VB": "myfm", "smurff": "smurff",
+    "surprise SVD": "surprise", "lenskit ALS": "lenskit", "cmfrec ALS": "cmfrec",
+}  # fmt: skip
 
 
 def split(folder: str, seed: int | None) -> tuple[Ratings, Ratings]:
@@ -77,9 +80,11 @@ def fit_peer(folder: str, seed: int, num_factors: int, peer: str) -> dict[str, A
     if find_spec(PEERS[peer]) is None:
         return {"failure": f"{PEERS[peer]} is not installed"}
     train, test = split(folder, seed)
-    fit = fit_surprise if peer == "surprise SVD" else fit_myfm
-    if peer == "smurff":
-        fit = fit_smurff
+    fits = {
+        "smurff": fit_smurff, "surprise": fit_surprise, "lenskit": fit_lenskit,
+        "cmfrec": fit_cmfrec, "myfm": fit_myfm,
+    }  # fmt: skip
+    fit = fits[PEERS[peer]]
     (mean, sd), seconds = clock(lambda: fit(train, test, num_factors, peer))
     off = test.values - mean
     result: dict[str, Any] = {"rmse": float(np.sqrt(np.mean(off**2))), "cpu": seconds}
@@ -103,6 +108,36 @@ def fit_surprise(train: Ratings, test: Ratings, num_factors: int, peer: str) -> 
     model.fit(data.build_full_trainset())
     pairs = zip(test.users.tolist(), test.items.tolist(), strict=True)
     return np.array([model.predict(*pair, clip=False).est for pair in pairs]), None
+
+
+def fit_lenskit(train: Ratings, test: Ratings, num_factors: int, peer: str) -> Any:
+    import pandas
+    from lenskit.als import BiasedMFScorer
+    from lenskit.data import ItemList, RecQuery, from_interactions_df
+
+    columns = {"user_id": train.users, "item_id": train.items, "rating": train.values}
+    # The best of regularisations .05, .1, .2 and 10 or 20 epochs.
+    model = BiasedMFScorer(embedding_size=num_factors, epochs=10, regularization=0.1)
+    model.train(from_interactions_df(pandas.DataFrame(columns)))
+    mean = np.full(len(test), float(train.values.mean()))  # kept where an item is unknown
+    for user in np.unique(test.users):
+        rows = np.flatnonzero(test.users == user)
+        items = ItemList(item_ids=test.items[rows].tolist())
+        scores = np.asarray(model(query=RecQuery(user_id=int(user)), items=items).scores())
+        mean[rows] = np.where(np.isnan(scores), mean[rows], scores)
+    return mean, None
+
+
+def fit_cmfrec(train: Ratings, test: Ratings, num_factors: int, peer: str) -> Any:
+    import cmfrec
+    import pandas
+
+    columns = {"UserId": train.users, "ItemId": train.items, "Rating": train.values}
+    # The best of regularisations 5, 10, 15, 20, 30.
+    model = cmfrec.CMF(k=num_factors, lambda_=15.0, nthreads=1, verbose=False)
+    model.fit(pandas.DataFrame(columns))
+    mean = np.asarray(model.predict(test.users, test.items), dtype=np.float64)
+    return np.where(np.isnan(mean), train.values.mean(), mean), None
 
 
 def fit_myfm(train: Ratings, test: Ratings, num_factors: int, peer: str) -> Any:
