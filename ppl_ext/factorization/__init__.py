@@ -2,6 +2,7 @@
 
 from ppl_ext.factorization.blocks import Blocks, predict_blocks, sort_blocks
 from ppl_ext.factorization.bound import Bound, measure_bound
+from ppl_ext.factorization.cutting import cut_blocks
 from ppl_ext.factorization.factors import Factors
 from ppl_ext.factorization.model import MatrixFactorization
 from ppl_ext.factorization.noise import Noise
@@ -16,6 +17,8 @@ from ppl_ext.factorization.saving import load_factors
 from ppl_ext.factorization.side import Side
 from ppl_ext.factorization.simulation import Simulation, simulate_ratings
 from ppl_ext.factorization.splitting import split_by_row, split_by_time, split_by_user
+from ppl_ext.factorization.streaming import StreamedFactorization
+from ppl_ext.factorization.updating import update_factors
 
 __all__ = [
     "ARD",
@@ -37,8 +40,10 @@ __all__ = [
     "Regression",
     "Side",
     "Simulation",
+    "StreamedFactorization",
     "Thompson",
     "UpperConfidence",
+    "cut_blocks",
     "load_factors",
     "measure_bound",
     "predict_blocks",
@@ -49,4 +54,5 @@ __all__ = [
     "split_by_row",
     "split_by_time",
     "split_by_user",
+    "update_factors",
 ]

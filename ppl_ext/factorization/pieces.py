@@ -184,13 +184,7 @@ def _read_text(
             f"{called}: '{file.name}' is Parquet; expected a text file. Write the table as CSV, "
             "or read it whole: read_ratings(path)."
         )
-    for frame in read_pieces(file, file.suffix.lower() in (".csv", ".tsv"), characters):
-        if not len(frame):
-            raise ValueError(
-                f"{called}: '{file.name}' has a header alone; expected ratings in the lines after "
-                "it. Copy the file again."
-            )
-        yield frame
+    yield from read_pieces(file, file.suffix.lower() in (".csv", ".tsv"), characters)
 
 
 def _name_columns(
