@@ -2,6 +2,8 @@
 refused by name, with exit status 1."""
 
 import csv
+import os
+import signal
 import subprocess
 import sys
 
@@ -16,6 +18,7 @@ from ppl_ext.factorization import (
     load_factors,
     simulate_ratings,
 )
+from ppl_ext.factorization.sweeps import Sweeper
 
 RATINGS = simulate_ratings(num_users=60, num_items=40, density=0.3, seed=1).ratings
 USERS = np.char.add("u", RATINGS.users.astype(str))
@@ -176,6 +179,21 @@ def test_bad_features_are_refused(table, tmp_path, capsys, features, message):
     path.write_bytes(features if isinstance(features, bytes) else features.encode())
     assert run(tmp_path / "out", table, "--item-features", path) == 1
     assert message in capsys.readouterr().err
+
+
+def test_an_interruption_keeps_what_was_reached(table, tmp_path, monkeypatch, capsys):
+    original = Sweeper.sweep
+
+    def interrupt(self, state):
+        if state.sweeps == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, state)
+
+    monkeypatch.setattr(Sweeper, "sweep", interrupt)
+    assert run(tmp_path, table) == 0
+    assert "4 in 0.0 s; interrupted" in capsys.readouterr().out
+    assert load_factors(tmp_path / "factors.safetensors").sweeps == 4
+    assert (tmp_path / "predictions.csv").exists()
 
 
 def test_an_interruption_before_the_first_sweep(table, tmp_path, monkeypatch, capsys):

@@ -307,3 +307,47 @@ def test_newcomers_need_the_features_of_the_fit(plain, factors):
         factors.predict(0, 1, item_features=X)
     with pytest.raises(ValueError, match="has 4 columns; expected the 5 of the fit"):
         factors.predict(0, 1, item_features=(np.arange(300), X[:, :4]))
+
+
+@pytest.mark.parametrize(
+    ("ratings", "features"),
+    [
+        pytest.param(([1], [1], [4.0]), np.ones((1, 3)), id="one rating"),
+        pytest.param((np.arange(30), np.zeros(30, int), np.arange(30) % 5), np.ones((1, 1)),
+                     id="one item"),
+        pytest.param((np.zeros(30, int), np.arange(30), np.arange(30) % 5),
+                     np.arange(60.0).reshape(30, 2), id="one user"),
+        pytest.param((np.arange(60) // 6, np.arange(60) % 6, np.full(60, 3.0)), np.eye(6),
+                     id="constant ratings"),
+        pytest.param((np.arange(60) // 6, np.arange(60) % 6, np.arange(60) % 5),
+                     np.random.default_rng(0).normal(size=(6, 50)), id="more features than items"),
+        pytest.param((np.arange(60) // 6, np.arange(60) % 6, np.arange(60) % 5),
+                     np.tile(np.arange(6.0)[:, None], 2), id="the same feature twice"),
+        pytest.param((np.arange(60) // 6, np.arange(60) % 6, np.arange(60) % 5),
+                     sparse.csr_array((6, 4)), id="nothing but zeros"),
+        pytest.param((np.arange(60) // 6, np.arange(60) % 6, np.arange(60) % 5),
+                     1e9 + np.arange(6.0)[:, None], id="far from zero"),
+    ],
+)  # fmt: skip
+def test_odd_tables(ratings, features):
+    table = read_ratings(ratings)
+    factors = fit(table, 20, item_features=features, max_sweeps=60)
+    assert np.all(np.isfinite(factors.elbo))
+    assert np.diff(factors.elbo).min() > -1e-7 * abs(factors.elbo[-1])
+    prediction = factors.predict(table.user_ids[table.users], table.item_ids[table.items])
+    low, high = prediction.interval(0.99)
+    assert np.all((low < table.values) & (table.values < high))
+
+
+def test_rows_without_ratings_have_the_prior_as_posterior():
+    ratings = read_ratings(
+        (USERS[~COLD], ITEMS[~COLD], VALUES[~COLD]), item_ids=np.arange(NUM_ITEMS)
+    )
+    settings = {"item_features": X, "item_prior": Fixed(0.3, 0.2), "dtype": np.float64}
+    # The posterior is that of the sweep's start, whose offsets are those of the sweep before.
+    before, factors = (fit(ratings, max_sweeps=n, tolerance=0, **settings) for n in (9, 10))
+    rows = np.arange(NUM_COLD)
+    np.testing.assert_allclose(factors.items.means(rows), before.items.prior_means(rows),
+                               atol=1e-12)  # fmt: skip
+    expected = np.broadcast_to(np.diag([0.3, 0.3, 0.2]), (NUM_COLD, 3, 3))
+    np.testing.assert_allclose(factors.items.covariances(rows), expected, atol=1e-9)

@@ -166,7 +166,8 @@ def test_update_knows_users_by_their_labels():
 
 
 def test_ratings_held_out_end_a_fit_of_the_wrong_model():
-    # Items that are nearly always exactly zero: their noise shrinks to nothing, until they are not.
+    # Items that are nearly always exactly zero: their noise shrinks to nothing, and then they are
+    # not.
     rng = np.random.default_rng(0)
     users, items = np.nonzero(rng.random((300, 120)) < 0.2)
     often = rng.beta(0.3, 0.8, size=120)[items]
@@ -210,6 +211,12 @@ def test_rows_without_ratings_have_the_prior_as_posterior():
     np.testing.assert_allclose(
         factors.users.covariances(rows)[0], np.diag([0.3] * 4 + [0.2]), rtol=1e-6, atol=1e-7
     )
+    column = np.array([RATINGS.num_items])
+    assert not np.any(np.isin(ratings.items, column))
+    np.testing.assert_allclose(factors.items.weights[column], 1, rtol=1e-6)
+    prior = factors.items.prior
+    assert np.abs(factors.items.means(column) - prior.mean).max() < 0.1
+    assert np.linalg.norm(factors.items.covariances(column)[0] @ prior.precision - np.eye(5)) < 0.2
     known = factors.predict(0, np.arange(5)).mean_sd
     assert np.all(factors.predict(RATINGS.num_users, np.arange(5)).mean_sd > known)
 
