@@ -43,6 +43,7 @@ def read_features(
         own, columns, matrix = _open_frame(source, called)
     elif isinstance(source, tuple) and len(source) == 2:
         own, matrix = np.asarray(source[0]), _open_matrix(source[1], called)
+        own = own.astype(str) if own.dtype.kind == "O" else own
     elif labels is not None:
         own, matrix = labels, _open_matrix(source, called)
     else:
@@ -74,6 +75,11 @@ def read_features(
 def _open_frame(
     frame: pandas.DataFrame, called: str
 ) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(
+            f"{called} has two columns called '{twice}'; expected names of their own. Rename one."
+        )
     for name in frame.columns:
         if frame[name].dtype.kind not in "biuf":
             raise TypeError(
@@ -83,7 +89,8 @@ def _open_frame(
     labels = frame.index.to_numpy()
     if labels.dtype.kind not in "iu":
         labels = labels.astype(str)
-    return labels, tuple(map(str, frame.columns)), frame.to_numpy(dtype=np.float64)
+    values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    return labels, tuple(map(str, frame.columns)), values
 
 
 def _open_matrix(matrix: Any, called: str) -> FeatureTable:

@@ -116,7 +116,9 @@ def _describe(
             )
         return rated, None, None
     regression = _expect_regression(own, f"{called}: features")
-    known = rated if isinstance(features, np.ndarray) else None
+    # A matrix without labels is that of the newcomers in the order of their labels.
+    labelled = isinstance(features, tuple) or hasattr(features, "columns") or not len(rated)
+    known = None if labelled else rated
     labels, _, table = read_features(features, f"{called}: features", known, regression.names)
     if (missing := rated[~np.isin(rated, labels)]).size:
         raise ValueError(

@@ -8,8 +8,9 @@ import numpy as np
 
 from ppl_ext.factorization.factors import Factors
 from ppl_ext.factorization.prediction import Assessment, Prediction
+from ppl_ext.factorization.priors import GaussianPrior
 from ppl_ext.factorization.ratings import Ratings
-from ppl_ext.factorization.side import Side
+from ppl_ext.factorization.regression import Regression
 
 __all__ = ["Trial", "format_report"]
 
@@ -68,13 +69,13 @@ def format_report(trial: Trial, assessment: Assessment | None) -> str:
     ]  # fmt: skip
     for name, side in (("user", factors.users), ("item", factors.items)):
         if side.regression is not None and factors.biases:
-            rows += _describe_features(name, side)
-    if assessment is None:
+            rows += _describe_features(name, side.regression, side.prior)
+    if assessment is None or trial.test is None:
         rows.append(("verdict", "No ratings were set aside, so nothing is known of predictions."))
         return _format(rows)
-    rows += _describe_predictions(trial, assessment)
+    rows += _describe_predictions(trial.train, trial.test, assessment)
     if trial.truth is not None:
-        rows += _compare_with_truth(trial, trial.truth)
+        rows += _compare_with_truth(trial.predict(), trial.test, trial.truth)
     return _format([*rows, ("verdict", assessment.advice)])
 
 
@@ -110,13 +111,12 @@ def _describe_weights(factors: Factors) -> str:
     return "".join(f"\n{' ' * _WIDTH}{part}" for part in parts)
 
 
-def _describe_features(name: str, side: Side) -> list[tuple[str, str]]:
-    """The features that move the bias most, each with its standard deviation."""
-    regression = side.regression
-    if regression is None:
-        raise ValueError("format_report: the side has no features; expected some.")
+def _describe_features(
+    name: str, regression: Regression, prior: GaussianPrior
+) -> list[tuple[str, str]]:
+    """The features that move the bias most surely, each with its standard deviation."""
     effects = regression.coefficients[:, -1]
-    variance = float(np.linalg.inv(side.prior.precision)[-1, -1])
+    variance = float(np.linalg.inv(prior.precision)[-1, -1])
     sds = np.sqrt(np.diag(regression.covariance) * variance)
     order = np.argsort(-np.abs(effects) / sds)[:_SHOWN]
     what = "an item" if name == "item" else "a user"
@@ -129,9 +129,10 @@ def _describe_features(name: str, side: Side) -> list[tuple[str, str]]:
     return rows
 
 
-def _describe_predictions(trial: Trial, found: Assessment) -> list[tuple[str, str]]:
-    values = np.asarray(() if trial.test is None else trial.test.values, dtype=np.float64)
-    constant = float(np.sqrt(np.mean((values - np.mean(trial.train.values)) ** 2)))
+def _describe_predictions(
+    train: Ratings, test: Ratings, found: Assessment
+) -> list[tuple[str, str]]:
+    constant = np.sqrt(np.mean((test.values - np.mean(train.values, dtype=np.float64)) ** 2))
     covered = ", ".join(
         f"{100 * found.coverage[level]:.1f} % for {100 * level:g} %"
         for level in (0.5, 0.8, 0.9, 0.95)
@@ -144,11 +145,11 @@ def _describe_predictions(trial: Trial, found: Assessment) -> list[tuple[str, st
     ]
 
 
-def _compare_with_truth(trial: Trial, truth: np.ndarray) -> list[tuple[str, str]]:
-    prediction = trial.predict()
+def _compare_with_truth(
+    prediction: Prediction, test: Ratings, truth: np.ndarray
+) -> list[tuple[str, str]]:
     off = prediction.mean - truth
-    values = np.asarray(() if trial.test is None else trial.test.values, dtype=np.float64)
-    best = float(np.sqrt(np.mean((values - truth) ** 2)))
+    best = np.sqrt(np.mean((test.values - truth) ** 2))
     return [
         ("truth", f"predictions miss the ratings before noise by {np.sqrt(np.mean(off**2)):.4f} "
                   f"(RMSE), and claim {np.sqrt(np.mean(prediction.mean_sd**2)):.4f}"),

@@ -199,6 +199,8 @@ def test_newcomers_with_ratings_and_features(factors):
         factors.noise_precision, after.weights[rows[0]],
     )  # fmt: skip
     np.testing.assert_allclose(after.means(rows)[0], loc, rtol=1e-3, atol=1e-4)
+    alone = factors.fold_in_items(ratings, features=sparse.csr_array(X[[2]])).items
+    np.testing.assert_allclose(alone.means()[-1], after.means(rows)[0], rtol=1e-6)
 
 
 def test_known_labels_keep_what_their_ratings_say(factors):
@@ -269,6 +271,8 @@ SMALL = FRAME.loc[IDS]
         (SMALL.rename(index=str), r"has labels such as '60'; expected some like 60"),
         (X, r"has the shape \(300, 5\) for 240 labels"),
         (X[IDS, 0], r"has the shape \(240,\) for 240 labels; .* x\[:, None\]"),
+        (SMALL.set_axis([*NAMES[:-1], "x0"], axis=1), "has two columns called 'x0'"),
+        (SMALL.astype("Float64").replace(SMALL.loc[77, "x2"], pandas.NA), r"'x2' of 77 is nan"),
         (SMALL[[]], "has 0 features; expected 1 to 5,000"),
         (sparse.csr_array(np.where(X[IDS] > 2.5, np.inf, 0)), r"'feature \d' of \d+ is inf"),
     ],
