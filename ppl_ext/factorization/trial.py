@@ -64,8 +64,7 @@ def format_report(trial: Trial, assessment: Assessment | None) -> str:
         ("sweeps", f"{factors.sweeps} in {log.seconds:.1f} s; {log.reason}"),
         ("ELBO", f"{factors.elbo[-1]:,.1f} nats, "
                  f"{factors.elbo[-1] / len(trial.train):.4f} for each rating"),
-        ("noise", f"standard deviation {factors.noise_precision**-0.5:.3f}"
-                  + _describe_weights(factors)),
+        ("noise", _describe_noise(factors)),
     ]  # fmt: skip
     for name, side in (("user", factors.users), ("item", factors.items)):
         if side.regression is not None and factors.biases:
@@ -102,13 +101,17 @@ def _describe_model(factors: Factors) -> str:
     return ", ".join(words)
 
 
-def _describe_weights(factors: Factors) -> str:
-    parts = []
+def _describe_noise(factors: Factors) -> str:
+    precision, parts = factors.noise_precision, []
     for name, side in (("users", factors.users), ("items", factors.items)):
         if side.concentration:
-            low, high = np.quantile(side.weights**-0.5, [0.05, 0.95])
+            middle = np.median(side.weights)
+            precision *= float(middle)
+            low, high = np.quantile((side.weights / middle) ** -0.5, [0.05, 0.95])
             parts.append(f"{low:.2f} to {high:.2f} times that for nine {name} of ten")
-    return "".join(f"\n{' ' * _WIDTH}{part}" for part in parts)
+    whose = " for the median user and item" if parts else ""
+    lines = [f"standard deviation {precision**-0.5:.3f}{whose}", *parts]
+    return f"\n{' ' * _WIDTH}".join(lines)
 
 
 def _describe_features(
