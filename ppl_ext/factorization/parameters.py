@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -124,7 +124,8 @@ def restore_factors(
         sides[f"{name}s"] = own
     restored = replace(
         factors,
-        **sides,
+        users=sides["users"],
+        items=sides["items"],
         noise_precision=float(parameters.get("noise_precision", factors.noise_precision)),
         elbo=np.array([np.nan]),
         log=FitLog(np.array([np.nan]), "made from the parameters of a guide", False, 0.0),
@@ -150,7 +151,7 @@ def draw_tree(factors: Factors, draws: Mapping[str, np.ndarray]) -> xarray.DataT
     k = factors.num_factors
     values: dict[str, np.ndarray] = {}
     dims: dict[str, tuple[str, ...]] = {}
-    coords: dict[str, np.ndarray] = {"factor": np.arange(k)}
+    coords: dict[str, Any] = {"factor": np.arange(k)}
     for name, side in name_sides(factors):
         own = np.asarray(draws[name])
         values[f"{name}_factors"], dims[f"{name}_factors"] = own[..., :k], (name, "factor")
