@@ -14,6 +14,8 @@ _LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 _SHOWN = (0.5, 0.8, 0.9, 0.95)
 # Coverage that far from its level is worth a word, beyond what chance explains.
 _SLACK = 0.02
+# Squared errors of so many predicted variances are worth a word: 1.0 to 1.07 on ratings of films.
+_SURPRISE = 1.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,8 @@ class Assessment:
         mae: Mean absolute error of the predicted means.
         nll: Mean negative log density of the ratings, in nats; lower is better.
         coverage: ``{level: fraction}`` of the ratings in the intervals of each level.
+        surprise: Mean of the squared errors, each over its predicted variance: 1 where the
+            variances are right, far above it where a few ratings lie far out.
 
     Example:
         >>> prediction = Prediction(np.zeros(5000), np.zeros(5000), np.ones(5000))
@@ -92,6 +96,7 @@ class Assessment:
     mae: float
     nll: float
     coverage: Mapping[float, float]
+    surprise: float = 1.0
 
     @property
     def excess(self) -> float:
@@ -100,8 +105,12 @@ class Assessment:
 
     @property
     def ok(self) -> bool:
-        """True where these intervals cover as many as they should, chance allowed for."""
-        return abs(self.excess) <= self._allow(self._worst)
+        """True where intervals cover what they should and no tail is missed, but for chance."""
+        return abs(self.excess) <= self._allow(self._worst) and not self._has_tails
+
+    @property
+    def _has_tails(self) -> bool:
+        return self.surprise > _SURPRISE + 3 * float(np.sqrt(2 / self.count))
 
     @property
     def _worst(self) -> float:
@@ -119,6 +128,12 @@ class Assessment:
         """What to do about it, in a sentence."""
         if self.ok:
             return "The intervals can be trusted on ratings like these."
+        if self._has_tails:
+            return (
+                "Some ratings lie much farther out than the intervals say: squared errors are "
+                f"{self.surprise:.3g} times the predicted variances. End the fit on ratings held "
+                "out, fit(ratings, held_out=...), or take a rating that is less often the same."
+            )
         if self.excess > 0:
             return (
                 "The intervals are too wide: the noise of these ratings is not that of the fitted "
@@ -166,4 +181,5 @@ def assess_prediction(prediction: Prediction, ratings: np.ndarray) -> Assessment
         mae=float(np.mean(np.abs(off))),
         nll=-float(np.mean(prediction.log_density(np.asarray(ratings)))),
         coverage=coverage,
+        surprise=float(np.mean((off / prediction.sd) ** 2)),
     )

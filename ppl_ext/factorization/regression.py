@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -155,11 +156,16 @@ class Design:
     def __init__(self, matrix: FeatureTable, center: np.ndarray):
         self.matrix = matrix
         self.center = center
+
+    @cached_property
+    def gram(self) -> np.ndarray:
+        """``[feature, feature]``, products of features summed over rows."""
+        matrix, center = self.matrix, self.center
         sums = np.asarray(matrix.sum(axis=0)).ravel()
         squares: Any = matrix.T @ matrix
         full = squares.toarray() if sparse.issparse(matrix) else squares
         mixed = np.outer(center, sums)
-        self.gram = np.asarray(full - mixed - mixed.T) + matrix.shape[0] * np.outer(center, center)
+        return np.asarray(full - mixed - mixed.T) + matrix.shape[0] * np.outer(center, center)
 
     def times(self, coefficients: np.ndarray) -> np.ndarray:
         """``[row, feature] x [feature, ...]``."""

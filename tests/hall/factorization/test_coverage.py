@@ -30,8 +30,22 @@ def test_coverage_of_scaled_noise(scale, ok):
         # Four standard errors at most.
         assert abs(fraction - expected) < 4 * np.sqrt(0.25 / 4000)
     assert assessment.ok == ok
-    word = {0.7: "too wide", 1.0: "can be trusted", 1.5: "too narrow"}[scale]
+    assert assessment.surprise == pytest.approx(scale**2, abs=4 * scale**2 * np.sqrt(2 / 4000))
+    word = {0.7: "too wide", 1.0: "can be trusted", 1.5: "much farther out"}[scale]
     assert word in str(assessment)
+
+
+def test_narrow_intervals_and_missed_tails_are_told_apart():
+    values = RNG.standard_normal(4000)
+    narrow = assess_prediction(GOOD, 1.12 * SD * values)
+    assert "too narrow" in narrow.advice
+    # One rating in a hundred is off by ten standard deviations: the intervals do not notice.
+    values[:40] = 10.0
+    tails = assess_prediction(GOOD, SD * values)
+    assert abs(tails.excess) < 0.02
+    assert not tails.ok
+    assert tails.surprise == pytest.approx(1 + 0.01 * 99, abs=0.1)
+    assert "held_out" in tails.advice
 
 
 def test_likelihood_is_that_of_scipy():
