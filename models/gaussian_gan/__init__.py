@@ -1,0 +1,1 @@
+"""Algorithm 1 of generative adversarial networks where its optimum is known: two Gaussians."""
