@@ -90,6 +90,13 @@ def _add_factorize(commands: Any) -> None:
         help="fraction of the ratings set aside to test the predictions; 0 for none (default 0.1)",
     )
     add("--latest", action="store_true", help="set the latest ratings aside, not random ones")
+    add(
+        "--hold-out",
+        type=float,
+        default=0.0,
+        metavar="FRACTION",
+        help="fraction of the ratings to fit that decide when it ends; without it, the ELBO does",
+    )
     add("--level", type=float, default=0.9, help="level of the written intervals (default 0.9)")
     add(
         "--top-n",

@@ -99,7 +99,13 @@ def _factorize(options: argparse.Namespace, folder: Path) -> list[Path]:
         )
     train, test, aside = _split(options, ratings)
     print(f"{name}: {ratings!r}")
-    factors = model.fit(train, start=start, checkpoint=folder / "factors.safetensors", **features)
+    held_out = None
+    if options.hold_out:
+        train, held_out = split_by_row(train, options.hold_out, options.seed + 1)
+    factors = model.fit(
+        train, held_out=held_out, start=start, checkpoint=folder / "factors.safetensors",
+        **features,
+    )  # fmt: skip
     trial = Trial(name, train, test, factors, None if truth is None else truth[aside])
     written = [folder / "factors.safetensors"]
     assessment = None

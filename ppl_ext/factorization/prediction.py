@@ -132,7 +132,7 @@ class Assessment:
             return (
                 "Some ratings lie much farther out than the intervals say: squared errors are "
                 f"{self.surprise:.3g} times the predicted variances. End the fit on ratings held "
-                "out, fit(ratings, held_out=...), or take a rating that is less often the same."
+                "out: fit(ratings, held_out=...), or --hold-out 0.1 on the command line."
             )
         if self.excess > 0:
             return (

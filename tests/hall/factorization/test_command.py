@@ -22,6 +22,7 @@ from ppl_ext.factorization.sweeps import Sweeper
 
 RATINGS = simulate_ratings(num_users=60, num_items=40, density=0.3, seed=1).ratings
 USERS = np.char.add("u", RATINGS.users.astype(str))
+TWO = "user,item,rating\n1,2,3\n2,2,3\n"
 QUICK = ["--factors", "2", "--max-sweeps", "8", "--threads", "1"]
 
 
@@ -119,6 +120,15 @@ def test_a_fit_can_go_on(table, tmp_path, capsys):
     assert load_factors(tmp_path / "b" / "factors.safetensors").sweeps > 8
 
 
+def test_ratings_held_out_end_the_fit(table, tmp_path, capsys):
+    words = ["--hold-out", "0.2", "--max-sweeps", "100"]
+    assert cli.main(["factorize", str(table), "--out", str(tmp_path), *words]) == 0
+    printed = capsys.readouterr().out
+    assert "the ratings held out became no likelier in 3 sweeps" in printed
+    counts = {int(word.replace(",", "")) for word in printed.split() if word.rstrip(",").isdigit()}
+    assert round(0.8 * (len(RATINGS) - round(0.1 * len(RATINGS)))) in counts
+
+
 def test_options_reach_the_model(table, tmp_path, monkeypatch):
     seen = []
     fit = MatrixFactorization.fit
@@ -146,6 +156,7 @@ def test_options_reach_the_model(table, tmp_path, monkeypatch):
         ("user,item,rating\n1,2,3\n", [], "fraction=0.1 of 1 ratings leaves one part empty"),
         ("user,item,rating\n1,2,3\n", ["--level", "90"], "--level 90; expected a probability"),
         ("user,item,rating\n1,2,3\n", ["--top-n", "5"], "--top-n 5 of 1 items"),
+        (TWO, ["--test-fraction", "0", "--hold-out", "2"], "fraction=2.0 of 2 ratings leaves"),
         ("user,item,rating\n1,2,3\n", ["--factors", "0"], "num_factors=0"),
         ("user,item,rating\n1,2,3\n", ["--latest"], "have no times"),
         ("user,item,rating\n1,2,3\n", ["--start", "none"], "there is no file 'none'"),
