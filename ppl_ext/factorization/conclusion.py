@@ -6,16 +6,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import gammaln, psi
 
 from ppl_ext.factorization.noise import Noise
 from ppl_ext.factorization.priors import AbstractPrior, GaussianPrior
-from ppl_ext.factorization.side import solve_concentration
+from ppl_ext.factorization.side import Side, solve_concentration
 
-__all__ = ["Conclusion", "SideSums", "conclude_sweep"]
+__all__ = ["WARM_UP", "Conclusion", "SideSums", "add_side", "add_weights", "conclude_sweep"]
 
 # Sweeps before the spread of the weights is learned: before that it is the misfit's.
-_WARM_UP = 3
+WARM_UP = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +53,33 @@ class SideSums:
     def learn_concentration(self) -> float:
         """The shape of the weights' prior that maximises the ELBO."""
         return solve_concentration((self.weight - self.log_weight) / self.rows)
+
+
+def add_weights(side: Side, counts: np.ndarray) -> np.ndarray:
+    """The last four of `SideSums`, of rows with these numbers of ratings."""
+    if not side.concentration:
+        return np.zeros(4)
+    logs = side.expected_log_weights()
+    scatter = side.shape * psi(side.shape) - gammaln(side.shape) - side.shape
+    return np.array([np.sum(side.shape / side.rate), logs.sum(), counts @ logs, scatter.sum()])
+
+
+def add_side(
+    side: Side, counts: np.ndarray, first: np.ndarray, second: np.ndarray, log_det: float
+) -> SideSums:
+    """Sums over a side whose rows are all at hand.
+
+    Args:
+        side: The side.
+        counts: ``[row]``, number of ratings.
+        first: See `SideSums`.
+        second: See `SideSums`.
+        log_det: See `SideSums`.
+
+    Returns:
+        The sums.
+    """
+    return SideSums(len(side), first, second, log_det, *map(float, add_weights(side, counts)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +140,7 @@ def conclude_sweep(
     priors, starts = [], []
     for side, kind, start in zip(sums, kinds, concentrations, strict=True):
         prior = kind.learn(side.rows, side.first, side.second, variances, bias)  # type: ignore[arg-type]
-        if start and sweeps >= _WARM_UP:
+        if start and sweeps >= WARM_UP:
             start = side.learn_concentration()
         bound -= prior.divergence(side.rows, side.first, side.second, side.log_det)
         bound -= kind.penalty(prior, variances) + side.weight_divergence(start)

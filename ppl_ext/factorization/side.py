@@ -10,10 +10,7 @@ from scipy.special import gammaln, psi
 from ppl_ext.factorization.priors import GaussianPrior
 from ppl_ext.factorization.regression import Regression
 
-__all__ = [
-    "START_CONCENTRATION", "TILE", "Side", "learn_concentration", "pack", "solve_concentration",
-    "unpack",
-]  # fmt: skip
+__all__ = ["START_CONCENTRATION", "TILE", "Side", "pack", "solve_concentration", "unpack"]
 
 # 256 bytes of a single-precision table: four cache lines, read as a piece.
 TILE = 64
@@ -146,26 +143,18 @@ class Side:
         return float(np.sum(each))
 
 
-def learn_concentration(side: Side) -> float:
+def solve_concentration(excess: float) -> float:
     r"""The shape ``a0`` of the weights' prior that maximises the ELBO.
 
     The root of ``log a0 - psi(a0) = mean(E[a] - E[log a]) - 1``, unique since the left side falls
     from infinity to zero; held between 0.1 and 10,000.
 
     Args:
-        side: Its shapes and rates.
+        excess: Mean over rows of ``E[a] - E[log a]``.
 
     Returns:
-        The shape, 0 where the weights are all one.
+        The shape.
     """
-    if not side.concentration:
-        return 0.0
-    excess = side.shape / side.rate - side.expected_log_weights()
-    return solve_concentration(float(np.mean(excess)))
-
-
-def solve_concentration(excess: float) -> float:
-    """The shape for a mean of ``E[a] - E[log a]`` of ``excess``; see `learn_concentration`."""
     low, high = np.log(_CONCENTRATIONS)
     for _ in range(60):
         middle = (low + high) / 2

@@ -6,10 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import gammaln, psi
 
 from ppl_ext.factorization.census import Census
-from ppl_ext.factorization.conclusion import Conclusion, SideSums, conclude_sweep
+from ppl_ext.factorization.conclusion import (
+    Conclusion,
+    SideSums,
+    add_side,
+    add_weights,
+    conclude_sweep,
+)
 from ppl_ext.factorization.model import MatrixFactorization
 from ppl_ext.factorization.natural import RatingSums, add_ratings, set_rows, solve_rows
 from ppl_ext.factorization.opening import Opening
@@ -189,25 +194,13 @@ class StreamAscent:
         items = self.items
         each = 1 / items.weights
         second = np.concatenate([each @ tile.astype(np.float64) for tile in items.table])
-        weighted = np.array([0.0, 0.0, 0.0, 0.0])
-        if items.concentration:
-            weighted = _add_weights(items, self._census.item_counts)
-        return SideSums(
-            len(items), items.means().sum(axis=0), unpack(second, items.dim),
-            float(self._log_dets.sum()), *map(float, weighted),
-        )  # fmt: skip
-
-
-def _add_weights(side: Side, counts: np.ndarray) -> np.ndarray:
-    logs = side.expected_log_weights()
-    scatter = side.shape * psi(side.shape) - gammaln(side.shape) - side.shape
-    return np.array(
-        [(side.shape / side.rate).sum(), logs.sum(), float(counts @ logs), scatter.sum()]
-    )
+        second = unpack(second, items.dim)
+        counts = self._census.item_counts
+        return add_side(items, counts, items.means().sum(axis=0), second, self._log_dets.sum())
 
 
 def _add_users(users: Side, moments: Moments, counts: np.ndarray) -> np.ndarray:
-    weighted = _add_weights(users, counts) if users.concentration else np.zeros(4)
+    weighted = add_weights(users, counts)
     return np.concatenate([moments.first, moments.second.ravel(), [moments.log_det], weighted])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,25 +9,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
+from ppl_ext.factorization.conclusion import WARM_UP, add_side, conclude_sweep
 from ppl_ext.factorization.kernels import GROUP, update_rows
 from ppl_ext.factorization.noise import Noise
 from ppl_ext.factorization.priors import AbstractPrior
 from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.regression import Design
-from ppl_ext.factorization.side import (
-    Side,
-    learn_concentration,
-    pack,
-    unpack,
-)
+from ppl_ext.factorization.side import Side, pack, unpack
 
 __all__ = ["Adjacency", "Moments", "State", "Sweeper", "update_side"]
 
 # Rows are shared out in so many pieces whatever the number of threads, so that sums are rounded
 # in the same way and every machine gives the same answer.
 _BLOCKS = 64
-# Sweeps before the spread of the weights is learned: before that it is the misfit's.
-_WARM_UP = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,36 +262,35 @@ class Sweeper:
 
         users, user_moments = update(state.users, state.items, self._users)
         items, item_moments = update(state.items, users, self._items)
-        error = item_moments.error
-        count = len(self._users.values)
-        bound = 0.0
-        if self._noise.variance is None:
-            # As if one more rating were known to be off by the spread of all of them.
-            tau = (count + 1) / (error + self._spread)
-            bound -= 0.5 * (tau * self._spread - 1 - math.log(tau * self._spread))
-        bound += 0.5 * count * math.log(tau / (2 * math.pi)) - 0.5 * tau * error
-        sides = []
-        for side, moments, prior, adjacency, design in zip(
+        sides, sums, lost = [], [], 0.0
+        for side, moments, adjacency, design in zip(
             (users, items),
             (user_moments, item_moments),
-            self._priors,
             (self._users, self._items),
             self._designs,
             strict=True,
         ):
             if design is not None:
-                side, moments, lost = regress(side, moments, design, state.sweeps >= _WARM_UP)
-                bound -= lost
-            first, second = moments.first, moments.second
-            learned = prior.learn(len(side), first, second, self._variances, self._bias)
-            side = replace(side, prior=learned)
-            if state.sweeps >= _WARM_UP:
-                side = replace(side, concentration=learn_concentration(side))
-            bound -= learned.divergence(len(side), first, second, moments.log_det)
-            bound -= prior.penalty(learned, self._variances) + side.weight_divergence()
-            bound += 0.5 * float(adjacency.counts @ side.expected_log_weights())
+                side, moments, more = regress(side, moments, design, state.sweeps >= WARM_UP)
+                lost += more
             sides.append(side)
-        return State(sides[0], sides[1], tau, center, state.sweeps + 1), bound
+            sums.append(
+                add_side(side, adjacency.counts, moments.first, moments.second, moments.log_det)
+            )
+        done = conclude_sweep(
+            (sums[0], sums[1]), count=len(self._users.values), error=item_moments.error,
+            sweeps=state.sweeps, noise_precision=tau,
+            concentrations=(users.concentration, items.concentration), kinds=self._priors,
+            noise=self._noise, variances=self._variances, spread=self._spread, bias=self._bias,
+        )  # fmt: skip
+        users, items = (
+            replace(side, prior=prior, concentration=concentration)
+            for side, prior, concentration in zip(
+                sides, done.priors, done.concentrations, strict=True
+            )
+        )
+        state = State(users, items, done.noise_precision, center, state.sweeps + 1)
+        return state, done.bound - lost
 
     def close(self) -> None:
         """End the threads."""

@@ -7,10 +7,16 @@ import pytest
 from scipy import integrate, optimize, stats
 
 from ppl_ext.factorization import MatrixFactorization, simulate_ratings
-from ppl_ext.factorization.side import learn_concentration, pack, unpack
+from ppl_ext.factorization.conclusion import add_side
+from ppl_ext.factorization.side import pack, unpack
 
 RATINGS = simulate_ratings(num_users=60, num_items=30, density=0.3, seed=2).ratings
 SIDE = MatrixFactorization(2, num_threads=1).fit(RATINGS, progress_bar=False).users
+
+
+def add(side):
+    counts = np.zeros(len(side))
+    return add_side(side, counts, np.zeros(side.dim), np.eye(side.dim), 0.0)
 
 
 def test_divergence_of_weights_is_an_integral():
@@ -19,6 +25,7 @@ def test_divergence_of_weights_is_an_integral():
     q, p = stats.gamma(7, scale=1 / 5), stats.gamma(3, scale=1 / 3)
     expected = integrate.quad(lambda a: q.pdf(a) * (q.logpdf(a) - p.logpdf(a)), 1e-9, 12)[0]
     assert one.weight_divergence() == pytest.approx(expected, rel=1e-7)
+    assert add(one).weight_divergence(3.0) == pytest.approx(expected, rel=1e-7)
 
 
 def test_expected_log_weight_is_an_integral():
@@ -34,12 +41,12 @@ def test_learned_concentration_is_the_best():
     found = optimize.minimize_scalar(
         loss, bounds=(-2, 9), method="bounded", options={"xatol": 1e-9}
     )
-    assert learn_concentration(SIDE) == pytest.approx(np.exp(found.x), rel=1e-5)
+    assert add(SIDE).learn_concentration() == pytest.approx(np.exp(found.x), rel=1e-5)
 
 
 def test_equal_weights_end_at_the_limit():
     even = replace(SIDE, shape=np.full(60, 1e9), rate=np.full(60, 1e9))
-    assert learn_concentration(even) == pytest.approx(1e4)
+    assert add(even).learn_concentration() == pytest.approx(1e4)
 
 
 def test_packing_is_reversible():
