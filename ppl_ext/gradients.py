@@ -32,7 +32,7 @@ class EstimatorAccuracy:
         name: The estimator with its parameters.
         squared_bias: Squared length of the mean estimate's distance from the exact gradient,
             without the part that is noise; it may be negative where there is no bias.
-        squared_bias_error: Its standard error.
+        squared_bias_error: Its standard error, too large by half where there is no bias.
         variance: Trace of the covariance of one estimate.
         relative_bias: Length of the bias over the length of the gradient; zero where none is
             found.

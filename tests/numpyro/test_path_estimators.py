@@ -1,0 +1,79 @@
+"""Path estimators under JAX's transformations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ppl_ext.numpyro import distributions, estimators
+
+ALL = [
+    estimators.GumbelSoftmax(),
+    estimators.GappedStraightThrough(),
+    estimators.GumbelRao(num_draws=2),
+    estimators.ReinMax(1.3),
+    estimators.ReinMaxControlVariate(num_draws=2),
+]
+LOGITS = jnp.array([0.3, -0.5, 0.8])
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=repr)
+def test_forward_and_reverse_agree(estimator):
+    """Under vmap and jit, and symmetric."""
+
+    def jacobians(key):
+        sample = lambda logits: estimator.sample(key, logits)  # noqa: E731
+        return jax.jacfwd(sample)(LOGITS), jax.jacrev(sample)(LOGITS)
+
+    forward, reverse = jax.jit(jax.vmap(jacobians))(jax.random.split(jax.random.key(0), 5))
+    np.testing.assert_allclose(forward, reverse, atol=1e-6)
+    np.testing.assert_allclose(forward, np.swapaxes(forward, -1, -2), atol=1e-6)
+
+
+@pytest.mark.parametrize("estimator", ALL[1:4], ids=repr)
+def test_second_derivatives_are_finite(estimator):
+    def square(logits):
+        return (estimator.sample(jax.random.key(0), logits) @ jnp.arange(3.0)) ** 2
+
+    second = jax.jit(jax.hessian(square))(LOGITS)
+    assert jnp.isfinite(second).all()
+
+
+def test_pytrees():
+    """A number is a setting; an array is a leaf, so that a temperature can be annealed."""
+    assert jax.tree.leaves(estimators.ReinMax(1.1)) == []
+    assert jax.tree.leaves(estimators.ReinMax(jnp.array(1.1))) == [jnp.array(1.1)]
+    traced = jax.jit(lambda temperature: estimators.ReinMax(temperature).sample(
+        jax.random.key(0), LOGITS
+    ))  # fmt: skip
+    assert traced(1.2).shape == (3,)
+    site = distributions.OneHotCategoricalStraightThrough(
+        logits=jnp.zeros((4, 3)), estimator=estimators.ReinMax(1.1)
+    )
+    draws = jax.vmap(lambda site: site.sample(jax.random.key(0)))(site)
+    assert draws.shape == (4, 3)
+    assert jax.tree.map(lambda leaf: leaf, site).estimator == estimators.ReinMax(1.1)
+
+    def step(logits, key):
+        slope = jax.grad(lambda logits: site_value(logits, key))(logits)
+        return logits - 0.1 * slope, None
+
+    def site_value(logits, key):
+        site = distributions.OneHotCategoricalStraightThrough(
+            logits=logits, estimator=estimators.ReinMax()
+        )
+        return site.sample(key) @ jnp.arange(3.0)
+
+    final, _ = jax.lax.scan(step, LOGITS, jax.random.split(jax.random.key(1), 20))
+    assert final[0] > final[2]
+
+
+def test_memory_does_not_grow_with_the_draws():
+    logits = jnp.zeros((64, 100))
+
+    def bytes_of(num_draws):
+        estimator = estimators.GumbelRao(num_draws=num_draws)
+        slope = jax.grad(lambda logits: (estimator.sample(jax.random.key(0), logits) ** 2).sum())
+        return jax.jit(slope).lower(logits).compile().memory_analysis().temp_size_in_bytes
+
+    assert bytes_of(200) < bytes_of(2) + 64 * 200  # the keys alone
