@@ -130,6 +130,12 @@ def _describe(
 
 
 def _check_unknown(labels: np.ndarray, own: Side, name: str) -> None:
+    if len(labels) and (labels.dtype.kind in "US") != (own.ids.dtype.kind in "US"):
+        raise ValueError(
+            f"Factors.fold_in_{name}s: the new {name}s have labels such as {labels[0].item()!r}; "
+            f"expected some like {own.ids[0].item()!r}, as in the fit. Convert them: "
+            f"labels.astype({'str' if own.ids.dtype.kind in 'US' else 'int'})."
+        )
     if (known := labels[np.isin(labels, own.ids)]).size:
         raise ValueError(
             f"Factors.fold_in_{name}s: {name} {known[0].item()!r} is known already, and "

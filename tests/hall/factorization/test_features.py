@@ -303,6 +303,10 @@ def test_newcomers_need_the_features_of_the_fit(plain, factors):
         factors.fold_in_items(ratings, features=FRAME.loc[:3])
     with pytest.raises(ValueError, match="item 60 is known already"):
         factors.fold_in_items(features=FRAME.loc[58:60])
+    with pytest.raises(ValueError, match="labels such as 'x'; expected some like 60, as in"):
+        factors.fold_in_items(features=(["x"], X[:1]))
+    with pytest.raises(ValueError, match="labels such as 'x'; expected some like 60, as in"):
+        plain.fold_in_items(read_ratings(([0], ["x"], [3.0])))
     with pytest.raises(ValueError, match="column 'x4' is missing here"):
         factors.predict(0, 1, item_features=FRAME.drop(columns="x4"))
     with pytest.raises(ValueError, match="column 'y' was not there in the fit"):
