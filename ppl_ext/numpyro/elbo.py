@@ -14,6 +14,9 @@ from numpyro.infer.elbo import ELBO
 from numpyro.infer.util import compute_log_probs
 from numpyro.util import check_model_guide_match
 
+from ppl_ext.mismatch import warn_of
+from ppl_ext.numpyro.densities import find_mismatches
+
 __all__ = ["StickTheLanding"]
 
 
@@ -98,6 +101,7 @@ def _one_draw(rng_key, params, model, guide, args, kwargs):
         replay(seed(model, model_key), guide_trace), args, kwargs, params
     )
     check_model_guide_match(model_trace, guide_trace)
+    warn_of("StickTheLanding", find_mismatches(guide_trace, model_trace))
 
     # The same run of the guide again, its parameters held fixed. A Delta site repeats a value
     # that another site has drawn: compared with itself it must not differ by a rounding error.

@@ -18,14 +18,22 @@ __all__ = [
 ]
 
 
-def refuse_model(inspection: Inspection, caller: str) -> None:
-    """Raise for a model that has no density on unconstrained space."""
+def refuse_model(inspection: Inspection, caller: str, guided: bool = False) -> None:
+    """Raise for a model that has no density on unconstrained space.
+
+    Args:
+        inspection: The model's sites.
+        caller: Name of the public object on whose behalf the errors speak.
+        guided: Whether a guide of the user's own may follow discrete sites.
+    """
     if not inspection.latents:
         raise ValueError(
             f"{caller}: the model has no latent sites; expected at least one unobserved "
             "numpyro.sample statement. Leave out obs= at the sites to be inferred."
         )
     for site in inspection.latents:
+        if site.discrete and guided:
+            continue
         if site.discrete:
             raise ValueError(
                 f"{caller}: site '{site.name}' is discrete ({site.distribution}). A continuous "

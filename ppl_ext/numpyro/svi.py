@@ -12,9 +12,11 @@ import numpy as np
 
 from ppl_ext.fitting import FitLog
 from ppl_ext.gaussian_vi import SampleAverage, solve_full_rank, solve_mean_field
+from ppl_ext.mismatch import having_told, warn_of
 from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.autoguide.gaussian import AbstractAutoGaussian
 from ppl_ext.numpyro.call import seed_from, x64_scope
+from ppl_ext.numpyro.densities import trace_mismatches
 from ppl_ext.numpyro.density import inspect_call, trace_density
 from ppl_ext.numpyro.descent import descend
 from ppl_ext.numpyro.fitted import Fit
@@ -91,12 +93,14 @@ def fit(
         raise ValueError(f"fit: restarts = {restarts}; expected at least 1, such as restarts=4.")
     with x64_scope(True) if enable_x64 else contextlib.nullcontext():
         call, arrays, inspection = inspect_call("fit", model, args, kwargs)
-        refuse_model(inspection, "fit")
+        own = not (guide is None or isinstance(guide, AbstractAutoGaussian))
+        refuse_model(inspection, "fit", guided=own)
         if guide is None:
             guide = _choose_guide(model, inspection)
         if isinstance(guide, AbstractAutoGaussian):
             _refuse_guide(guide, inspection, args, kwargs)
-        whole = not (inspection.subsamples or inspection.parameters)
+        discrete = any(site.discrete for site in inspection.latents)
+        whole = not (inspection.subsamples or inspection.parameters or discrete)
         if isinstance(optimizer, SampleAverage):
             refuse_subsampling(
                 inspection.plates.values(),
@@ -126,9 +130,13 @@ def fit(
             params: Mapping[str, Any] = guide.set_gaussian(solution.loc, solution.scale)
         else:
             solution = None
-            params, log = descend(
-                rng_key, call, arrays, guide, optimizer or Stochastic(), restarts, progress_bar
-            )
+            mismatches = trace_mismatches(rng_key, model, guide, args, kwargs) if own else ()
+            warn_of("fit", mismatches)
+            settings = optimizer or Stochastic()
+            with having_told(mismatches):
+                params, log = descend(
+                    rng_key, call, arrays, guide, settings, restarts, progress_bar
+                )
         log = replace(log, notes=(*log.notes, *_note_precision(call.x64, log)))
         # As NumPy arrays float64 parameters serve outside of the scope too.
         params = jax.tree.map(np.asarray, dict(params))

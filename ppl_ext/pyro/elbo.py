@@ -13,6 +13,8 @@ from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from pyro.util import check_model_guide_match
 
+from ppl_ext.pyro.densities import warn_once
+
 __all__ = ["StickTheLanding"]
 
 
@@ -56,6 +58,7 @@ class StickTheLanding(Trace_ELBO):
 
     def __init__(self, num_particles: int = 1, vectorize_particles: bool = False) -> None:
         super().__init__(num_particles=num_particles, vectorize_particles=vectorize_particles)
+        self._warned: set[str] = set()
 
     def _get_trace(
         self, model: Callable, guide: Callable, args: tuple, kwargs: dict
@@ -74,6 +77,7 @@ class StickTheLanding(Trace_ELBO):
             fixed = poutine.trace(_Repeat(drawn)(guide)).get_trace(*args, **kwargs)
             _compute_log_q(fixed)
         model_trace = poutine.trace(poutine.replay(model, trace=drawn)).get_trace(*args, **kwargs)
+        warn_once("StickTheLanding", self._warned, drawn, model_trace)
         if is_validation_enabled():
             check_model_guide_match(model_trace, drawn, self.max_plate_nesting)
         model_trace = prune_subsample_sites(model_trace)

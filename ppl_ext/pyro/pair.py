@@ -7,7 +7,9 @@ import torch
 from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 
+from ppl_ext.mismatch import DensityMismatch
 from ppl_ext.pyro.batching import model_scope
+from ppl_ext.pyro.densities import find_mismatches
 from ppl_ext.pyro.inspection import check_data
 from ppl_ext.pyro.site import is_data
 
@@ -20,8 +22,11 @@ def refuse_pair(
     guide: Callable[..., Any],
     args: tuple,
     kwargs: Mapping[str, Any],
-) -> None:
+) -> tuple[DensityMismatch, ...]:
     """Runs a guide and its model once and refuses a pair that does not fit, and bad data.
+
+    Returns:
+        The sites at which a density stands against a probability.
 
     Raises:
         ValueError: If the guide lacks a latent site of the model or has one of another model, or
@@ -63,3 +68,4 @@ def refuse_pair(
     for message in model_trace.nodes.values():
         if message["type"] == "sample" and not site_is_subsample(message) and is_data(message):
             check_data(message, caller)
+    return find_mismatches(trace, model_trace)

@@ -11,6 +11,7 @@ import torch
 
 from ppl_ext.density import Density
 from ppl_ext.gaussian_vi import SampleAverage, solve_full_rank, solve_mean_field
+from ppl_ext.mismatch import having_told, warn_of
 from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.pyro.autoguide.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.batching import model_scope
@@ -95,7 +96,8 @@ def fit(
             guide = _choose_guide(model, program, args, kwargs)
         if isinstance(guide, AbstractGaussianGuide):
             _set_up(guide, args, kwargs)
-        refuse_pair("fit", model, guide, args, kwargs)
+        mismatches = refuse_pair("fit", model, guide, args, kwargs)
+    warn_of("fit", mismatches)
     gaussian = isinstance(guide, AbstractGaussianGuide)
     if isinstance(optimizer, SampleAverage) and not (program and gaussian):
         if gaussian and refusal is not None:
@@ -115,9 +117,11 @@ def fit(
         store, log = None, solution.log
     else:
         solution = None
-        store, log = descend(
-            model, guide, args, kwargs, optimizer or Stochastic(), restarts, seed, progress_bar
-        )
+        settings = optimizer or Stochastic()
+        with having_told(mismatches):
+            store, log = descend(
+                model, guide, args, kwargs, settings, restarts, seed, progress_bar
+            )
     log = replace(log, notes=(*log.notes, *_note_density(density)))
     params = parameters_of(guide, store)
     return Fit(guide, params, log, density, solution, model, args, kwargs, program, store)

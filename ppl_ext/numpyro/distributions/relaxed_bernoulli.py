@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.scipy.special import logit
 from numpyro.distributions import Distribution, constraints, kl_divergence
@@ -36,7 +37,9 @@ class AbstractRelaxedBernoulli(Distribution):
         given = read_logits(name, probs, logits, validate_args)
         if logits is None:
             probs = jnp.asarray(probs)
-            if checking(validate_args, probs) and not bool((probs < 1).all() & (probs > 0).all()):
+            if checking(validate_args, probs) and not (
+                np.all(np.asarray(probs) < 1) and np.all(np.asarray(probs) > 0)
+            ):
                 raise refuse(
                     name,
                     f"probs run from {float(probs.min())} to {float(probs.max())}",
@@ -44,7 +47,7 @@ class AbstractRelaxedBernoulli(Distribution):
                     f"{name}(temperature, logits=logits) has no such ends.",
                 )
             given = logit(widen(probs)).astype(probs.dtype)
-        elif checking(validate_args, given) and not bool(jnp.isfinite(given).all()):
+        elif checking(validate_args, given) and not np.isfinite(np.asarray(given)).all():
             raise refuse(
                 name,
                 "logits are infinite",
