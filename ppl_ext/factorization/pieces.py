@@ -13,7 +13,7 @@ import numpy as np
 
 from ppl_ext.factorization.lines import read_pieces
 from ppl_ext.factorization.ratings import Ratings, collect_ratings
-from ppl_ext.factorization.reading import _collect_frame, _find_column
+from ppl_ext.factorization.reading import collect_frame, find_column
 
 if TYPE_CHECKING:
     import pandas
@@ -93,9 +93,9 @@ class RatingStream:
         held: pandas.DataFrame | None = None
         for frame in _read_text(self.path, self.characters, "RatingStream"):
             rows = frame if held is None else pandas.concat([held, frame])
-            column = _find_column(rows, "user", self._names["user"], Path(self.path).name)
+            column = find_column(rows, "user", self._names["user"], Path(self.path).name)
             labels = rows[column].to_numpy()
-            others = np.flatnonzero(labels != labels[-1])
+            others = np.flatnonzero(labels != labels[-1:])  # none of no labels
             cut = int(others[-1]) + 1 if len(others) else 0
             held = rows.iloc[cut:]
             if cut:
@@ -158,11 +158,11 @@ def read_part(
     names = _name_columns(path, user, item, rating)
     kept: list[Ratings] = []
     for frame in _read_text(path, characters, "read_part"):
-        labels = frame[_find_column(frame, "user", names["user"], Path(path).name)]
+        labels = frame[find_column(frame, "user", names["user"], Path(path).name)]
         mine = [each for each in labels.unique() if _draw_lot(each, parts) == part]
         chosen = frame[labels.isin(mine)]
         if len(chosen):
-            kept.append(_collect_frame(chosen, names, Path(path).name, _name_lines(path, chosen),
+            kept.append(collect_frame(chosen, names, Path(path).name, _name_lines(path, chosen),
                                       {"scale": scale, "keep_last": False}))  # fmt: skip
     if not kept:
         raise ValueError(
@@ -205,7 +205,7 @@ def _collect(
 ) -> Ratings:
     name = Path(stream.path).name
     checks = {"scale": scale, "keep_last": False}
-    return _collect_frame(frame, stream._names, name, _name_lines(stream.path, frame), checks)
+    return collect_frame(frame, stream._names, name, _name_lines(stream.path, frame), checks)
 
 
 def _draw_lot(label: str, parts: int) -> int:

@@ -16,7 +16,7 @@ from ppl_ext.factorization.ratings import Ratings, collect_ratings
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["read_ratings", "to_labels"]
+__all__ = ["collect_frame", "find_column", "read_ratings", "to_labels"]
 
 # Headers as the common data sets write them; the first that is there is taken.
 _USUAL = {
@@ -101,24 +101,36 @@ def read_ratings(
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if path.suffix == ".parquet":
-            return _collect_frame(_read_parquet(path), names, path.name, "row {}".format, checks)
+            return collect_frame(_read_parquet(path), names, path.name, "row {}".format, checks)
         return _collect_lines(path, names, checks)
     if type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):
-        return _collect_frame(source, names, "the frame", "row {}".format, checks)
+        return collect_frame(source, names, "the frame", "row {}".format, checks)
     raise TypeError(
         f"read_ratings: got a {type(source).__name__}; expected a path, a pandas frame, a SciPy "
         "sparse matrix or a tuple of arrays. Write read_ratings((users, items, ratings))."
     )
 
 
-def _collect_frame(
+def collect_frame(
     frame: pandas.DataFrame,
     names: dict[str, str | None],
     where: str,
     name_place: Any,
     checks: dict[str, Any],
 ) -> Ratings:
-    found = {role: _find_column(frame, role, name, where) for role, name in names.items()}
+    """Check the columns of a frame.
+
+    Args:
+        frame: The columns, of text or numbers.
+        names: Names of the columns of users, items, ratings and times; None for the usual ones.
+        where: What the frame is called in messages.
+        name_place: Says where a rating stands: position -> words.
+        checks: What else `collect_ratings` takes.
+
+    Returns:
+        The ratings.
+    """
+    found = {role: find_column(frame, role, name, where) for role, name in names.items()}
     values = _to_numbers(frame[found["rating"]], "rating", name_place)
     times = None
     if found["time"] is not None:
@@ -146,7 +158,7 @@ def _collect_lines(path: Path, names: dict[str, str | None], checks: dict[str, A
     found: dict[str, str | None] = {}
     for frame in read_pieces(path, with_header):
         if not found:
-            found = {role: _find_column(frame, role, name, path.name)
+            found = {role: find_column(frame, role, name, path.name)
                      for role, name in names.items()}  # fmt: skip
         lines = frame.index
 
@@ -172,7 +184,8 @@ def _collect_lines(path: Path, names: dict[str, str | None], checks: dict[str, A
     )
 
 
-def _find_column(frame: pandas.DataFrame, role: str, name: str | None, where: str) -> str | None:
+def find_column(frame: pandas.DataFrame, role: str, name: str | None, where: str) -> str | None:
+    """Name of the column of users, items, ratings or times; None where there are no times."""
     columns = [str(column) for column in frame.columns]
     if name is not None:
         if name in columns or (role == "time" and name == "time"):

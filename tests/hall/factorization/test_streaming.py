@@ -148,6 +148,7 @@ def test_streams_that_cannot_be_trusted_are_refused():
     [
         ("1,7,4\n2,7,3\n1,8,5\n", "user 1 comes back in line 4"),
         ("1,7,4\n2,7,3\nann,8,5\n", "users of 'r.csv' are integers in one block and text"),
+        ("", "there are no ratings"),
         ("1,7,4\n2,7\n", "line 3 of 'r.csv' has 2 fields"),
         ("1,7,4\n2,7,nan\n", "line 3 of 'r.csv' has 'nan' as its rating"),
     ],
