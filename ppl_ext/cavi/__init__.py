@@ -1,0 +1,49 @@
+"""Coordinate ascent for conjugate models that are written as a sum of terms."""
+
+from ppl_ext.cavi.ascent import Ascent, ascend
+from ppl_ext.cavi.discrete import CategoryTerm, MixtureTerm
+from ppl_ext.cavi.families import (
+    AbstractFamily,
+    Categorical,
+    Dirichlet,
+    Gamma,
+    MultivariateNormal,
+    Normal,
+)
+from ppl_ext.cavi.gaussian import NormalTerm, ProductTerm, QuadraticTerm
+from ppl_ext.cavi.joint import NormalGamma, NormalWishart
+from ppl_ext.cavi.models import (
+    factorize_table,
+    fit_mixture,
+    fit_normal,
+    regress_linear,
+)
+from ppl_ext.cavi.regression import LinearTerm, RelevanceTerm
+from ppl_ext.cavi.terms import AbstractTerm, NotConjugateError, PriorTerm
+
+__all__ = [
+    "AbstractFamily",
+    "AbstractTerm",
+    "Ascent",
+    "Categorical",
+    "CategoryTerm",
+    "Dirichlet",
+    "Gamma",
+    "LinearTerm",
+    "MixtureTerm",
+    "MultivariateNormal",
+    "Normal",
+    "NormalGamma",
+    "NormalTerm",
+    "NormalWishart",
+    "NotConjugateError",
+    "PriorTerm",
+    "ProductTerm",
+    "QuadraticTerm",
+    "RelevanceTerm",
+    "ascend",
+    "factorize_table",
+    "fit_mixture",
+    "fit_normal",
+    "regress_linear",
+]
