@@ -109,7 +109,10 @@ class OneHotCategoricalStraightThrough(Distribution):
     def log_prob(self, value):
         """Return the log-probability of a one-hot value; linear in it."""
         log_probs = jax.nn.log_softmax(widen(self.logits), -1)
-        terms = jnp.where((value == 0) & (log_probs == -jnp.inf), 0.0, value * log_probs)
+        possible = log_probs > -jnp.inf
+        # Multiplied by a finite number, that the gradient of a draw is one, too.
+        terms = value * jnp.where(possible, log_probs, 0.0)
+        terms = jnp.where(possible | (value == 0), terms, -jnp.inf)
         return terms.sum(-1).astype(self.logits.dtype)
 
     def entropy(self):

@@ -103,7 +103,10 @@ class OneHotCategoricalStraightThrough(TorchDistribution):
         if self._validate_args:
             self._validate_sample(value)
         log_probs = widen(self.logits).log_softmax(-1)
-        terms = torch.where((value == 0) & (log_probs == -torch.inf), 0.0, value * log_probs)
+        possible = log_probs > -torch.inf
+        # Multiplied by a finite number, that the gradient of a draw is one, too.
+        terms = value * torch.where(possible, log_probs, 0.0)
+        terms = torch.where(possible | (value == 0), terms, -torch.inf)
         return terms.sum(-1).to(self.logits.dtype)
 
     def entropy(self):

@@ -1,0 +1,485 @@
+"""Unbiased estimators of gradients through discrete draws, against enumeration.
+
+A mean may be off by 4.5 standard errors, which a right one is in 7 of a million comparisons; some
+thousand are made. A variance may be off by 6 %, which is more than five of its standard errors.
+"""
+
+from functools import cache
+from importlib import import_module
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from tests.oracles.estimators import BINARY, CATEGORICAL, SINGLE
+
+DRAWS = 20_000
+
+
+def square(x):
+    """A control variate that is right nowhere."""
+    return (x**2)[..., 0].sum(-1)
+
+
+UNBIASED = {
+    "score": (CATEGORICAL, "ScoreFunction", {}),
+    "score-baseline": (CATEGORICAL, "ScoreFunction", {"baseline": 0.7, "num_draws": 2}),
+    "leave-one-out-2": (CATEGORICAL, "LeaveOneOut", {"num_draws": 2}),
+    "leave-one-out-4": (CATEGORICAL, "LeaveOneOut", {"num_draws": 4}),
+    "local": (CATEGORICAL, "LocalExpectation", {}),
+    "set-2": (CATEGORICAL, "UnorderedSet", {"num_draws": 2}),
+    "set-4": (CATEGORICAL, "UnorderedSet", {"num_draws": 4}),
+    "rebar": (CATEGORICAL, "REBAR", {"temperature": 0.5, "scale": 0.8}),
+    "relax": (CATEGORICAL, "RELAX", {"control": square}),
+    "relax-scale": (CATEGORICAL, "RELAX", {"control": square, "scale": 0.8}),
+    "arm": (BINARY, "ARM", {}),
+    "disarm": (BINARY, "DisARM", {}),
+    "single-local": (SINGLE, "LocalExpectation", {}),
+    "single-set": (SINGLE, "UnorderedSet", {"num_draws": 5}),
+}
+VARIANCES = {
+    "score": CATEGORICAL.score_variance(),
+    "leave-one-out-2": CATEGORICAL.leave_one_out_variance(2),
+    "leave-one-out-4": CATEGORICAL.leave_one_out_variance(4),
+    "local": CATEGORICAL.local_variance(),
+    "disarm": BINARY.mirror_variance(),
+}
+
+
+@pytest.fixture(scope="module")
+def estimators(host):
+    return host.room.estimators
+
+
+@pytest.fixture(scope="module")
+def differentiate(host):
+    """Turn a surrogate of its parameters into ``(*parameters) -> value, *gradients``, of many."""
+    if host.name == "pyro":
+        torch = host.math
+
+        def with_torch(surrogate):
+            def run(*parameters):
+                many = [
+                    host.array(each).expand(DRAWS, *np.shape(each)).clone().requires_grad_()
+                    for each in parameters
+                ]
+                value = host.random(surrogate, *many)
+                gradients = torch.autograd.grad(value.sum(), many)
+                return [np.asarray(each.detach(), dtype=float) for each in (value, *gradients)]
+
+            return run
+
+        return with_torch
+    jax = import_module("jax")
+
+    def with_jax(surrogate):
+        def total(parameters, key):
+            value = surrogate(key, *parameters)
+            return value.sum(), value
+
+        program = jax.jit(jax.vmap(jax.grad(total, has_aux=True), (None, 0)))
+
+        def run(*parameters):
+            keys = jax.random.split(jax.random.key(0), DRAWS)
+            gradients, value = program([host.array(each) for each in parameters], keys)
+            return [np.asarray(each, dtype=float) for each in (value, *gradients)]
+
+        return run
+
+    return with_jax
+
+
+@pytest.fixture(scope="module")
+def program(host, estimators, differentiate):
+    """Return the estimator of a name as ``(logits, scale) -> value, gradients``, of many."""
+
+    @cache
+    def make(name):
+        toy, kind, parameters = UNBIASED.get(name) or (CATEGORICAL, "VIMCO", {"num_draws": 2})
+        estimator, f = getattr(estimators, kind)(**parameters), integrand(host, toy)
+
+        def surrogate(*arguments):
+            *key, logits, scale = arguments
+            return estimator.surrogate(*key, lambda z: f(z, logits, scale), logits)
+
+        return differentiate(surrogate)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def run(host):
+    """Run a random function of arrays in one program: JAX compiles single operations slowly."""
+    if host.name == "pyro":
+        return lambda function, *arrays: host.random(function, *arrays)
+    jax = import_module("jax")
+    return lambda function, *arrays: jax.jit(function)(jax.random.key(0), *arrays)
+
+
+def integrand(host, toy):
+    """Write ``f`` of the oracle in the host's words."""
+    inner, outer = host.array(toy.inner), host.array(toy.outer)
+    categorical = host.room.distributions.OneHotCategoricalStraightThrough
+
+    def f(z, logits, scale):
+        g = host.math.tanh(z.reshape(*z.shape[:-2], -1) @ inner) @ outer
+        return scale * g - categorical(logits=logits, validate_args=False).log_prob(z).sum(-1)
+
+    return f
+
+
+def assert_means(estimates, truths):
+    for many, truth in zip(estimates, truths, strict=True):
+        assert np.isfinite(many).all()
+        error = many.std(0) / np.sqrt(len(many))
+        np.testing.assert_array_less(np.abs(many.mean(0) - truth), 4.5 * error + 2e-5)
+
+
+@pytest.mark.parametrize("name", UNBIASED)
+def test_unbiased(program, name):
+    """Value, and gradients in the logits, which ``f`` contains as well, and in its scale."""
+    toy = UNBIASED[name][0]
+    estimates = program(name)(toy.logits, toy.scale)
+    assert_means(estimates, (toy.value, toy.gradient, toy.scale_gradient))
+    variance = estimates[1].var(0).sum((-2, -1))
+    if name in VARIANCES:
+        np.testing.assert_allclose(variance, VARIANCES[name], rtol=0.06)
+    if name.startswith("single"):
+        assert variance.max() < 1e-8
+    if name == "arm":
+        assert (variance > VARIANCES["disarm"]).all()
+
+
+def test_bound_of_several_draws(program):
+    toy = CATEGORICAL
+    value, gradient, _ = program("vimco")(toy.logits, toy.scale)
+    assert_means((value, gradient), toy.bound(2))
+
+
+@pytest.mark.parametrize("name", [*UNBIASED, "vimco"])
+def test_extreme_logits(program, name):
+    """Peaked far beyond what exp can hold, off centre, and with all classes but one ruled out."""
+    toy = UNBIASED.get(name, (CATEGORICAL,))[0]
+    logits = 100.0 * toy.logits
+    logits[0] = 0.01 * logits[0] + 1e4
+    logits[2, :, 1:] = -np.inf
+    logits[2, :, 0] = 0.0
+    for many in program(name)(logits, toy.scale):
+        assert np.isfinite(many).all()
+        certain = many[:, 2] if many.ndim > 2 else many[:, :0]
+        np.testing.assert_allclose(certain, 0.0, atol=1e-4)  # no gradient in what is certain
+
+
+def test_rebar_without_control_variate_is_the_score_function(host, estimators, differentiate):
+    toy, f = CATEGORICAL, integrand(host, CATEGORICAL)
+
+    def surrogate(*arguments):
+        *key, logits = arguments
+        rebar = estimators.REBAR(temperature=0.5, scale=0.0)
+        return rebar.surrogate(*key, lambda z: f(z, logits, host.array(toy.scale)), logits)
+
+    _, gradient = differentiate(surrogate)(toy.logits)
+    possible = ((toy.f - 1.0)[..., None, None] * toy.score)[0]
+    distance = np.abs(gradient[:100, 0, None] - possible).max((-2, -1))
+    assert distance.min(-1).max() < 1e-4
+
+
+def test_leave_out_by_all_orders(host):
+    """Probabilities of sets over all orders, of rare members and without a rest."""
+    leave_out = import_module(f"{host.room.__name__}.estimators.unordered_set").leave_out
+
+    def probability(p, rest):
+        total = 0.0
+        for order in permutations(p):
+            left, each = sum(p) + rest, 1.0
+            for mass in order:
+                each *= mass / left
+                left -= mass
+            total += each
+        return total if rest else 1.0
+
+    for p in ([0.2, 0.3, 0.1], [0.25, 1e-4, 1e-5], [0.5, 0.3, 0.2]):
+        rest = max(1 - sum(p), 0.0) if p[0] != 0.5 else 0.0
+        with np.errstate(divide="ignore"):
+            first, second = leave_out(host.array(np.log(p)), host.array(np.log(rest)))
+        for s in range(3):
+            others = [p[t] for t in range(3) if t != s]
+            alone = probability(others, rest)
+            truth = p[s] * alone / probability(p, rest)
+            np.testing.assert_allclose(float(first[s]), truth, rtol=2e-4)
+            for t in range(3):
+                pair = [p[u] for u in range(3) if u not in (s, t)]
+                truth = p[t] * (probability(pair, rest) / alone if s != t else 1.0)
+                np.testing.assert_allclose(float(second[s][t]), truth, rtol=2e-4)
+
+
+def test_second_moment_and_its_derivative(host, estimators, run):
+    logits = host.array(CATEGORICAL.logits[0])
+    f = integrand(host, CATEGORICAL)
+    scale = host.array(np.array(1.0))
+
+    def moment(*arguments):
+        *key, temperature, multiplier = arguments
+        rebar = estimators.REBAR(temperature, multiplier)
+        return estimators.second_moment(
+            *key, lambda z: f(z, logits, scale), logits, rebar, num_draws=200
+        )
+
+    point = np.array([0.8, 0.6])
+    if host.name == "pyro":
+        leaves = [host.array(each).requires_grad_() for each in point]
+        host.random(moment, *leaves).backward()
+        gradient = [float(each.grad) for each in leaves]
+    else:
+        jax = import_module("jax")
+        gradient = host.random(jax.jit(jax.grad(moment, (1, 2))), *point)
+        moment = jax.jit(moment)
+    for number, found in enumerate(gradient):
+        step = 0.02 * (np.arange(2) == number)
+        above, below = (
+            host.random(moment, *(host.array(each) for each in point + sign * step)).item()
+            for sign in (1, -1)
+        )
+        np.testing.assert_allclose(found, (above - below) / 0.04, rtol=0.02, atol=0.02)
+
+    def estimate(*key):
+        rebar = estimators.REBAR(*point.tolist())
+        return estimators.estimate_gradient(
+            *key, lambda z: f(z, logits, scale), logits, rebar, num_draws=200
+        )
+
+    again = (np.asarray(run(estimate).gradient) ** 2).sum() / 200
+    found = host.random(moment, *(host.array(each) for each in point)).item()
+    np.testing.assert_allclose(found, again, rtol=1e-3)
+
+
+def test_single_variable(host, estimators, run):
+    """Logits of one variable need no axis for it, and the function sees none."""
+    seen = []
+
+    def f(z):
+        seen.append(tuple(z.shape))
+        return z @ host.array(np.array([0.0, 1.0, 4.0]))
+
+    logits = host.array(np.zeros(3))
+
+    def surrogate(*arguments):
+        *key, logits = arguments
+        return estimators.LeaveOneOut(4).surrogate(*key, f, logits)
+
+    def estimate(*arguments):
+        *key, logits = arguments
+        return estimators.estimate_gradient(*key, f, logits, estimators.LeaveOneOut(2), 6)
+
+    assert run(surrogate, logits).shape == ()
+    assert seen == [(4, 3)]
+    estimates = run(estimate, logits)
+    assert tuple(estimates.gradient.shape) == (6, 3)
+    assert tuple(estimates.value.shape) == (6,)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_precision(host, estimators, run, dtype):
+    """Half precision is lifted to float32, and double precision is kept."""
+    jax = import_module("jax") if host.name == "numpyro" else None
+    with jax.enable_x64(True) if jax else host.math.enable_grad():
+        logits = host.math.asarray(CATEGORICAL.logits, dtype=getattr(host.math, dtype))
+        for estimator in (estimators.LeaveOneOut(), estimators.UnorderedSet(2)):
+
+            def surrogate(*arguments, estimator=estimator):
+                *key, logits = arguments
+                return estimator.surrogate(*key, lambda z: 1.0 * z[..., 0].sum(-1), logits)
+
+            value = run(surrogate, logits)
+            wide = host.math.float32 if dtype == "bfloat16" else host.math.float64
+            assert value.dtype == wide
+            assert np.isfinite(np.asarray(value)).all()
+
+
+def test_policy_gradient(host, estimators, differentiate):
+    """REINFORCE on a small decision process, whose actions are drawn for each state beforehand."""
+    rewards = host.array(np.array([[1.0, 0.0], [0.0, 3.0]]))  # of an action in a state
+
+    def total_reward(z):
+        reward, state = 0.0, host.array(np.eye(2)[0])
+        for time in range(3):
+            action = (state[..., None] * z[..., 2 * time : 2 * time + 2, :]).sum(-2)
+            reward = reward + (state[..., None] * action[..., None, :] * rewards).sum((-2, -1))
+            state = action  # the action is where to go
+        return reward
+
+    logits = np.random.default_rng(0).normal(size=(6, 2))
+    probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    outcomes = np.eye(2)[np.array(np.meshgrid(*[[0, 1]] * 6, indexing="ij")).reshape(6, -1).T]
+    weights = (outcomes * probs).sum(-1).prod(-1)
+    reward = np.asarray(total_reward(host.array(outcomes)))
+    gradient = np.einsum("s,s,svk->vk", weights, reward, outcomes - probs)
+    estimator = estimators.LeaveOneOut(2)
+    estimates = differentiate(
+        lambda *arguments: estimator.surrogate(*arguments[:-1], total_reward, arguments[-1])
+    )(logits)
+    assert_means(estimates, (weights @ reward, gradient))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "shape", "word"),
+    [
+        ("LeaveOneOut", {"num_draws": 1}, None, "num_draws is 1"),
+        ("VIMCO", {"num_draws": 1}, None, "num_draws is 1"),
+        ("ScoreFunction", {"num_draws": 0}, None, "num_draws is 0"),
+        ("ScoreFunction", {"baseline": [1.0, 2.0]}, (3, 2), "baseline has the shape"),
+        ("MovingAverage", {"decay": 1.0}, None, "decay is 1.0"),
+        ("UnorderedSet", {"num_draws": 1}, None, "num_draws is 1"),
+        ("UnorderedSet", {"num_draws": 11}, None, "num_draws is 11"),
+        ("UnorderedSet", {"num_draws": 5}, (2, 2), "have 4 outcomes"),
+        ("ARM", {}, (2, 3), "3 classes"),
+        ("DisARM", {}, (2, 3), "3 classes"),
+        ("REBAR", {"temperature": 0.0}, None, "temperature is 0.0"),
+        ("RELAX", {"control": square, "temperature": -1.0}, None, "temperature is -1.0"),
+        ("RELAX", {"control": lambda x: x}, (2, 3), "control returned the shape"),
+    ],
+)
+def test_refusals(host, estimators, run, name, parameters, shape, word):
+    def attempt(*key):
+        given = {
+            key: host.array(np.array(value)) if isinstance(value, list) else value
+            for key, value in parameters.items()
+        }
+        estimator = getattr(estimators, name)(**given)
+        logits = host.array(np.zeros(shape))
+        estimator.surrogate(*key, lambda z: z[..., 0].sum(-1), logits)
+
+    with pytest.raises(ValueError, match=word) as refusal:
+        run(attempt)
+    assert "expected" in str(refusal.value)
+    assert str(refusal.value).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("f", "logits", "word"),
+    [
+        (lambda z: z.sum(-1), np.zeros((5, 2, 3)), r"shape \(4, 5, 2\).*expected.*\(4, 5\)"),
+        (lambda z: z.sum(), np.zeros((2, 3)), r"shape \(\)"),
+        (lambda z: z, np.zeros(3), r"f\(z\).sum\(-1\)"),
+        (lambda z: z[..., 0, 0], np.zeros((2, 3), dtype=int), "floating-point"),
+        (lambda z: z[..., 0, 0], np.array(0.5), "classes along the last axis"),
+    ],
+)
+def test_usual_mistakes(host, estimators, run, f, logits, word):
+    def attempt(*arguments):
+        *key, logits = arguments
+        return estimators.LeaveOneOut(4).surrogate(*key, f, logits)
+
+    with pytest.raises(ValueError, match=word):
+        run(attempt, host.array(logits))
+
+
+def test_values_of_logits(host, estimators):
+    """They are looked at where nothing is traced."""
+    for logits in ([[0.0, np.nan]], [[-np.inf, -np.inf]]):
+        arguments = host.array(np.array(logits)), estimators.LeaveOneOut()
+        with (
+            host.ppl.validation_enabled(),
+            pytest.raises(ValueError, match="estimate_gradient"),
+        ):
+            host.random(estimators.estimate_gradient, lambda z: z[..., 0, 0], *arguments)
+
+
+def test_moving_average_is_a_baseline(host, estimators, run):
+    average = estimators.MovingAverage(decay=0.9)
+    assert float(average.mean) == 0.0
+    for value in (3.0, 5.0, 4.0):
+        average = average.update(host.array(np.array([value, value])))
+    truth = (0.81 * 3 + 0.9 * 5 + 4) / (0.81 + 0.9 + 1)
+    np.testing.assert_allclose(float(average.mean), truth, rtol=1e-6)
+    weights = host.array(np.array([truth, 0.0]))
+
+    def estimate(*arguments):
+        *key, logits, average = arguments
+        estimator = estimators.ScoreFunction(average)
+        return estimators.estimate_gradient(
+            *key, lambda z: weights + 0.0 * z[..., 0, 0], logits, estimator, 9
+        )
+
+    estimates = run(estimate, host.array(np.zeros((2, 1, 2))), average)
+    gradient = np.abs(np.asarray(estimates.gradient))
+    np.testing.assert_allclose(gradient[:, 0], 0.0, atol=1e-5)  # the average is all there is
+    np.testing.assert_allclose(gradient[:, 1], truth / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["NormalScoreFunction", "NormalPath"])
+def test_normal_gradients(host, estimators, differentiate, kind):
+    """Means and variances of both estimators for the square, with mean ``a theta + b``."""
+    slope, intercept = 1.5, -1.0
+    estimator = getattr(estimators, kind)()
+
+    def surrogate(*arguments):
+        *key, theta = arguments
+        mean = (slope * theta + intercept)[..., None]
+        return estimator.surrogate(*key, lambda z: z[..., 0] ** 2, mean, 1.0)
+
+    theta = np.array([-1.0, 2 / 3, 1.0, 3.0])
+    mean = slope * theta + intercept
+    value, gradient = differentiate(surrogate)(theta)
+    assert_means((value, gradient), (mean**2 + 1, 2 * slope * mean))
+    variance = slope**2 * (mean**4 + 14 * mean**2 + 15)
+    if kind == "NormalPath":
+        variance = np.full(4, 4 * slope**2)
+    np.testing.assert_allclose(gradient.var(0), variance, rtol=0.12)
+
+
+def test_normal_functions_with_a_jump(host, estimators, differentiate):
+    """The score function sees a jump; the path does not. Several variables, and their scales."""
+
+    def surrogate(*arguments):
+        *key, mean, sd = arguments
+        return estimators.NormalScoreFunction(0.5).surrogate(
+            *key, lambda z: 1.0 * (z.sum(-1) > 0), mean, sd
+        )
+
+    _, in_mean, in_sd = differentiate(surrogate)(np.array([0.3, -0.1]), np.array([0.8, 0.6]))
+    # The sum is N(0.2, 1).
+    density = np.exp(-0.02) / np.sqrt(2 * np.pi)
+    assert_means((in_mean, in_sd), (np.full(2, density), -0.2 * density * np.array([0.8, 0.6])))
+    with pytest.raises(ValueError, match=r"NormalPath: f returned the shape \(2,\)"):
+        host.random(estimators.NormalPath().surrogate, lambda z: z, host.array(np.zeros(2)), 1.0)
+
+
+def test_descent_along_the_path_needs_fewer_steps(host, estimators):
+    """The minimum of E z^2, z ~ N(a theta + b, 1), is at theta = -b / a."""
+    slope, intercept = 2.0, -3.0
+    steps = {}
+    for kind in ("NormalPath", "NormalScoreFunction"):
+        estimator = getattr(estimators, kind)()
+
+        def surrogate(*arguments, estimator=estimator):
+            *key, theta = arguments
+            mean = (slope * theta + intercept)[:, None]
+            return estimator.surrogate(*key, lambda z: z[:, 0] ** 2, mean, 1.0).sum()
+
+        errors = np.asarray(host.random(descend, host, surrogate, 500)) + intercept / slope
+        assert abs(errors[-1].mean()) < 0.02
+        steps[kind] = np.flatnonzero((errors**2).mean(-1) > 0.1**2).max() + 1
+    assert steps["NormalPath"] < 0.5 * steps["NormalScoreFunction"]
+
+
+def descend(*arguments):
+    """Descend from 64 starts with steps ``1 / (100 + n)``, and return where they led."""
+    *key, host, surrogate, count = arguments
+    if host.name == "pyro":
+        theta, path = host.array(np.zeros(64)).requires_grad_(), []
+        for number in range(count):
+            (gradient,) = host.math.autograd.grad(surrogate(theta), theta)
+            theta = (theta - gradient / (100 + number)).detach().requires_grad_()
+            path.append(theta.detach().numpy())
+        return path
+    jax = import_module("jax")
+
+    def step(theta, now):
+        key, number = now
+        theta = theta - jax.grad(surrogate, 1)(key, theta) / (100.0 + number)
+        return theta, theta
+
+    numbers = host.math.arange(count)
+    start = host.array(np.zeros(64))
+    return jax.lax.scan(step, start, (jax.random.split(*key, count), numbers))[1]
