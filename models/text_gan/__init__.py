@@ -1,0 +1,1 @@
+"""Strings of a grammar by adversarial training through relaxed categorical draws."""
