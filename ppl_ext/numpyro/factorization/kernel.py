@@ -86,9 +86,13 @@ def add_ratings(
     packed, dim = table.shape[1], summary.shape[1] - 1
     width = columns.shape[2]
 
+    def take(array: jax.Array, places: jax.Array) -> jax.Array:
+        return array.at[places].get(mode="promise_in_bounds")
+
     def add_chunk(chunk: jax.Array, total: jax.Array) -> jax.Array:
-        terms = [table[columns[chunk, :, place]] for place in range(width)]
-        summaries = summary[columns[chunk]].astype(jnp.float64)
+        where = columns[chunk]
+        terms = [take(table, where[:, place]) for place in range(width)]
+        summaries = take(summary, where).astype(jnp.float64)
         off = values[chunk].astype(jnp.float64) - center
         parts = [
             _add_pairwise(terms).astype(jnp.float64),
@@ -98,8 +102,8 @@ def add_ratings(
         ]
         begin = 0
         for part in parts:
-            where = (owners[chunk], slice(begin, begin + part.shape[1]))
-            total = total.at[where].add(part, indices_are_sorted=True)
+            into = total.at[owners[chunk], begin : begin + part.shape[1]]
+            total = into.add(part, indices_are_sorted=True, mode="promise_in_bounds")
             begin += part.shape[1]
         return total
 
