@@ -22,6 +22,7 @@ _MOST_CHOICES = 100_000
 _GROUPS, _GROUP_FLOATS = 32, 2**22
 _DETECTED = 3.0  # standard errors of the squared bias
 _AVERAGED = 100
+_ROUNDING = 1e-5  # of a gradient in float32
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class EstimatorAccuracy:
 
     @property
     def biased(self) -> bool:
-        """Whether a bias stands out of the noise, by three standard errors."""
-        return self.squared_bias > _DETECTED * self.squared_bias_error
+        """Whether a bias stands out of the noise, by three standard errors, and of rounding."""
+        return self.relative_bias > 0
 
     def squared_error(self, num_averaged: int = 1) -> float:
         """Expected squared distance from the exact gradient.
@@ -259,10 +260,11 @@ def assess_estimator(
     squared_bias, error = _square_of_mean(means)
     variance = max(squares - count * float(np.sum(means.mean(0) ** 2)), 0.0) / (count - 1)
     length = float(np.linalg.norm(goal))
-    found = squared_bias > _DETECTED * error
+    found = squared_bias > max(_DETECTED * error, (_ROUNDING * length) ** 2)
     bias = math.sqrt(squared_bias) if found else 0.0
     # Where nothing is found, the error is what would just have been found.
-    bias_error = error / (2 * bias) if found else math.sqrt(_DETECTED * error)
+    least = max(math.sqrt(_DETECTED * error), _ROUNDING * length)
+    bias_error = error / (2 * bias) if found else least
     square, _ = _square_of_mean(means + goal)
     inner = float((means.mean(0) + goal) @ goal)
     cosine = inner / (length * math.sqrt(square)) if length > 0 and square > 0 else math.nan

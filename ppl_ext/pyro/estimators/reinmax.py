@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
-from ppl_ext.pyro.estimators.through import check_temperature, draw_through, softmax_product
+from ppl_ext.pyro.estimators.through import check_temperature, draw_through
 
 __all__ = ["ReinMax"]
 
@@ -63,10 +63,13 @@ def reinmax_product(logits, index, vector, temperature):
     at_chosen = vector.gather(-1, chosen)
     if isinstance(temperature, float | int) and temperature == 1:
         # The terms of both matrices that cancel are left out.
-        mean = (probs * vector).sum(-1, keepdim=True)
+        mean = torch.linalg.vecdot(probs, vector).unsqueeze(-1)
         product = probs * (0.5 * (vector - at_chosen))
-        return product.scatter_add(-1, chosen, 0.5 * (at_chosen - mean))
+        return product.scatter_add_(-1, chosen, 0.5 * (at_chosen - mean))
     tempered = (logits / temperature).softmax(-1)
-    middle = 0.5 * ((tempered * vector).sum(-1, keepdim=True) + at_chosen)
-    product = tempered * (vector - middle) - 0.5 * softmax_product(probs, vector)
-    return product.scatter_add(-1, chosen, at_chosen - middle)
+    mean = torch.linalg.vecdot(probs, vector).unsqueeze(-1)
+    middle = 0.5 * (torch.linalg.vecdot(tempered, vector).unsqueeze(-1) + at_chosen)
+    # tempered * (vector - middle) - 0.5 * probs * (vector - mean), in few passes.
+    product = torch.sub(tempered, probs, alpha=0.5) * vector
+    product = product.addcmul(tempered, -middle).addcmul(probs, 0.5 * mean)
+    return product.scatter_add_(-1, chosen, at_chosen - middle)

@@ -78,7 +78,8 @@ class EstimatorReport(AbstractEstimatorReport):
         variables, classes = table.shape[-2:]
         choices = enumerate_choices(variables, classes)
         values = _evaluate(integrand, table, choices)
-        expectation, gradient = expect_exactly(to_probs(table.double()).cpu().numpy(), choices, values)
+        probs = to_probs(table.double()).cpu().numpy()
+        expectation, gradient = expect_exactly(probs, choices, values)
         if estimators is None:
             estimators = _common_estimators(table)
         rows = []
