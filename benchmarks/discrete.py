@@ -1,8 +1,10 @@
-"""Precision and throughput of the discrete family beside the hosts.
+"""Precision and throughput of the discrete family, and its gradient estimators, beside the hosts.
 
-``python benchmarks/discrete.py [--rows 4096] [--classes 1000] [--draws 1000000] [--json FILE]``
+``python benchmarks/discrete.py [--rows 4096] [--classes 1000] [--draws 1000000]
+[--estimates 20000] [--json FILE]``
 runs each host in a process of its own on one thread. Times are the least CPU time of several runs,
-ours and the host's in turn in the same process, so that ratios hold on a busy machine.
+ours and the host's in turn in the same process, so that ratios hold on a busy machine. The peer of
+ReinMax is the package reinmax where it is installed, otherwise the host's straight-through.
 """
 
 import argparse
@@ -23,11 +25,20 @@ TARGETS = {
         "relaxed draw, forward and backward": 0.55,
         "the same with its log density": 0.7,
         "straight-through, forward and backward": 0.25,
+        "ReinMax, forward and backward": 0.25,
+        "ReinMax at temperature 1.1": 0.25,
+        "hard Gumbel-softmax, forward and backward": None,
+        "Gumbel-Rao, 1 draw": 1.35,
+        "Gumbel-Rao, 10 draws": 4.5,
         "categorical draw": 0.15,
     },
     "numpyro": {
         "Gumbel noise": 1.1,
         "relaxed draw, forward and backward": 1.1,
+        "straight-through, forward and backward": None,
+        "ReinMax, forward and backward": None,
+        "Gumbel-Rao, 1 draw": 1.35,
+        "Gumbel-Rao, 10 draws": 4.5,
         "categorical draw": 0.1,
     },
 }
@@ -79,6 +90,8 @@ def show(host: str, found: dict) -> None:
         for name, *where, got in found["draws"]
     ]
     print(format_table(header, rows))
+    for problem, report in found["estimators"]:
+        print(f"\n{host}: {problem}\n{report}")
 
 
 def main() -> None:
@@ -86,10 +99,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4096)
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=1_000_000)
+    parser.add_argument("--estimates", type=int, default=20_000)
     parser.add_argument("--hosts", nargs="+", default=["pyro", "numpyro"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    sizes = {"rows": options.rows, "classes": options.classes, "draws": options.draws}
+    sizes = {
+        "rows": options.rows,
+        "classes": options.classes,
+        "draws": options.draws,
+        "estimates": options.estimates,
+    }
     found = {}
     for host in options.hosts:
         found[host] = measure(f"contenders.discrete_on_{host}:run", **sizes)

@@ -5,14 +5,19 @@ import jax.numpy as jnp
 from discrete import TEMPERATURES, compare_times, extremes_of, finite_plan
 
 import ppl_ext.numpyro as px
+from contenders.gradient_problems import PROBLEMS, evaluate
 
 __all__ = ["run"]
 
 
-def run(rows: int, classes: int, draws: int) -> dict:
-    """Measure times and the density of own draws."""
+def run(rows: int, classes: int, draws: int, estimates: int) -> dict:
+    """Measure times, the density of own draws, and estimators of gradients."""
     jax.config.update("jax_enable_x64", False)
-    return {"times": _times(rows, classes), "draws": list(_own_draws(draws))}
+    return {
+        "times": _times(rows, classes),
+        "draws": list(_own_draws(draws)),
+        "estimators": list(_estimators(estimates)),
+    }
 
 
 def _times(rows, classes):
@@ -26,6 +31,25 @@ def _times(rows, classes):
 
     def relaxed(key, logits):
         return (weight * ours.RelaxedOneHotCategorical(0.5, logits=logits).sample(key)).sum()
+
+    def hard(key, logits):
+        scores = logits + jax.random.gumbel(key, logits.shape, logits.dtype)
+        soft = jax.nn.softmax(scores / 0.5)
+        one_hot = jax.nn.one_hot(scores.argmax(-1), classes)
+        return (weight * (soft - jax.lax.stop_gradient(soft) + one_hot)).sum()
+
+    def straight(key, logits):
+        soft = jax.nn.softmax(logits)
+        one_hot = jax.nn.one_hot(jax.random.categorical(key, logits), classes)
+        return (weight * (soft - jax.lax.stop_gradient(soft) + one_hot)).sum()
+
+    def beside(estimator, peer):
+        def estimate(key, logits):
+            return (weight * estimator.sample(key, logits)).sum()
+
+        return tuple(
+            compiled(jax.grad(function, argnums=1), key, logits) for function in (estimate, peer)
+        )
 
     def compiled(function, *args):
         program = jax.jit(function)
@@ -42,12 +66,30 @@ def _times(rows, classes):
                 compiled(jax.grad(relaxed, argnums=1), key, logits),
                 compiled(jax.grad(plain, argnums=1), key, logits),
             ),
+            "straight-through, forward and backward": beside(
+                px.estimators.StraightThrough(), straight
+            ),
+            "ReinMax, forward and backward": beside(px.estimators.ReinMax(1.1), straight),
+            "Gumbel-Rao, 1 draw": beside(px.estimators.GumbelRao(0.5, 1), hard),
+            "Gumbel-Rao, 10 draws": beside(px.estimators.GumbelRao(0.5, 10), hard),
             "categorical draw": (
                 compiled(ours.sample_categorical, key, logits),
                 compiled(jax.random.categorical, key, logits),
             ),
         }
     )
+
+
+def _estimators(estimates):
+    for name, problem in PROBLEMS.items():
+        weights = [jnp.asarray(each, jnp.float32) for each in problem.weights]
+        report = px.estimators.EstimatorReport(
+            jax.random.key(0),
+            lambda z, problem=problem, weights=weights: evaluate(problem, z, weights, jnp.tanh),
+            jnp.asarray(problem.logits, jnp.float32),
+            num_draws=estimates,
+        )
+        yield name, str(report)
 
 
 def _own_draws(draws):

@@ -1,5 +1,7 @@
 """The discrete family in Pyro, beside PyTorch's own."""
 
+import importlib.util
+
 import pyro.distributions as dist
 import torch
 from discrete import TEMPERATURES, compare_times, extremes_of, finite_plan
@@ -7,15 +9,20 @@ from torch.distributions import Categorical
 from torch.nn.functional import gumbel_softmax
 
 import ppl_ext.pyro as px
+from contenders.gradient_problems import PROBLEMS, evaluate
 
 __all__ = ["run"]
 
 
-def run(rows: int, classes: int, draws: int) -> dict:
-    """Measure times and the density of own draws."""
+def run(rows: int, classes: int, draws: int, estimates: int) -> dict:
+    """Measure times, the density of own draws, and estimators of gradients."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    return {"times": _times(rows, classes), "draws": list(_own_draws(draws))}
+    return {
+        "times": _times(rows, classes),
+        "draws": list(_own_draws(draws)),
+        "estimators": list(_estimators(estimates)),
+    }
 
 
 def _times(rows, classes):
@@ -34,6 +41,12 @@ def _times(rows, classes):
 
     def through(distribution):
         backward((weight * distribution.rsample()).sum())
+
+    def estimate(estimator):
+        backward((weight * estimator.sample(logits)).sum())
+
+    def hard_gumbel():
+        backward((weight * gumbel_softmax(logits, 0.5, hard=True)).sum())
 
     return compare_times(
         {
@@ -56,12 +69,52 @@ def _times(rows, classes):
                 lambda: through(ours.OneHotCategoricalStraightThrough(logits=logits)),
                 lambda: through(dist.OneHotCategoricalStraightThrough(logits=logits)),
             ),
+            "ReinMax, forward and backward": (
+                lambda: estimate(px.estimators.ReinMax()),
+                _reinmax_of_others(through, backward, logits, weight, 1.0),
+            ),
+            "ReinMax at temperature 1.1": (
+                lambda: estimate(px.estimators.ReinMax(1.1)),
+                _reinmax_of_others(through, backward, logits, weight, 1.1),
+            ),
+            "hard Gumbel-softmax, forward and backward": (
+                lambda: estimate(px.estimators.StraightThroughGumbelSoftmax(0.5)),
+                hard_gumbel,
+            ),
+            **{
+                f"Gumbel-Rao, {count} draw{'s' * (count > 1)}": (
+                    lambda count=count: estimate(px.estimators.GumbelRao(0.5, count)),
+                    hard_gumbel,
+                )
+                for count in (1, 10)
+            },
             "categorical draw": (
                 lambda: ours.sample_categorical(logits.detach()),
                 lambda: Categorical(logits=logits.detach()).sample(),
             ),
         }
     )
+
+
+def _reinmax_of_others(through, backward, logits, weight, temperature):
+    """The package reinmax, or the host's straight-through where it is not installed."""
+    if importlib.util.find_spec("reinmax") is None:
+        return lambda: through(dist.OneHotCategoricalStraightThrough(logits=logits))
+    from reinmax import reinmax
+
+    return lambda: backward((weight * reinmax(logits, temperature)[0]).sum())
+
+
+def _estimators(estimates):
+    torch.manual_seed(0)
+    for name, problem in PROBLEMS.items():
+        weights = [torch.as_tensor(each) for each in problem.weights]
+        report = px.estimators.EstimatorReport(
+            lambda z, problem=problem, weights=weights: evaluate(problem, z, weights, torch.tanh),
+            torch.as_tensor(problem.logits),
+            num_draws=estimates,
+        )
+        yield name, str(report)
 
 
 def _own_draws(draws):
