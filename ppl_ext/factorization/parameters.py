@@ -140,7 +140,7 @@ def draw_tree(factors: Factors, draws: Mapping[str, np.ndarray]) -> xarray.DataT
     """Arrange draws of the latent vectors as ``Factors.to_datatree`` arranges its own.
 
     Args:
-        factors: The factors, for labels and settings.
+        factors: The factors, for labels, settings and the ELBO.
         draws: ``{side: [draw, row, dim]}``.
 
     Returns:
@@ -158,7 +158,8 @@ def draw_tree(factors: Factors, draws: Mapping[str, np.ndarray]) -> xarray.DataT
         if factors.biases:
             values[f"{name}_bias"], dims[f"{name}_bias"] = own[..., k], (name,)
         coords[name] = side.ids
-    return build_tree(values, dims=dims, coords=coords, attrs={"center": factors.center})
+    attrs = {"elbo": float(factors.elbo[-1]), "center": factors.center}
+    return build_tree(values, dims=dims, coords=coords, attrs=attrs)
 
 
 def _restore_prior(

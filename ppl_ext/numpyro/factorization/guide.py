@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from numpyro.distributions import constraints
 
 from ppl_ext.factorization import Factors, Ratings
 from ppl_ext.factorization.bound import refuse_features
@@ -18,6 +17,7 @@ from ppl_ext.factorization.parameters import (
     name_sides,
     restore_factors,
 )
+from ppl_ext.numpyro.factorization.model import constrain_parameter
 
 if TYPE_CHECKING:
     import xarray
@@ -83,7 +83,7 @@ class FactorGuide:
             batch_size: Not used.
         """
         params = {
-            name: numpyro.param(name, value, constraint=_constrain(name))
+            name: numpyro.param(name, value, constraint=constrain_parameter(name))
             for name, value in self._initial.items()
         }
         for name, side in name_sides(self.factors):
@@ -139,10 +139,9 @@ class FactorGuide:
             ValueError: A parameter is missing, or of another shape.
         """
         self._check_params(params)
-        draw = numpyro.infer.Predictive(self, params=dict(params), num_samples=num_draws)(rng_key)
-        return draw_tree(
-            self.factors, {name: np.asarray(draw[f"{name}_vector"]) for name in ("user", "item")}
-        )
+        drawn = numpyro.infer.Predictive(self, params=dict(params), num_samples=num_draws)(rng_key)
+        draws = {name: np.asarray(drawn[f"{name}_vector"]) for name in ("user", "item")}
+        return draw_tree(self.to_factors(params), draws)
 
     def _check_params(self, params: Mapping[str, jax.Array]) -> None:
         for name, value in self._initial.items():
@@ -153,9 +152,3 @@ class FactorGuide:
                     f"{value.shape}, as these factors have. Take those of this guide's own SVI: "
                     "svi.get_params(state)."
                 )
-
-
-def _constrain(name: str) -> constraints.Constraint:
-    if name.endswith("loc"):
-        return constraints.real
-    return constraints.lower_cholesky if name.endswith("tril") else constraints.positive

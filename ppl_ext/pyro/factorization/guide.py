@@ -6,7 +6,6 @@ import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro.distributions import constraints
 
 from ppl_ext.factorization import Factors, Ratings
 from ppl_ext.factorization.bound import refuse_features
@@ -17,6 +16,7 @@ from ppl_ext.factorization.parameters import (
     name_sides,
     restore_factors,
 )
+from ppl_ext.pyro.factorization.model import constrain_parameter
 
 if TYPE_CHECKING:
     import xarray
@@ -128,12 +128,12 @@ class FactorGuide:
             name: np.stack([trace.nodes[f"{name}_vector"]["value"].cpu() for trace in traces])
             for name in ("user", "item")
         }
-        return draw_tree(self.factors, draws)
+        return draw_tree(self.to_factors(), draws)
 
     def _read_params(self) -> dict[str, torch.Tensor]:
         params = {}
         for name, value in self._initial.items():
-            found = pyro.param(name, value, constraint=_constrain(name))
+            found = pyro.param(name, value, constraint=constrain_parameter(name))
             if found.shape != value.shape:
                 raise ValueError(
                     f"FactorGuide: the parameter store has {name!r} of shape "
@@ -142,9 +142,3 @@ class FactorGuide:
                 )
             params[name] = found
         return params
-
-
-def _constrain(name: str) -> constraints.Constraint:
-    if name.endswith("loc"):
-        return constraints.real
-    return constraints.lower_cholesky if name.endswith("tril") else constraints.positive

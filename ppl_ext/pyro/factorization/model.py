@@ -12,7 +12,7 @@ from ppl_ext.factorization import Factors, Ratings
 from ppl_ext.factorization.bound import refuse_features
 from ppl_ext.factorization.parameters import model_constants, name_sides
 
-__all__ = ["FactorModel"]
+__all__ = ["FactorModel", "constrain_parameter"]
 
 
 class FactorModel:
@@ -124,7 +124,7 @@ class FactorModel:
         if not self.learn:
             return constants
         return {
-            name: pyro.param(name, value, constraint=_constrain(name))
+            name: pyro.param(name, value, constraint=constrain_parameter(name))
             for name, value in constants.items()
         }
 
@@ -145,7 +145,8 @@ class FactorModel:
         return positions
 
 
-def _constrain(name: str) -> constraints.Constraint:
+def constrain_parameter(name: str) -> constraints.Constraint:
+    """Say where a parameter or constant of this name may lie."""
     if name.endswith("loc"):
         return constraints.real
     return constraints.lower_cholesky if name.endswith("tril") else constraints.positive
