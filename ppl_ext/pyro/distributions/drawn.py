@@ -12,7 +12,7 @@ _SCORES = WeakIdKeyDictionary()
 
 def remember(draw: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     """Note the scores of a draw, and return the draw."""
-    if not (draw.is_inference() or torch.compiler.is_compiling()):
+    if not (torch.compiler.is_compiling() or draw.is_inference()):
         _SCORES[draw] = draw._version, scores
     return draw
 

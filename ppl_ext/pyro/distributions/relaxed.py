@@ -13,8 +13,9 @@ from ppl_ext.pyro.distributions.arguments import (
     to_probs,
     widen,
 )
+from ppl_ext.pyro.distributions.by_rows import draw_relaxed, log_density_of_draw
 from ppl_ext.pyro.distributions.drawn import recall, remember
-from ppl_ext.pyro.distributions.noise import gumbel_noise
+from ppl_ext.pyro.distributions.noise import gumbel_noise, plain_tensors
 from ppl_ext.pyro.distributions.simplex import (
     log_simplex,
     log_softmax,
@@ -47,7 +48,7 @@ class AbstractRelaxedCategorical(TorchDistribution):
         self.temperature = temperature.expand(batch_shape)
         self.logits = logits.expand(*batch_shape, logits.shape[-1])
         # Where nothing was checked, classes may be ruled out.
-        self._all_possible = checking(validate_args) and bool((logits > -torch.inf).all())
+        self._all_possible = checking(validate_args) and bool(logits.amin() > -torch.inf)
         super().__init__(batch_shape, logits.shape[-1:], validate_args=validate_args)
 
     def expand(self, batch_shape, _instance=None):
@@ -79,11 +80,17 @@ class AbstractRelaxedCategorical(TorchDistribution):
         scores = (torch.where(possible, logits, 0.0) + noise) / temperature
         return torch.where(possible, scores, -torch.inf)
 
-    def _log_density(self, scores, *, finite):
-        """Return the log-density of the log-ratios; ``finite`` where the scores are."""
-        plain = finite and self._all_possible
-        density = concrete_density.plain_log_density if plain else concrete_density.log_density
-        return density(widen(self.logits), self.temperature, scores)
+    def _draw(self, sample_shape):
+        """Draw perturbed scores and their softmax."""
+        if self._all_possible and plain_tensors():
+            shape = self._extended_shape(torch.Size(sample_shape))
+            return draw_relaxed(widen(self.logits), self.temperature, shape)
+        scores = self._scores(sample_shape)
+        return scores, softmax(scores)
+
+    def _log_density(self, scores):
+        """Return the log-density of the log-ratios, whatever the scores are."""
+        return concrete_density.log_density(widen(self.logits), self.temperature, scores)
 
 
 class ExpRelaxedOneHotCategorical(AbstractRelaxedCategorical):
@@ -135,7 +142,7 @@ class ExpRelaxedOneHotCategorical(AbstractRelaxedCategorical):
         """Return the log-density of the log-ratios at a value on the log-simplex."""
         if self._validate_args:
             self._validate_sample(value)
-        return self._log_density(widen(value), finite=False).to(self.logits.dtype)
+        return self._log_density(widen(value)).to(self.logits.dtype)
 
     def entropy(self):
         """Return the entropy of the log-ratios: a constant of the temperature alone."""
@@ -186,22 +193,19 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
 
     def rsample(self, sample_shape=()):
         """Draw with gradients to logits and temperature."""
-        scores = self._scores(sample_shape)
-        return remember(softmax(scores).to(self.logits.dtype), scores)
+        scores, x = self._draw(sample_shape)
+        return remember(x.to(self.logits.dtype), scores)
 
     def log_prob(self, value):
         """Return the log-density at a value on the simplex."""
-        if self._validate_args:
-            self._validate_sample(value)
-        return self._log_prob_on_simplex(value)
-
-    def _log_prob_on_simplex(self, value):
         scores = recall(value)
-        drawn = scores is not None
-        y = scores.log_softmax(-1) if drawn else widen(value).log()
-        density = self._log_density(scores if drawn else y, finite=drawn)
-        if drawn and self._all_possible:
-            return (density - y.sum(-1)).to(self.logits.dtype)
+        if self._validate_args and scores is None:
+            self._validate_sample(value)
+        if scores is not None and self._all_possible and plain_tensors():
+            density = log_density_of_draw(widen(self.logits), self.temperature, scores, value)
+            return density.to(self.logits.dtype)
+        y = widen(value).log() if scores is None else scores.log_softmax(-1)
+        density = self._log_density(y if scores is None else scores)
         possible = widen(self.logits) > -torch.inf
         zero = possible & (y == -torch.inf)
         jacobian = torch.where(possible & ~zero, y, 0.0).sum(-1)
