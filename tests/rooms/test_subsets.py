@@ -1,0 +1,131 @@
+"""Draws without replacement, relaxed subsets and permutations, against enumeration."""
+
+from collections import Counter
+from itertools import permutations
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import logsumexp
+
+from tests.oracles.discrete import LOGITS, MASKED
+from tests.rooms.test_gumbel import RARE
+from tests.rooms.test_relaxed import build
+
+WIDE = np.array([0.3, -1.2, 2.0, 0.0, -30.0])
+
+
+def enumerate_lists(logits, k) -> dict[tuple[int, ...], float]:
+    """Probability of each list, class by class."""
+    probs = np.exp(logits - logsumexp(logits))
+    found = {}
+    for order in permutations(np.flatnonzero(probs), k):
+        left, found[order] = probs.copy(), 1.0
+        for index in order:
+            found[order] *= left[index] / left.sum()
+            left[index] = 0.0
+    return found
+
+
+@pytest.mark.parametrize(("logits", "k"), [(WIDE, 2), (WIDE, 5), (MASKED, 2), (LOGITS, 1)])
+def test_probabilities(host, logits, k):
+    ranks = build(host, "PlackettLuce", logits=logits, k=k)
+    lists = enumerate_lists(logits, k)
+    values = host.array(np.array(list(lists)))
+    np.testing.assert_allclose(ranks.log_prob(values), np.log(list(lists.values())), rtol=1e-5)
+    sets, among = Counter(), np.zeros(len(logits))
+    for order, probability in lists.items():
+        sets[frozenset(order)] += probability
+        among[list(order)] += probability
+    truth = np.log([sets[frozenset(order)] for order in lists])
+    np.testing.assert_allclose(ranks.log_prob_unordered(values), truth, rtol=2e-5, atol=2e-6)
+    np.testing.assert_allclose(ranks.inclusion_probs, among, rtol=1e-5, atol=1e-12)
+
+
+def test_draws_have_these_probabilities(host):
+    ranks = build(host, "PlackettLuce", logits=MASKED, k=2)
+    value = np.asarray(host.random(ranks.sample, (20_000,)))
+    lists = enumerate_lists(MASKED, 2)
+    counts = Counter(map(tuple, value.tolist()))
+    observed = np.array([counts[order] for order in lists])
+    assert observed.sum() == 20_000
+    expected = np.array(list(lists.values())) * 20_000
+    assert stats.chisquare(observed, expected * observed.sum() / expected.sum()).pvalue > RARE
+
+
+@pytest.mark.parametrize("value", [[0, 0], [0, 4], [-1, 0]])
+def test_what_is_no_list_of_classes(host, value):
+    ranks = build(host, "PlackettLuce", logits=LOGITS, k=2)
+    if host.name == "pyro":
+        with pytest.raises(ValueError, match="support"):
+            ranks.log_prob(host.array(value))
+    else:
+        with pytest.warns(UserWarning, match="Out-of-support"):
+            assert float(ranks.log_prob(host.array(value))) == -np.inf
+
+
+def test_a_class_that_is_ruled_out_has_no_probability(host):
+    ranks = build(host, "PlackettLuce", logits=MASKED, k=2)
+    value = host.array([0, 1])
+    assert float(ranks.log_prob(value)) == -np.inf
+    assert float(ranks.log_prob_unordered(value)) == -np.inf
+
+
+@pytest.mark.parametrize("k", [0, 4, 2.0, True])
+def test_sizes_that_are_refused(host, k):
+    px = host.room.distributions
+    with pytest.raises(ValueError, match="PlackettLuce: k is"):
+        px.PlackettLuce(host.array(MASKED), k)
+    with pytest.raises(ValueError, match="relaxed_top_k: k is"):
+        host.random(px.relaxed_top_k, host.array(MASKED), k, 0.5)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan])
+def test_temperatures_that_are_refused(host, temperature):
+    px = host.room.distributions
+    with pytest.raises(ValueError, match="temperature is"):
+        host.random(px.relaxed_top_k, host.array(LOGITS), 2, temperature)
+    with pytest.raises(ValueError, match="temperature is"):
+        host.random(px.gumbel_sinkhorn, host.array(np.eye(3)), temperature)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.5])
+def test_relaxed_subsets(host, temperature):
+    px = host.room.distributions
+    logits, draws = host.array(MASKED), 10_000
+    soft = host.random(px.relaxed_top_k, logits, 2, temperature, (draws,))
+    soft = np.asarray(soft)
+    np.testing.assert_allclose(soft.sum(-1), 2.0, rtol=1e-5)
+    assert (soft[:, 1] == 0).all()
+    hard = np.asarray(host.random(px.relaxed_top_k, logits, 2, temperature, (draws,), hard=True))
+    assert set(np.unique(hard)) == {0.0, 1.0}
+    truth = np.asarray(px.PlackettLuce(logits, 2).inclusion_probs)
+    error = np.sqrt(truth * (1 - truth) / draws)
+    assert (np.abs(hard.mean(0) - truth) <= 4.5 * error + 1e-6).all()
+    if temperature < 0.1:
+        assert np.abs(soft - hard).max(-1).mean() < 0.02
+
+
+def test_relaxed_permutations(host):
+    px = host.room.distributions
+    scores = host.array(np.random.default_rng(0).normal(size=(2, 4, 4)))
+    soft = np.asarray(host.random(px.gumbel_sinkhorn, scores, 1.0, (50,), iterations=100))
+    assert soft.shape == (50, 2, 4, 4)
+    np.testing.assert_allclose(soft.sum(-1), 1.0, atol=1e-3)
+    np.testing.assert_allclose(soft.sum(-2), 1.0, atol=1e-5)
+    hard = np.asarray(host.random(px.gumbel_sinkhorn, scores, 1.0, (50,), hard=True))
+    assert (hard.sum(-1) == 1).all()
+    assert (hard.sum(-2) == 1).all()
+
+
+def test_best_permutation(host):
+    scores = np.random.default_rng(1).normal(size=(4, 4))
+    found = np.asarray(host.room.distributions.best_permutation(host.array(scores)))
+    best = max(permutations(range(4)), key=lambda order: scores[range(4), order].sum())
+    np.testing.assert_array_equal(found, np.eye(4)[list(best)])
+
+
+@pytest.mark.parametrize("scores", [np.zeros((2, 3)), np.zeros(3), np.eye(2) - np.inf])
+def test_scores_that_are_refused(host, scores):
+    with pytest.raises(ValueError, match="scores"):
+        host.room.distributions.best_permutation(host.array(scores))
