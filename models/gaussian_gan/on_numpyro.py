@@ -102,7 +102,7 @@ def judge_generator(rng_key, discriminator, generator) -> Judgement:
     def evaluate(x):
         return np.asarray(jax.nn.sigmoid(discriminate(discriminator, jnp.asarray(x))))
 
-    loss = generator_loss(discriminator, generate(rng_key, generator, 1_000_000))
+    loss = generator_loss(discriminator, generate(rng_key, generator, 200_000))
     return judge(
         evaluate, float(loss), float(generator["loc"]), float(jnp.exp(generator["log_scale"]))
     )

@@ -86,7 +86,7 @@ def judge_generator(discriminator, generator) -> Judgement:
         return discriminator(torch.as_tensor(x).float()).sigmoid().numpy()
 
     with torch.no_grad():
-        loss = generator_loss(discriminator, generator(1_000_000)).item()
+        loss = generator_loss(discriminator, generator(200_000)).item()
     return judge(evaluate, loss, generator.loc.item(), generator.log_scale.exp().item())
 
 

@@ -52,12 +52,8 @@ def plain_softmax(rng_key, logits, temperature):
 def straight_through(rng_key, logits, temperature):
     """A relaxed draw that is rounded on the way forward, and not on the way back."""
     soft = gumbel_softmax(rng_key, logits, temperature)
-    return px.distributions.straight_through(discretize(soft), soft)
-
-
-def discretize(soft):
-    """One at the largest coordinate."""
-    return jax.nn.one_hot(soft.argmax(-1), CLASSES)
+    hard = jax.nn.one_hot(soft.argmax(-1), CLASSES)
+    return px.distributions.straight_through(hard, soft)
 
 
 def draw_symbol(rng_key, logits, temperature):
@@ -114,10 +110,6 @@ RECIPES = {
 }
 
 
-def _rate(steps):
-    return lambda step: RATE * rate_at(step, steps)
-
-
 @partial(jax.jit, static_argnames=("recipe", "steps"))
 def _play(rng_key, players, first, batches, recipe, steps):
     """Play one batch of strings for each step of the critic, two for each of the generator."""
@@ -154,7 +146,9 @@ def _play(rng_key, players, first, batches, recipe, steps):
 
 
 def _make_adams(steps):
-    rate = _rate(steps)
+    def rate(step):
+        return RATE * rate_at(step, steps)
+
     return optax.adam(rate, 0.5, 0.9), optax.adam(lambda turn: rate(2 * turn), 0.5, 0.9)
 
 
@@ -184,7 +178,7 @@ def train(
 
 @partial(jax.jit, static_argnames="steps")
 def _fit_likelihood(generator, batches, steps):
-    adam = optax.adam(_rate(steps))
+    adam = optax.adam(lambda step: RATE * rate_at(step, steps))
 
     def advance(carry, given):
         (generator, state), symbols = carry, given

@@ -33,9 +33,11 @@ from models.text_gan.recipe import (
 
 def gumbel_softmax(logits, temperature):
     """A relaxed categorical draw: the noise is inside, and the temperature around it."""
-    return px.distributions.RelaxedOneHotCategorical(
+    # The logits are the network's own: nothing to check at each symbol.
+    relaxed = px.distributions.RelaxedOneHotCategorical(
         temperature, logits=logits, validate_args=False
-    ).rsample()
+    )
+    return relaxed.rsample()
 
 
 def plain_softmax(logits, temperature):

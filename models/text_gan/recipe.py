@@ -30,8 +30,8 @@ CODE, HIDDEN, CRITIC = 16, 64, 256  # widths
 RATE = 1e-3  # of Adam with decays 0.5 and 0.9
 # The generator that is used is a moving average of its weights: the two players circle.
 KEEP = 0.999
-# At temperature 1 an even choice among four operators is far from one-hot, and the critic punishes
-# it: the generator then leaves long strings out. Down to 0.3 they come back.
+# At temperature 1 an even choice among four operators is far from one-hot, and the critic sees it:
+# the generator then lets its code choose, and strings repeat. At 0.3 the draw itself may choose.
 START, END, COOLED = 5.0, 0.3, 0.8  # temperatures, and the share of the steps between them
 OTHERS = ("likelihood", "untrained")  # the ceiling and the floor, beside the recipes
 
