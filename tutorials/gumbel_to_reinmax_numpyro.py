@@ -1,0 +1,336 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # From the Gumbel-max trick to ReinMax, with NumPyro
+#
+# A choice among classes has no derivative. This is the story of how gradients get through it all
+# the same, from 1954 to today, each step with its picture and with the flaw that led to the next.
+# (The same story for Pyro: *From the Gumbel-max trick to ReinMax, with Pyro*.)
+
+# %%
+import os
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import optax
+from matplotlib import pyplot as plt
+from numpyro.infer import SVI, Trace_ELBO
+
+import ppl_ext.numpyro as px
+import ppl_ext.numpyro.distributions as pd
+from ppl_ext.numpyro.estimators import (
+    EstimatorReport,
+    GumbelRao,
+    LeaveOneOut,
+    ReinMax,
+    ScoreFunction,
+    StraightThrough,
+    StraightThroughGumbelSoftmax,
+    estimate_gradient,
+)
+from ppl_ext.plots import plot_estimators
+
+SMOKE = "PPL_EXT_SMOKE" in os.environ  # the tests run every tutorial, on fewer draws
+DRAWS = 20_000 if SMOKE else 200_000
+key = jax.random.key(0)
+
+# %% [markdown]
+# ## The trick
+#
+# Add independent Gumbel noise to the logits and take the largest: that is a draw from the
+# categorical distribution (Gumbel, 1954).
+#
+# $$I = \arg\max_k\,(\theta_k + G_k), \qquad P(I = k) = \frac{e^{\theta_k}}{\sum_i e^{\theta_i}},
+# \qquad G_k = -\log(-\log U_k)$$
+
+# %%
+logits = jnp.array([1.0, 0.0, -0.5, -1.0, 0.5])
+scores = logits + pd.gumbel_noise(key, (DRAWS, 5))
+found = np.bincount(np.asarray(scores.argmax(-1)), minlength=5) / DRAWS
+expected = np.asarray(jax.nn.softmax(logits))
+
+fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+ax.bar(np.arange(5) - 0.2, expected, 0.4, label="softmax")
+ax.bar(np.arange(5) + 0.2, found, 0.4, label="argmax of perturbed logits")
+ax.set(xlabel="class", ylabel="probability", title="The Gumbel-max trick")
+ax.legend(frameon=False)
+
+assert np.abs(found - expected).max() < 5 * np.sqrt(0.25 / DRAWS)
+# %% [markdown]
+# The trick is as good as the tails of the noise. Uniform numbers of 23 bits stop at a Gumbel of
+# 15.9, and a class of small probability, which needs a large one, comes too rarely or never.
+# `gumbel_noise` spends all 32 bits, in both tails.
+
+# %%
+many = 2**20 if SMOKE else 2**26
+host_largest = float(jax.random.gumbel(key, (many,)).max())
+largest = float(pd.gumbel_noise(key, (many,)).max())
+print(f"largest of {many:,}: host {host_largest:.2f}, here {largest:.2f}; expected about "
+      f"{np.log(many) + 0.58:.2f}")  # fmt: skip
+
+# %% [markdown]
+# ## The relaxation
+#
+# The argmax has no derivative; a softmax has (Maddison, Mnih, Teh; Jang, Gu, Poole, 2017):
+#
+# $$x = \mathrm{softmax}\big((\theta + G)/\tau\big)$$
+#
+# Draws live inside the simplex and move into its corners as the temperature falls. At every
+# temperature the largest element is class $k$ with exactly the probability of the class.
+
+# %%
+three = jnp.array([0.5, 0.0, -0.5])
+corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
+fig, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
+for ax, temperature in zip(axes, (2.0, 0.5, 0.1), strict=True):
+    relaxed = pd.RelaxedOneHotCategorical(temperature, logits=three)
+    x = np.asarray(relaxed.sample(key, (2_000,)))
+    ax.scatter(*(x @ corners).T, s=3, alpha=0.4)
+    ax.fill(*corners.T, fill=False)
+    ax.set(title=f"temperature {temperature}", aspect="equal")
+    ax.axis("off")
+    share = np.bincount(x.argmax(-1), minlength=3) / len(x)
+    assert np.abs(share - np.asarray(jax.nn.softmax(three))).max() < 0.06
+# %% [markdown]
+# Its density is known, and hard to compute: at low temperature draws come so close to a corner
+# that a float cannot say how close, and the density of a rounded draw is infinite or NaN. The
+# cure is to work with $\log x$. `ExpRelaxedOneHotCategorical` does.
+
+# %%
+cold = pd.ExpRelaxedOneHotCategorical(0.05, logits=jnp.linspace(-5, 5, 10))
+log_x = cold.sample(key, (DRAWS,))
+print("elements that are zero once exponentiated:", f"{float((jnp.exp(log_x) == 0).mean()):.0%}")
+print("log densities that are finite:", f"{float(jnp.isfinite(cold.log_prob(log_x)).mean()):.0%}")
+
+assert jnp.isfinite(cold.log_prob(log_x)).all()
+
+# %% [markdown]
+# ## The gradient
+#
+# What we are after is the gradient of an expectation over $z \sim \mathrm{Cat}(\theta)$, which is
+# $\nabla_\theta E\,[f(z)]$. Here $z$ is four variables of three classes and $f$ a small neural
+# network, so that the exact gradient is a sum over 81 values, and every estimator can be held
+# against it.
+
+# %%
+weights = (
+    jax.random.normal(jax.random.key(3), (12, 16)),
+    jax.random.normal(jax.random.key(4), (16,)),
+)
+
+
+def network(z, activation):
+    return activation(z.reshape(*z.shape[:-2], 12) @ weights[0]) @ weights[1]
+
+
+def f(z):
+    return network(z, jax.nn.softplus)
+
+
+theta = jax.random.normal(jax.random.key(5), (4, 3))
+
+fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
+bins = np.linspace(-4, 4, 161)
+for estimator, name in (
+    (ScoreFunction(), "score function, 1 evaluation"),
+    (LeaveOneOut(4), "leave one out, 4 evaluations"),
+    (StraightThrough(), "straight-through, 1 evaluation"),
+):
+    gradient = estimate_gradient(key, f, theta, estimator, DRAWS // 4).gradient[:, 0, 0]
+    ax.hist(np.asarray(gradient), bins, histtype="step", density=True, label=name)
+    ax.axvline(float(gradient.mean()), color=ax.patches[-1].get_edgecolor(), linestyle=":")
+ax.set(xlabel="estimate of one element of the gradient", yscale="log", title="Dotted: the means")
+ax.legend(frameon=False, fontsize="small")
+# %% [markdown]
+# **The score function** (REINFORCE; Williams, 1992) is right on average, whatever $f$ is, and
+# scatters widely. **Leave one out** (Kool, van Hoof, Welling, 2019) draws four values and gives
+# each the mean of the other three as its baseline: still right on average, with far less scatter.
+#
+# **Straight-through** (Bengio, Leonard, Courville, 2013) puts the hard draw into $f$ and lets the
+# derivative pass as if it had been the probabilities. It needs $f$ once, scatters little, and its
+# mean is off.
+#
+# ## Bias or variance
+#
+# The straight-through Gumbel-softmax lets the derivative pass as if the draw had been the relaxed
+# one. A high temperature means bias, a low one variance, and no temperature is free of both.
+
+# %%
+temperatures = (0.1, 2.0) if SMOKE else (0.1, 0.2, 0.5, 1.0, 2.0)
+exact = EstimatorReport(
+    key, f, theta, [StraightThroughGumbelSoftmax(t) for t in temperatures], num_draws=DRAWS // 4
+)
+fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+ax.plot(temperatures, [row.relative_bias for row in exact.rows], "o-", label="bias")
+deviation = [np.sqrt(row.variance) / exact.gradient_norm for row in exact.rows]
+ax.plot(temperatures, deviation, "s-", label="standard deviation")
+ax.set(xscale="log", yscale="log", xlabel="temperature", ylabel="relative to the gradient")
+ax.legend(frameon=False)
+
+assert exact.rows[0].variance > 10 * exact.rows[-1].variance
+assert exact.rows[0].relative_bias < exact.rows[-1].relative_bias
+# %% [markdown]
+# Much of that scatter is needless. Once the class is known, the noise that led to it can be drawn
+# again and again, and the derivatives averaged: **Gumbel-Rao** (Paulus, Maddison, Krause, 2021).
+# The mean stays, the variance falls.
+
+# %%
+rao = EstimatorReport(
+    key,
+    f,
+    theta,
+    [StraightThroughGumbelSoftmax(0.2), GumbelRao(0.2, 10), GumbelRao(0.2, 100)],
+    num_draws=DRAWS // 10,
+)
+print(rao)
+
+assert rao.rows[0].variance > 3 * rao.rows[1].variance > 3 * rao.rows[2].variance
+
+# %% [markdown]
+# ## ReinMax
+#
+# Where does the bias of straight-through come from? It is what Euler's rule makes of the change
+# of $f$ between two corners: the derivative at one of them times the way. **ReinMax** (Liu, Dong,
+# Liu, Yu, Gao, 2023) takes Heun's rule, which has the derivative at both ends and costs no
+# evaluation more. It is exact where $f$ is quadratic:
+
+
+# %%
+def quadratic(z):
+    flat = z.reshape(*z.shape[:-2], 12)
+    return jnp.sum((flat @ weights[0]) ** 2, -1) / 16
+
+
+one = theta[:1]
+
+
+def quadratic_of_one(z):
+    padded = jnp.concatenate([z, jnp.zeros((*z.shape[:-2], 3, 3))], -2)
+    return quadratic(padded)
+
+
+print(
+    EstimatorReport(
+        key, quadratic_of_one, one, [StraightThrough(), ReinMax(1.0)], num_draws=DRAWS // 2
+    )
+)
+
+# %% [markdown]
+# On the network, beside all others:
+
+# %%
+few = [LeaveOneOut(4), StraightThrough(), ReinMax(1.0)]
+report = EstimatorReport(key, f, theta, few if SMOKE else None, num_draws=DRAWS // 4)
+print(report)
+plot_estimators(report)
+
+by_name = {row.name.partition("(")[0]: row for row in report.rows}
+assert by_name["ReinMax"].relative_bias < by_name["StraightThrough"].relative_bias
+assert not by_name["LeaveOneOut"].biased
+
+# %% [markdown]
+# There is no promise in it: two derivatives say little of a function that bends one way and then
+# the other between two corners. The same network with another activation:
+
+# %%
+print(
+    EstimatorReport(
+        key,
+        lambda z: network(z, jnp.tanh),
+        theta,
+        few,
+        num_draws=DRAWS // 4,
+    )
+)
+
+# %% [markdown]
+# Hence the advice: leave one out where a few evaluations can be afforded, since it is right
+# whatever the function is; ReinMax where it has to be one; and an `EstimatorReport` on a small
+# piece of your own problem where it matters.
+
+# %% [markdown]
+# ## In a model
+#
+# Sixty numbers from three known Gaussians. Which one does each come from? Bayes' rule answers
+# exactly; the guide has to learn its 60 rows of probabilities by gradients through the choices.
+# `DiscreteELBO` takes an estimator and goes into the host's `SVI`.
+
+# %%
+CENTERS = jnp.array([-2.0, 0.0, 2.5])
+truth = jax.random.randint(jax.random.key(7), (60,), 0, 3)
+points = CENTERS[truth] + 0.8 * jax.random.normal(jax.random.key(8), (60,))
+exact_probs = jax.nn.softmax(dist.Normal(CENTERS, 0.8).log_prob(points[:, None]), -1)
+
+
+def model(x):
+    with numpyro.plate("point", len(x)):
+        z = numpyro.sample("z", pd.OneHotCategoricalStraightThrough(logits=jnp.zeros(3)))
+        numpyro.sample("x", dist.Normal(z @ CENTERS, 0.8), obs=x)
+
+
+def guide(x):
+    table = numpyro.param("logits", jnp.zeros((len(x), 3)))
+    with numpyro.plate("point", len(x)):
+        numpyro.sample("z", pd.OneHotCategoricalStraightThrough(logits=table))
+
+
+def worst_error(guide, elbo):
+    """Largest error of a probability after training."""
+    steps = 300 if SMOKE else 2_000
+    optim = optax.adam(optax.exponential_decay(0.1, steps, 0.05))
+    svi = SVI(model, guide, optim, elbo)
+    params = svi.run(key, steps, points, progress_bar=False).params
+    return float(jnp.abs(jax.nn.softmax(params["logits"], -1) - exact_probs).max())
+
+
+unbiased = worst_error(guide, px.DiscreteELBO(LeaveOneOut(4)))
+quick = worst_error(guide, px.DiscreteELBO(ReinMax(1.0)))
+plain = worst_error(guide, px.DiscreteELBO(StraightThrough()))
+print(f"worst error of a probability: leave one out {unbiased:.3f}, ReinMax {quick:.3f}, "
+      f"straight-through {plain:.3f}")  # fmt: skip
+
+assert unbiased < 0.1
+assert quick < 0.2 < plain
+
+# %% [markdown]
+# ReinMax comes close to the unbiased estimator here, since the log density of a Gaussian is
+# quadratic in the choice, and straight-through does not.
+#
+# A last trap. A relaxed guide against a discrete prior compares a density with a probability. The
+# loss can be computed and it falls, but it is no bound. The host remarks that the model has
+# discrete sites, not that the guide is wrong.
+
+
+# %%
+def relaxed_guide(x):
+    table = numpyro.param("logits", jnp.zeros((len(x), 3)))
+    with numpyro.plate("point", len(x)):
+        numpyro.sample("z", pd.RelaxedOneHotCategoricalStraightThrough(0.5, logits=table))
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # the host remarks that it does not support discrete sites
+    wrong = worst_error(relaxed_guide, Trace_ELBO())
+print(f"worst error of a probability: {wrong:.3f}\n")
+
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    px.check_densities(key, model, relaxed_guide, points)
+print(caught[0].message)
+
+assert wrong > 0.3
+assert caught[0].category is px.RelaxedDensityWarning
