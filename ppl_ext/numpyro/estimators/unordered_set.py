@@ -5,6 +5,7 @@ from itertools import combinations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.lax import stop_gradient
 
 from ppl_ext.numpyro.distributions.arguments import refuse, widen
@@ -98,25 +99,34 @@ def leave_out(log_p, rest):
     Returns:
         The weights ``(member, *batch)`` and ``(left out, member, *batch)``.
     """
-    members = range(len(log_p))
-    log_set = {frozenset(): jnp.zeros_like(rest)}
-    for size in members:
-        for chosen in combinations(members, size + 1):
-            mass = jax.nn.logsumexp(jnp.stack([log_p[s] for s in chosen]), 0)
-            available = jnp.logaddexp(mass, rest)
-            terms = [log_p[s] + log_set[frozenset(chosen) - {s}] for s in chosen]
-            total = jax.nn.logsumexp(jnp.stack(terms), 0) - available
-            # Without a rest the set is certain.
-            log_set[frozenset(chosen)] = jnp.where(rest > -jnp.inf, total, 0.0)
-    whole = frozenset(members)
-    first = [jnp.exp(log_p[s] + log_set[whole - {s}] - log_set[whole]) for s in members]
-    second = [
-        [
-            jnp.exp(log_p[t] + log_set[whole - {s, t}] - log_set[whole - {s}])
-            if s != t
-            else jnp.exp(log_p[t])
-            for t in members
-        ]
-        for s in members
-    ]
-    return jnp.stack(first), jnp.stack([jnp.stack(row) for row in second])
+    count = len(log_p)
+    log_sets = [jnp.zeros((1, *rest.shape), log_p.dtype)]
+    for size in range(1, count + 1):
+        members, without = _list_subsets(count, size)
+        available = jnp.logaddexp(jax.nn.logsumexp(log_p[members], 1), rest)
+        total = jax.nn.logsumexp(log_p[members] + log_sets[-1][without], 1) - available
+        # Without a rest the set is certain.
+        log_sets.append(jnp.where(rest > -jnp.inf, total, 0.0))
+    # Of the sets that lack one member, the one that lacks the last comes first.
+    alone = log_sets[-2][::-1]
+    first = jnp.exp(log_p + alone - log_sets[-1])
+    second = jnp.exp(log_p + log_sets[-3][_list_pairs(count)] - alone[:, None])
+    own = np.eye(count, dtype=bool).reshape(count, count, *[1] * rest.ndim)
+    return first, jnp.where(own, jnp.exp(log_p), second)
+
+
+def _list_subsets(count, size):
+    """List the subsets of a size, and where each of them stands without each of its members."""
+    smaller = {
+        chosen: number for number, chosen in enumerate(combinations(range(count), size - 1))
+    }
+    subsets = list(combinations(range(count), size))
+    without = [[smaller[each[:n] + each[n + 1 :]] for n in range(size)] for each in subsets]
+    return np.array(subsets), np.array(without)
+
+
+def _list_pairs(count):
+    """Say where the subset stands that lacks both of two members; on the diagonal, anywhere."""
+    places = {frozenset(each): n for n, each in enumerate(combinations(range(count), count - 2))}
+    whole = frozenset(range(count))
+    return np.array([[places.get(whole - {s, t}, 0) for t in whole] for s in whole])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
 import torch
 
 from ppl_ext.pyro.distributions.arguments import refuse, widen
@@ -95,25 +96,35 @@ def leave_out(log_p, rest):
     Returns:
         The weights ``(member, *batch)`` and ``(left out, member, *batch)``.
     """
-    members = range(len(log_p))
-    log_set = {frozenset(): torch.zeros_like(rest)}
-    for size in members:
-        for chosen in combinations(members, size + 1):
-            mass = torch.stack([log_p[s] for s in chosen]).logsumexp(0)
-            available = torch.logaddexp(mass, rest)
-            terms = [log_p[s] + log_set[frozenset(chosen) - {s}] for s in chosen]
-            total = torch.stack(terms).logsumexp(0) - available
-            # Without a rest the set is certain.
-            log_set[frozenset(chosen)] = torch.where(rest > -torch.inf, total, 0.0)
-    whole = frozenset(members)
-    first = [torch.exp(log_p[s] + log_set[whole - {s}] - log_set[whole]) for s in members]
-    second = [
-        [
-            torch.exp(log_p[t] + log_set[whole - {s, t}] - log_set[whole - {s}])
-            if s != t
-            else torch.exp(log_p[t])
-            for t in members
-        ]
-        for s in members
-    ]
-    return torch.stack(first), torch.stack([torch.stack(row) for row in second])
+    count = len(log_p)
+    log_sets = [log_p.new_zeros(1, *rest.shape)]
+    for size in range(1, count + 1):
+        members, without = _list_subsets(count, size)
+        available = torch.logaddexp(log_p[members].logsumexp(1), rest)
+        total = (log_p[members] + log_sets[-1][without]).logsumexp(1) - available
+        # Without a rest the set is certain.
+        log_sets.append(torch.where(rest > -torch.inf, total, 0.0))
+    # Of the sets that lack one member, the one that lacks the last comes first.
+    alone = log_sets[-2].flip(0)
+    first = torch.exp(log_p + alone - log_sets[-1])
+    second = torch.exp(log_p + log_sets[-3][_list_pairs(count)] - alone[:, None])
+    own = torch.eye(count, dtype=torch.bool, device=log_p.device)
+    own = own.reshape(count, count, *[1] * rest.dim())
+    return first, torch.where(own, log_p.exp(), second)
+
+
+def _list_subsets(count, size):
+    """List the subsets of a size, and where each of them stands without each of its members."""
+    smaller = {
+        chosen: number for number, chosen in enumerate(combinations(range(count), size - 1))
+    }
+    subsets = list(combinations(range(count), size))
+    without = [[smaller[each[:n] + each[n + 1 :]] for n in range(size)] for each in subsets]
+    return np.array(subsets), np.array(without)
+
+
+def _list_pairs(count):
+    """Say where the subset stands that lacks both of two members; on the diagonal, anywhere."""
+    places = {frozenset(each): n for n, each in enumerate(combinations(range(count), count - 2))}
+    whole = frozenset(range(count))
+    return np.array([[places.get(whole - {s, t}, 0) for t in whole] for s in whole])
