@@ -1,0 +1,83 @@
+"""Relaxed draws under vmap, the compiler and double backward, and on every device at hand."""
+
+import pytest
+import torch
+
+import ppl_ext.pyro as px
+from ppl_ext.pyro.distributions import by_rows
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.fixture
+def problem():
+    generator = torch.Generator().manual_seed(0)
+    logits, scores = torch.randn(2, 3, 5, generator=generator, dtype=torch.float64)
+    temperature = torch.tensor([0.4, 0.9, 1.5], dtype=torch.float64)
+    return [each.requires_grad_() for each in (logits, temperature, scores)]
+
+
+def loss(logits, temperature):
+    relaxed = px.distributions.RelaxedOneHotCategorical(
+        temperature, logits=logits, validate_args=False
+    )
+    x = relaxed.rsample()
+    return x.square().sum() + relaxed.log_prob(x).sum()
+
+
+def test_first_and_second_derivatives(problem, monkeypatch):
+    """Against finite differences, over several pieces of rows."""
+    monkeypatch.setattr(by_rows, "PIECE", 10)
+
+    def draw(logits, temperature):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return by_rows.draw_relaxed(logits, temperature, (2, 3, 5))
+
+    def density(logits, temperature, scores):
+        return by_rows.log_density_of_draw(logits, temperature, scores, scores.softmax(-1))
+
+    for function, inputs in ((draw, problem[:2]), (density, problem)):
+        assert torch.autograd.gradcheck(function, inputs)
+        assert torch.autograd.gradgradcheck(function, inputs)
+
+
+@pytest.mark.parametrize("randomness", ["same", "different"])
+def test_vmap(problem, randomness):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        slopes = torch.func.vmap(torch.func.grad(loss), in_dims=(0, None), randomness=randomness)(
+            problem[0].detach()[:1].expand(4, 5), torch.tensor(0.5)
+        )
+    assert slopes.isfinite().all()
+    assert bool((slopes[0] == slopes[1]).all()) == (randomness == "same")
+
+
+def test_compiles_without_a_break(problem):
+    torch._dynamo.reset()
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        slopes = torch.autograd.grad(compiled(*problem[:2]), problem[:2])
+    assert all(bool(each.isfinite().all()) for each in slopes)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_devices(device):
+    logits = torch.zeros(3, 4, device=device)
+    d = px.distributions
+    for made in (
+        d.Gumbel(logits, 1.0),
+        d.TruncatedGumbel(logits, 1.0, upper=0.5),
+        d.PlackettLuce(logits, 2),
+        d.ExpRelaxedOneHotCategorical(0.5, logits=logits),
+        d.RelaxedOneHotCategorical(0.5, logits=logits),
+        d.InvertibleGaussian(0.5, logits, 1.0),
+    ):
+        value = made.sample((5,))
+        log_prob = made.log_prob(value)
+        assert value.device.type == log_prob.device.type == device
+        assert log_prob.isfinite().all()
+    assert d.PlackettLuce(logits, 2).inclusion_probs.device.type == device
+    assert d.relaxed_top_k(logits, 2, 0.5, hard=True).device.type == device
+    assert d.gumbel_sinkhorn(logits[:, :3], 0.5, hard=True).device.type == device
