@@ -5,7 +5,6 @@ alarm in 6,000 runs. The seeds are fixed.
 """
 
 import itertools
-import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -349,54 +348,3 @@ def test_fit_takes_it(host, programs):
     assert draws.values["z"].shape == (50, 3, 3)
     assert np.isfinite(draws.log_p).all()
     assert fitted.log.final_loss < -enumerate_single(PARAMS) - 0.5
-
-
-def relaxed_pairs(host):
-    """Guides with a density, each against a discrete prior."""
-    ppl, dist, array = host.ppl, host.dist, host.array
-    ours = host.room.distributions
-    flat = array(np.zeros(3))
-
-    def model():
-        ppl.sample("z", ours.OneHotCategoricalStraightThrough(logits=flat))
-
-    def binary():
-        ppl.sample("z", dist.Bernoulli(array(0.5)))
-
-    half = array(0.5)
-    yield model, lambda: ppl.sample("z", ours.RelaxedOneHotCategorical(0.5, logits=flat))
-    hard = ours.RelaxedOneHotCategoricalStraightThrough
-    yield model, lambda: ppl.sample("z", hard(0.5, logits=flat))
-    yield binary, lambda: ppl.sample("z", ours.RelaxedBernoulli(0.5, logits=half))
-    yield binary, lambda: ppl.sample("z", dist.RelaxedBernoulli(half, logits=half))
-
-
-def test_a_density_against_a_probability_is_told(host):
-    for model, guide in relaxed_pairs(host):
-        with pytest.warns(host.room.RelaxedDensityWarning, match="'z'.*Relaxed.*probabilities"):
-            found = host.random(host.room.check_densities, model, guide)
-        assert [mismatch.site for mismatch in found] == ["z"]
-
-
-def test_the_elbos_and_fit_tell_it_too(host):
-    room = host.room
-    model, guide = list(relaxed_pairs(host))[1]
-    for elbo in (room.StickTheLanding(), room.DiscreteELBO(room.estimators.LeaveOneOut())):
-        with warnings.catch_warnings(record=True) as caught:  # the host warns of inf besides
-            warnings.simplefilter("always")
-            estimate(host, elbo, (model, guide), (), 1)
-        told = [each for each in caught if each.category is room.RelaxedDensityWarning]
-        assert len(told) == 1
-        assert str(told[0].message).startswith(type(elbo).__name__)
-    settings = room.Stochastic(elbo=room.DiscreteELBO(room.estimators.ReinMax(1.0)), max_steps=2)
-    with pytest.warns(room.RelaxedDensityWarning, match="fit: ") as caught:
-        host.random(room.fit, model, guide, optimizer=settings, restarts=1, progress_bar=False)
-    told = [each for each in caught if each.category is room.RelaxedDensityWarning]
-    assert len(told) == 1
-
-
-def test_a_pair_of_one_kind_is_not_told(host, programs):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", host.room.RelaxedDensityWarning)
-        for pair in (programs.single, programs.indexed):
-            assert host.random(host.room.check_densities, *pair) == ()
