@@ -1,23 +1,18 @@
 """Coordinate ascent for conjugate models that are written as a sum of terms."""
 
 from ppl_ext.cavi.ascent import Ascent, ascend
+from ppl_ext.cavi.classes import Categorical, Dirichlet
 from ppl_ext.cavi.discrete import CategoryTerm, MixtureTerm
 from ppl_ext.cavi.families import (
     AbstractFamily,
-    Categorical,
-    Dirichlet,
     Gamma,
     MultivariateNormal,
     Normal,
 )
 from ppl_ext.cavi.gaussian import NormalTerm, ProductTerm, QuadraticTerm
 from ppl_ext.cavi.joint import NormalGamma, NormalWishart
-from ppl_ext.cavi.models import (
-    factorize_table,
-    fit_mixture,
-    fit_normal,
-    regress_linear,
-)
+from ppl_ext.cavi.mixture import fit_mixture
+from ppl_ext.cavi.models import factorize_table, fit_normal, regress_linear
 from ppl_ext.cavi.regression import LinearTerm, RelevanceTerm
 from ppl_ext.cavi.terms import AbstractTerm, NotConjugateError, PriorTerm
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppl_ext.cavi.families import LOG_2PI, AbstractFamily, Arrays, Categorical, Dirichlet
+from ppl_ext.cavi.classes import Categorical, Dirichlet
+from ppl_ext.cavi.families import LOG_2PI, AbstractFamily, Arrays
 from ppl_ext.cavi.joint import NormalWishart
 from ppl_ext.cavi.terms import AbstractTerm, Factors
 

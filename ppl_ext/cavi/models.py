@@ -1,18 +1,18 @@
-"""Four models of textbooks, each a list of terms."""
+"""Models of textbooks, each a list of terms."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from ppl_ext.cavi.arguments import check_finite
 from ppl_ext.cavi.ascent import Ascent, ascend
-from ppl_ext.cavi.discrete import CategoryTerm, MixtureTerm
-from ppl_ext.cavi.families import Categorical, Dirichlet, Gamma, MultivariateNormal, Normal
+from ppl_ext.cavi.families import Gamma, MultivariateNormal, Normal
 from ppl_ext.cavi.gaussian import NormalTerm, ProductTerm
-from ppl_ext.cavi.joint import NormalGamma, NormalWishart
+from ppl_ext.cavi.joint import NormalGamma
 from ppl_ext.cavi.regression import LinearTerm, RelevanceTerm
 from ppl_ext.cavi.terms import AbstractTerm, PriorTerm
 
-__all__ = ["factorize_table", "fit_mixture", "fit_normal", "regress_linear"]
+__all__ = ["factorize_table", "fit_normal", "regress_linear"]
 
 
 def fit_normal(
@@ -34,6 +34,9 @@ def fit_normal(
     Returns:
         Factors ``mean`` and ``precision``.
 
+    Raises:
+        ValueError: A number is not finite.
+
     Example:
         >>> ascent = fit_normal(np.array([4.1, 5.0, 5.9]))
         >>> round(float(ascent.factors["mean"].mean), 3)
@@ -44,7 +47,7 @@ def fit_normal(
     terms = [
         PriorTerm("mean", mean_prior),
         PriorTerm("precision", precision_prior),
-        NormalTerm(np.asarray(data, dtype=np.float64), "mean", "precision"),
+        NormalTerm(check_finite("fit_normal", "data", data, axes=1), "mean", "precision"),
     ]
     return ascend(terms, {"mean": mean_prior, "precision": precision_prior})
 
@@ -77,17 +80,27 @@ def regress_linear(
     Returns:
         Factors ``coefficients`` and, with a prior of alpha, ``relevance``.
 
+    Raises:
+        ValueError: A number is not finite, or design and data differ in length.
+
     Example:
         >>> x = np.array([0.0, 1.0, 2.0, 3.0])
         >>> ascent = regress_linear(np.stack([np.ones(4), x], 1), 1 + 2 * x, prior_precision=1e-6)
         >>> ascent.factors["coefficients"].mean.round(4).tolist()
         [1.0, 2.0]
     """
+    design = check_finite("regress_linear", "design", design, axes=2)
+    data = check_finite("regress_linear", "data", data, axes=1)
+    if len(design) != len(data):
+        raise ValueError(
+            f"regress_linear: design has {len(design)} rows and data {len(data)}; expected as "
+            "many of each. The order is regress_linear(design, data)."
+        )
     dim = design.shape[1]
     prior = NormalGamma(
         np.zeros(dim), prior_precision * np.eye(dim), np.asarray(shape), np.asarray(rate)
     )
-    likelihood = LinearTerm(np.asarray(data, dtype=np.float64), design, "coefficients")
+    likelihood = LinearTerm(data, design, "coefficients")
     if relevance is None:
         return ascend([PriorTerm("coefficients", prior), likelihood], {"coefficients": prior})
     terms: list[AbstractTerm] = [
@@ -97,75 +110,6 @@ def regress_linear(
     ]
     start = Gamma(*(np.broadcast_to(each, (dim,)) for each in (relevance.shape, relevance.rate)))
     return ascend(terms, {"coefficients": prior, "relevance": start})
-
-
-def fit_mixture(
-    data: np.ndarray,
-    num_classes: int,
-    *,
-    concentration: float = 1.0,
-    component_prior: NormalWishart | None = None,
-    restarts: int = 4,
-    seed: int = 0,
-) -> Ascent:
-    r"""Fit a mixture of Gaussians with unknown means, covariances and weights.
-
-    .. math:: \pi \sim Dir(concentration), \quad (\mu_k, \Lambda_k) \sim NW, \quad
-              z_n \sim Cat(\pi), \quad x_n \sim N(\mu_{z_n}, \Lambda_{z_n}^{-1})
-
-    Classes that the data do not need empty themselves, the more so for a small concentration. Not
-    free of local maxima: every restart begins at other rows of the data, and the best is kept.
-
-    Args:
-        data: ``[row, dim]``.
-        num_classes: The most classes there may be.
-        concentration: Of each class' weight.
-        component_prior: Prior of every component; around mean and covariance of the data if None.
-        restarts: Number of starts.
-        seed: Seed of the starts.
-
-    Returns:
-        Factors ``components``, ``weights`` and ``classes``.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> x = np.concatenate([rng.normal(-4, 1, size=(50, 1)), rng.normal(4, 1, size=(50, 1))])
-        >>> ascent = fit_mixture(x, 2)
-        >>> sorted(ascent.factors["components"].mean[:, 0].round().tolist())
-        [-4.0, 4.0]
-
-    References:
-        Bishop (2006), Pattern Recognition and Machine Learning, section 10.2.
-    """
-    data = np.asarray(data, dtype=np.float64)
-    dim = data.shape[1]
-    prior = component_prior
-    if prior is None:
-        inverse = np.linalg.inv(np.atleast_2d(np.cov(data.T)))
-        prior = NormalWishart(data.mean(axis=0), np.asarray(1.0), np.asarray(dim), inverse / dim)
-    terms = [
-        PriorTerm("components", prior),
-        PriorTerm("weights", Dirichlet(np.full(num_classes, concentration))),
-        CategoryTerm("classes", "weights"),
-        MixtureTerm(data, "classes", "components"),
-    ]
-    found: list[Ascent] = []
-    for rng in np.random.default_rng(seed).spawn(restarts):
-        chosen = _spread_rows(data, num_classes, rng)
-        off = ((data[:, None] - data[chosen]) ** 2 / data.var(axis=0)).sum(axis=-1)
-        # Hard assignments to the nearest of the chosen rows, softened to stay finite.
-        logits = np.where(off == off.min(axis=1, keepdims=True), 0.0, -20.0)
-        one = NormalWishart(*(
-            np.broadcast_to(each, (num_classes, *np.shape(each)))
-            for each in (prior.mean, prior.count, prior.dof, prior.scale)
-        ))  # fmt: skip
-        start = {
-            "components": one,
-            "weights": Dirichlet(np.full(num_classes, concentration)),
-            "classes": Categorical(logits),
-        }
-        found.append(ascend(terms, start))
-    return max(found, key=lambda ascent: ascent.elbo[-1])
 
 
 def factorize_table(
@@ -200,12 +144,22 @@ def factorize_table(
     Returns:
         Factors ``rows`` and ``columns``.
 
+    Raises:
+        ValueError: A number is not finite, or the three columns differ in length.
+
     Example:
         >>> ascent = factorize_table(np.array([0, 0, 1]), np.array([0, 1, 0]),
         ...                          np.array([2.0, 1.0, 2.0]), num_factors=1)
         >>> ascent.factors["rows"].mean.shape
         (2, 1)
     """
+    values = check_finite("factorize_table", "values", values, axes=1)
+    if not len(row_of) == len(column_of) == len(values):
+        raise ValueError(
+            f"factorize_table: {len(row_of)} rows, {len(column_of)} columns and {len(values)} "
+            "values; expected one of each for every entry. The order is "
+            "factorize_table(row_of, column_of, values, num_factors)."
+        )
     eye = np.eye(num_factors)
     priors = {
         "rows": MultivariateNormal(np.zeros(num_factors), eye / row_variance),
@@ -219,18 +173,7 @@ def factorize_table(
         )
         for name, of in (("rows", row_of), ("columns", column_of))
     }
-    values = np.asarray(values, dtype=np.float64)
     noise = np.asarray(1 / noise_variance)
     terms: list[AbstractTerm] = [PriorTerm(name, prior) for name, prior in priors.items()]
     terms.append(ProductTerm("rows", "columns", row_of, column_of, values, noise))
     return ascend(terms, start)
-
-
-def _spread_rows(data: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows far from one another, as k-means++ chooses them."""
-    scaled = data / data.std(axis=0)
-    chosen = [int(rng.integers(len(data)))]
-    for _ in range(count - 1):
-        off = ((scaled[:, None] - scaled[chosen]) ** 2).sum(axis=-1).min(axis=1)
-        chosen.append(int(rng.choice(len(data), p=off / off.sum())))
-    return np.array(chosen)

@@ -331,3 +331,24 @@ def test_refusals():
 
     with pytest.raises(ArithmeticError, match=r"fell .* when 'mu' .* \['Wrong'\]"):
         ascend([Wrong(Y, "mu", np.array(1.0))], {"mu": ONE})
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: fit_normal(np.array([1.0, np.nan])), "fit_normal: data .* 1 numbers"),
+        (lambda: regress_linear(X, Y[:5]), "design has 12 rows and data 5"),
+        (lambda: fit_mixture(Y, 2), r"shape \(12,\).*expected 2 axes"),
+        (lambda: fit_mixture(np.ones((5, 2)), 2), "columns that vary"),
+        (lambda: factorize_table(np.zeros(2, int), np.zeros(1, int), Y[:2], 1), "2 rows, 1 col"),
+    ],
+)
+def test_bad_data(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_more_classes_than_rows():
+    ascent = fit_mixture(np.array([[0.0], [0.0], [1.0]]), 4)
+    check_rise(ascent)
+    assert_allclose(ascent.factors["classes"].expect()[0].sum(axis=1), 1)
