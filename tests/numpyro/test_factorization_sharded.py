@@ -104,6 +104,11 @@ def test_features_are_refused():
         fit_on_devices(model, RATINGS, start=start)
 
 
+def test_no_devices_are_refused():
+    with pytest.raises(ValueError, match=r"devices= has \[0\] devices of the processes in turn"):
+        fit_on_devices(MatrixFactorization(2), RATINGS, devices=[])
+
+
 @pytest.mark.parametrize("devices", [1, 3])
 def test_segments_hold_every_rating_once(devices):
     rng = np.random.default_rng(0)

@@ -58,7 +58,9 @@ def fit_on_devices(
         The factors: predictions, ranking and saving are those of any other fit.
 
     Raises:
-        ValueError: There are no ratings, or ``start`` is of other settings.
+        ValueError: There are no ratings, ``start`` has features or other settings, or some process
+            has fewer devices than another.
+        ModuleNotFoundError: numba is not installed.
 
     Example:
         >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings
@@ -73,7 +75,14 @@ def fit_on_devices(
         Mehta, Rendle, Krichene, Zhang (2021), ALX: Large scale matrix factorization on TPUs,
         arXiv 2112.02194.
     """
-    mesh = Mesh(np.array(devices if devices is not None else jax.devices()), (AXIS,))
+    chosen = jax.devices() if devices is None else list(devices)
+    each = np.bincount([device.process_index for device in chosen], minlength=jax.process_count())
+    if not each.min() or each.min() < each.max():
+        raise ValueError(
+            f"fit_on_devices: devices= has {each.tolist()} devices of the processes in turn; "
+            "expected as many of each, and one at least. Leave it out, to take all there are."
+        )
+    mesh = Mesh(np.array(chosen), (AXIS,))
     with x64_scope(True):
         task = _Fit(model, ratings, mesh)
         runs: list[Factors] = []
