@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.lax import stop_gradient
 from numpyro.infer.elbo import ELBO
 from numpyro.util import check_model_guide_match
 
@@ -14,6 +13,7 @@ from ppl_ext.numpyro.choice import read_choice
 from ppl_ext.numpyro.densities import find_mismatches
 from ppl_ext.numpyro.dependence import find_dependence
 from ppl_ext.numpyro.estimators import VIMCO, AbstractEstimator, AbstractPathEstimator
+from ppl_ext.numpyro.estimators.choices import draw_one_hot
 from ppl_ext.numpyro.joint_draws import JointDraws
 from ppl_ext.numpyro.matching import discrete_sites, match_estimators, refuse_misfits
 from ppl_ext.numpyro.paired import Pair
@@ -115,10 +115,12 @@ class DiscreteELBO(ELBO):
     def _estimate(self, rng_key, program):
         def sample(name, rng_key, fn):
             estimator, choice = match_estimators(self.estimator, (name,))[name], read_choice(fn)
-            if isinstance(estimator, AbstractPathEstimator) and choice and choice.one_hot:
+            if choice is None or not choice.one_hot:
+                return fn.sample(rng_key)
+            if isinstance(estimator, AbstractPathEstimator):
                 return estimator.sample(rng_key, choice.logits)
-            # A straight-through distribution brings a gradient that no other estimator wants.
-            return stop_gradient(fn.sample(rng_key))
+            # Not the site's own draw: a straight-through one brings a gradient nobody wants here.
+            return draw_one_hot(rng_key, choice.logits)
 
         pair = Pair(*program, sample)
         first_key, draws_key = jax.random.split(rng_key)

@@ -14,6 +14,7 @@ from ppl_ext.pyro.choice import read_choice
 from ppl_ext.pyro.densities import warn_once
 from ppl_ext.pyro.dependence import find_dependence
 from ppl_ext.pyro.estimators import VIMCO, AbstractEstimator, AbstractPathEstimator
+from ppl_ext.pyro.estimators.choices import draw_one_hot
 from ppl_ext.pyro.joint_draws import JointDraws
 from ppl_ext.pyro.matching import discrete_sites, match_estimators, refuse_misfits
 from ppl_ext.pyro.paired import Pair, Run
@@ -133,10 +134,13 @@ class DiscreteELBO(ELBO):
 
     def _sample(self, name, fn):
         estimator, choice = match_estimators(self.estimator, (name,))[name], read_choice(fn)
-        if isinstance(estimator, AbstractPathEstimator) and choice and choice.one_hot:
-            return estimator.sample(detach_provenance(choice.logits))
-        # A straight-through distribution brings a gradient that no other estimator wants.
-        return fn.sample().detach()
+        if choice is None or not choice.one_hot:
+            return fn.sample()
+        logits = detach_provenance(choice.logits)
+        if isinstance(estimator, AbstractPathEstimator):
+            return estimator.sample(logits)
+        # Not the site's own draw: a straight-through one brings a gradient nobody wants here.
+        return draw_one_hot(logits.detach())
 
     def _estimate(self, pair: Pair) -> torch.Tensor:
         first = pair.run(tracked=True)
