@@ -211,7 +211,7 @@ def test_parameters_go_there_and_back(host):
 @pytest.fixture(scope="module")
 def continued(host):
     """SVI that goes on from a single sweep, prior and noise learned too."""
-    start = make_settings(max_sweeps=1).fit(RATINGS, progress_bar=False)
+    start = make_settings("ard", max_sweeps=1).fit(RATINGS, progress_bar=False)
     model, guide, columns = build(host, start, learn=True)
     loss = host.ppl.infer.Trace_ELBO()
     fitted = host.run_svi(model, guide, loss, 100, *columns)
@@ -230,7 +230,7 @@ def test_svi_goes_on_from_factors(host, continued):
     assert continued.factors.noise_precision != continued.start.noise_precision
     assert continued.factors.users.concentration != continued.start.users.concentration
     # No guide of this family is better than coordinate ascent to the end without penalties.
-    closed = make_settings(max_sweeps=400, tolerance=1e-9).fit(
+    closed = make_settings("ard", max_sweeps=400, tolerance=1e-9).fit(
         RATINGS, start=continued.factors, progress_bar=False
     )
     assert measure_bound(closed, RATINGS).total > continued.factors.elbo[-1] - 5
