@@ -47,8 +47,10 @@ def _times(rows, classes):
         def estimate(key, logits):
             return (weight * estimator.sample(key, logits)).sum()
 
+        # With the value: of a linear function the gradient alone may need no draw.
         return tuple(
-            compiled(jax.grad(function, argnums=1), key, logits) for function in (estimate, peer)
+            compiled(jax.value_and_grad(function, argnums=1), key, logits)
+            for function in (estimate, peer)
         )
 
     def compiled(function, *args):
