@@ -5,6 +5,7 @@ import torch
 
 import ppl_ext.pyro as px
 from ppl_ext.pyro.distributions import by_rows
+from ppl_ext.pyro.distributions.drawn import recall
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -40,6 +41,19 @@ def test_first_and_second_derivatives(problem, monkeypatch):
     for function, inputs in ((draw, problem[:2]), (density, problem)):
         assert torch.autograd.gradcheck(function, inputs)
         assert torch.autograd.gradgradcheck(function, inputs)
+
+
+@pytest.mark.parametrize("name", ["", "StraightThrough"])
+def test_what_is_remembered_is_the_density(name):
+    """Of soft and hard draws alike, and by a distribution of another shape."""
+    logits = torch.randn(2, 300, generator=torch.Generator().manual_seed(0))
+    drawn = getattr(px.distributions, f"RelaxedOneHotCategorical{name}")(0.7, logits=logits[0])
+    value = drawn.rsample((4, 1))
+    relaxed = px.distributions.RelaxedOneHotCategorical(0.9, logits=logits)
+    y = recall(value).double().log_softmax(-1)
+    on_log_simplex = px.distributions.ExpRelaxedOneHotCategorical(0.9, logits=logits.double())
+    truth = on_log_simplex.log_prob(y) - y.sum(-1)
+    torch.testing.assert_close(relaxed.log_prob(value).double(), truth, rtol=2e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("randomness", ["same", "different"])

@@ -22,10 +22,14 @@ def draw_relaxed(logits, temperature, shape):
     return _RelaxedDraw.apply(logits, temperature, shape)
 
 
-def log_density_of_draw(logits, temperature, scores, x):
-    """Return the log-density on the simplex at ``x = softmax(scores)``, for finite logits."""
-    x = x.detach() if x.dtype == scores.dtype else scores.detach().softmax(-1)
-    return _DensityOfDraw.apply(logits, temperature, scores, x)
+def log_density_of_draw(logits, temperature, scores, x=None):
+    """Return the log-density on the simplex at ``softmax(scores)``, for finite logits.
+
+    ``x`` is that softmax where it is known.
+    """
+    x = (scores.softmax(-1) if x is None else x).detach()
+    shape = torch.broadcast_shapes(logits.shape, scores.shape)
+    return _DensityOfDraw.apply(logits, temperature, scores.expand(shape), x.expand(shape))
 
 
 class _RelaxedDraw(torch.autograd.Function):
@@ -97,7 +101,7 @@ class _DensityOfDraw(torch.autograd.Function):
 def _slopes(logits, tau, scores, x, slope):
     """Return the slopes by ``s = theta - tau * scores`` and by the scores."""
     count = logits.shape[-1]
-    by_s, by_scores = torch.empty_like(scores), torch.empty_like(scores)
+    by_s, by_scores = scores.new_empty(scores.shape), scores.new_empty(scores.shape)
     for theta, t, y, p, g, a, b in _pieces(
         scores.shape, logits, tau, scores, x, slope, by_s, by_scores
     ):

@@ -20,6 +20,7 @@ def log_density(logits, temperature, scores):
         temperature: ``(*batch,)``.
         scores: Values on the log-simplex, or those values shifted by any constant.
     """
+    scores = scores.expand(torch.broadcast_shapes(logits.shape, scores.shape))
     possible = (logits > -torch.inf).expand(scores.shape)
     inside = torch.isfinite(scores)
     theta = torch.where(logits > -torch.inf, logits, 0.0)

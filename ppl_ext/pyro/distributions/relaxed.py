@@ -14,7 +14,7 @@ from ppl_ext.pyro.distributions.arguments import (
     widen,
 )
 from ppl_ext.pyro.distributions.by_rows import draw_relaxed, log_density_of_draw
-from ppl_ext.pyro.distributions.drawn import recall, remember
+from ppl_ext.pyro.distributions.drawn import is_softmax, recall, remember
 from ppl_ext.pyro.distributions.noise import gumbel_noise, plain_tensors
 from ppl_ext.pyro.distributions.simplex import (
     log_simplex,
@@ -194,7 +194,7 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
     def rsample(self, sample_shape=()):
         """Draw with gradients to logits and temperature."""
         scores, x = self._draw(sample_shape)
-        return remember(x.to(self.logits.dtype), scores)
+        return remember(x.to(self.logits.dtype), scores, soft=True)
 
     def log_prob(self, value):
         """Return the log-density at a value on the simplex."""
@@ -202,7 +202,8 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
         if self._validate_args and scores is None:
             self._validate_sample(value)
         if scores is not None and self._all_possible and plain_tensors():
-            density = log_density_of_draw(widen(self.logits), self.temperature, scores, value)
+            known = value if is_softmax(value) and value.dtype == scores.dtype else None
+            density = log_density_of_draw(widen(self.logits), self.temperature, scores, known)
             return density.to(self.logits.dtype)
         y = widen(value).log() if scores is None else scores.log_softmax(-1)
         density = self._log_density(y if scores is None else scores)
