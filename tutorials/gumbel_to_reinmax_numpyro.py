@@ -304,7 +304,7 @@ print(f"worst error of a probability: leave one out {unbiased:.3f}, ReinMax {qui
       f"straight-through {plain:.3f}")  # fmt: skip
 
 assert unbiased < 0.1
-assert quick < 0.2 < plain
+assert quick < 0.3 < plain
 
 # %% [markdown]
 # ReinMax comes close to the unbiased estimator here, since the log density of a Gaussian is
