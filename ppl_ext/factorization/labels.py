@@ -84,13 +84,25 @@ def number_labels(labels: Any) -> Labels:
 
     Returns:
         The labels.
+
+    Raises:
+        ValueError: Two labels differ in type alone.
     """
-    labels = np.asarray(labels)
-    if labels.dtype.kind == "f" and np.all(labels == np.floor(labels)):
-        labels = labels.astype(np.int64)
+    given = np.asarray(labels)
+    labels = given
+    # Beyond 2^53 neighbouring integers are the same number.
+    if labels.dtype.kind == "f" and np.all(np.abs(labels) < 2.0**53):
+        whole = labels.astype(np.int64)
+        labels = whole if np.array_equal(whole, labels) else labels
     elif labels.dtype.kind in "OUST":
         labels = labels.astype(str)
     distinct, codes = np.unique(labels, return_inverse=True)
+    if given.dtype.kind == "O" and len(set(given.tolist())) > len(distinct):
+        raise ValueError(
+            f"read_ratings: of {len(set(given.tolist())):,} labels some differ in type alone, as "
+            f"7 and '7' do, and as text they are {len(distinct):,}; expected one type. Convert "
+            "them first: [str(label) for label in labels]."
+        )
     return Labels(distinct, codes.astype(np.int32))
 
 
@@ -116,6 +128,8 @@ def place_labels(
         wrong = distinct < 0
     elif distinct.dtype.kind == "U":
         wrong = np.isin(distinct, _MISSING)
+    elif distinct.dtype.kind == "f":
+        wrong = (distinct != np.floor(distinct)) | ~(np.abs(distinct) < 2.0**53)
     else:
         wrong = np.ones(len(distinct), dtype=bool)
     if wrong.any():
@@ -128,6 +142,18 @@ def place_labels(
     if known is None:
         return labels.codes, distinct
     known = np.asarray(known)
+    if known.ndim != 1 or len(np.unique(known)) < max(1, known.size):
+        raise ValueError(
+            f"read_ratings: {name}_ids has the shape {known.shape} and {len(np.unique(known)):,} "
+            f"different labels; expected one axis, and each label once. Write {name}_ids="
+            f"np.unique({name}_ids), or leave it out."
+        )
+    if (known.dtype.kind in "US") != (distinct.dtype.kind in "US"):
+        raise ValueError(
+            f"read_ratings: {name}s have labels such as {distinct[0].item()!r}, and {name}_ids "
+            f"has {known[0].item()!r}; expected text in both or integers in both. Convert: "
+            f"{name}_ids.astype({'str' if distinct.dtype.kind in 'US' else 'int'})."
+        )
     order = np.argsort(known, kind="stable")
     found = order[np.minimum(np.searchsorted(known, distinct, sorter=order), len(known) - 1)]
     unknown = known[found] != distinct

@@ -17,6 +17,8 @@ __all__ = ["find_line", "read_pieces"]
 _COLUMNS = ("user", "item", "rating", "time")
 # Some two hundred thousand ratings at once.
 _SIZE = 2**22
+# How files of gzip, zip, bzip2, xz and zstd begin.
+_PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zX", b"\x28\xb5\x2f\xfd")
 
 
 def read_pieces(path: Path, with_header: bool, size: int = _SIZE) -> Iterator[pandas.DataFrame]:
@@ -86,9 +88,16 @@ def find_line(path: Path, with_header: bool, at: int) -> int:
 def _number_lines(path: Path, size: int) -> Iterator[tuple[list[int], list[str]]]:
     """Lines that are not blank, with their numbers, some at a time."""
     number = 0
+    with path.open("rb") as start:
+        if start.read(4).startswith(_PACKED):
+            raise ValueError(
+                f"read_ratings: '{path.name}' is compressed; expected text. Unpack it first: "
+                f"gunzip {path.name}, or unzip."
+            )
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            while lines := "".join(file.readlines(size)).splitlines():
+        # Lines end where an editor ends them: str.splitlines would cut labels at rarer marks.
+        with path.open(encoding="utf-8-sig") as file:
+            while lines := [line.removesuffix("\n") for line in file.readlines(size)]:
                 numbers = [number + at for at, line in enumerate(lines, 1) if line.strip()]
                 if numbers:
                     yield numbers, [line for line in lines if line.strip()]

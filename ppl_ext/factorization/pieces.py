@@ -179,7 +179,7 @@ def _read_text(
     path: str | os.PathLike[str], characters: int, called: str
 ) -> Iterator[pandas.DataFrame]:
     file = Path(path)
-    if file.suffix == ".parquet":
+    if file.suffix.lower() == ".parquet":
         raise ValueError(
             f"{called}: '{file.name}' is Parquet; expected a text file. Write the table as CSV, "
             "or read it whole: read_ratings(path)."

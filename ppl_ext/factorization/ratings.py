@@ -12,6 +12,11 @@ from ppl_ext.factorization.labels import Labels, number_labels, place_labels
 
 __all__ = ["Ratings", "collect_ratings"]
 
+# Ratings stay in double precision where single precision would be off by this, of their spread.
+_ROUNDING = 1e-6
+# Ratings whose order is checked at once.
+_PIECE = 2**20
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ratings:
@@ -23,10 +28,15 @@ class Ratings:
     Args:
         users: ``[rating]``, position in ``user_ids``; int32.
         items: ``[rating]``, position in ``item_ids``; int32.
-        values: ``[rating]``, the ratings, float32.
+        values: ``[rating]``, the ratings; float32, or float64 where that would round away what
+            differs between them (1,000,000.1 and 1,000,000.2).
         user_ids: ``[user]``, labels of the users.
         item_ids: ``[item]``, labels of the items.
         times: ``[rating]``, when they were given, if that is known.
+
+    Raises:
+        ValueError: Columns differ in length, ratings are out of order or there twice, or a
+            position is that of no label.
 
     Example:
         >>> from ppl_ext.factorization import read_ratings
@@ -43,6 +53,33 @@ class Ratings:
     user_ids: np.ndarray
     item_ids: np.ndarray
     times: np.ndarray | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.users), len(self.items), len(self.values)}
+        if len(lengths) > 1 or (self.times is not None and len(self.times) != len(self.values)):
+            raise ValueError(
+                "Ratings: users, items, values (and times) differ in length; expected an entry of "
+                "each for every rating. Write read_ratings((users, items, ratings))."
+            )
+        for name, codes, ids in (
+            ("users", self.users, self.user_ids), ("items", self.items, self.item_ids),
+        ):  # fmt: skip
+            if len(codes) and not 0 <= codes.min() <= codes.max() < len(ids):
+                raise ValueError(
+                    f"Ratings: {name} holds positions from {codes.min()} to {codes.max()}, and "
+                    f"there are {len(ids):,} labels; expected 0 to {len(ids) - 1:,}. Give the "
+                    "labels themselves: read_ratings((users, items, ratings))."
+                )
+        # Compiled updates find a user's ratings by where they stand.
+        for begin in range(0, len(self.users) - 1, _PIECE):
+            user, item = (each[begin : begin + _PIECE + 1] for each in (self.users, self.items))
+            same = user[1:] == user[:-1]
+            if np.any((user[1:] < user[:-1]) | (same & (item[1:] <= item[:-1]))):
+                raise ValueError(
+                    "Ratings: they are out of order, or a pair is there twice; expected them "
+                    "ordered by user and then item. Let read_ratings((users, items, ratings)) "
+                    "order them."
+                )
 
     def __len__(self) -> int:
         return len(self.values)
@@ -151,6 +188,11 @@ def collect_ratings(
         )
     values = _check_finite(values, "value", name_place)
     if scale is not None:
+        if np.shape(scale) != (2,) or not scale[0] <= scale[1]:
+            raise ValueError(
+                f"read_ratings: scale={scale}; expected the lowest and the highest rating. Write "
+                "scale=(1, 5)."
+            )
         outside = (values < scale[0]) | (values > scale[1])
         if outside.any():
             at = int(np.argmax(outside))
@@ -187,11 +229,19 @@ def collect_ratings(
     return Ratings(
         user_codes[order],
         item_codes[order],
-        values[order].astype(np.float32),
+        _shorten(values[order]),
         user_labels,
         item_labels,
         None if when is None else when[order],
     )
+
+
+def _shorten(values: np.ndarray) -> np.ndarray:
+    """Single precision where it tells ratings apart, which it does not far from zero."""
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    spread = float(np.std(values)) or float(np.abs(values).max())
+    return single if np.abs(single - values).max() <= _ROUNDING * spread else values
 
 
 def _check_finite(values: np.ndarray, name: str, name_place: Callable[[int], str]) -> np.ndarray:

@@ -92,15 +92,22 @@ def read_ratings(
     names = {"user": user, "item": item, "rating": rating, "time": time}
     if sparse.issparse(source):
         entries = source.tocoo()
-        checks["user_ids"] = np.arange(entries.shape[0]) if user_ids is None else user_ids
-        checks["item_ids"] = np.arange(entries.shape[1]) if item_ids is None else item_ids
+        for axis, (name, ids) in enumerate((("user_ids", user_ids), ("item_ids", item_ids))):
+            rows = entries.shape[axis]
+            checks[name] = np.arange(rows) if ids is None else np.asarray(ids)
+            if checks[name].shape != (rows,):
+                raise ValueError(
+                    f"read_ratings: {name} has the shape {checks[name].shape}, and the matrix "
+                    f"{entries.shape}; expected {rows:,} labels. Leave {name} out, or give one "
+                    "for each row of users and each column of items."
+                )
         users, items = checks["user_ids"][entries.row], checks["item_ids"][entries.col]
         return collect_ratings(users, items, entries.data, **checks)
     if isinstance(source, tuple) and len(source) in (3, 4):
         return collect_ratings(*source, **checks)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             return collect_frame(_read_parquet(path), names, path.name, "row {}".format, checks)
         return _collect_lines(path, names, checks)
     if type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):

@@ -1,5 +1,6 @@
 """Readers: every way in gives the same table, and bad lines are refused by their number."""
 
+import gzip
 import tracemalloc
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from scipy import sparse
 
 import ppl_ext.factorization.lines as lines_module
 from ppl_ext.factorization import (
+    Ratings,
     read_ratings,
     simulate_ratings,
     split_by_row,
@@ -141,7 +143,10 @@ def test_bad_files_are_refused_by_line(tmp_path, name, text, settings, message):
         (([], [], []), "there are no ratings"),
         (([1, 2], [1, 2], [3.0, np.nan]), "rating 1 has the value nan"),
         (([1, 2], [1, 2], ["3", "4"]), "values are of type"),
-        (([1, 1.5], [1, 2], [3.0, 4.0]), "has the user 1.0; expected text or an integer"),
+        (([1, 1.5], [1, 2], [3.0, 4.0]), "rating 1 has the user 1.5; expected text or an integer"),
+        (([1, np.nan], [1, 2], [3.0, 4.0]), "rating 1 has the user nan; expected text"),
+        (([1, np.inf], [1, 2], [3.0, 4.0]), "rating 1 has the user inf; expected text"),
+        ((np.array([7, "7"], object), [1, 2], [3.0, 4.0]), "as 7 and '7' do"),
         (([1, None], [1, 2], [3.0, 4.0]), "rating 1 has the user 'None'"),
         (FRAME.assign(rating=[1, 2, np.nan, 4]), "row 2 has nan as its rating"),
     ],
@@ -149,6 +154,65 @@ def test_bad_files_are_refused_by_line(tmp_path, name, text, settings, message):
 def test_bad_arrays_are_refused(source, message):
     with pytest.raises(ValueError, match=message):
         read_ratings(source)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"user_ids": [1, 1, 2, 3]}, "user_ids has the shape .* and 3 different labels"),
+        ({"user_ids": []}, "0 different labels"),
+        ({"item_ids": ["10", "20", "30"]}, "items have labels such as 10, and item_ids has '10'"),
+        ({"scale": 5}, "scale=5; expected the lowest and the highest"),
+        ({"scale": (5, 1)}, r"scale=\(5, 1\); expected the lowest"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        read_ratings((USERS, ITEMS, VALUES), **settings)
+
+
+def test_labels_of_a_matrix_are_one_for_each_row_and_column():
+    matrix = sparse.csr_array(np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]]))
+    assert read_ratings(matrix, user_ids=["a", "b"]).user_ids.tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match=r"user_ids has the shape \(1,\), and the matrix"):
+        read_ratings(matrix, user_ids=["a"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (([1, 0], [0, 0], [3.0, 4.0]), "out of order"),
+        (([0, 0], [1, 1], [3.0, 4.0]), "a pair is there twice"),
+        (([0, 0], [0, 2], [3.0, 4.0]), "items holds positions from 0 to 2"),
+        (([0, 0], [-1, 1], [3.0, 4.0]), "items holds positions from -1 to 1"),
+        (([0, 0], [0, 1], [3.0]), "differ in length"),
+    ],
+)
+def test_ratings_made_by_hand_are_checked(columns, message):
+    with pytest.raises(ValueError, match=message):
+        Ratings(*map(np.array, columns), np.arange(2), np.arange(2))
+
+
+def test_ratings_far_from_zero_keep_what_tells_them_apart():
+    near = read_ratings((USERS, ITEMS, VALUES))
+    far = read_ratings((USERS, ITEMS, VALUES + 1e9 + 0.1))
+    assert near.values.dtype == np.float32
+    assert np.array_equal(far.values, near.values.astype(float) + 1e9 + 0.1)
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_lines_end_where_an_editor_ends_them(tmp_path, ending):
+    path = tmp_path / "r.csv"
+    lines = ["user,item,rating", "a\u2028b,2,3", "c\x0cd,4,5", ""]
+    path.write_bytes(ending.join(lines).encode())
+    assert read_ratings(path).user_ids.tolist() == ["a\u2028b", "c\x0cd"]
+
+
+def test_packed_file_is_refused(tmp_path):
+    path = tmp_path / "ratings.csv.gz"
+    path.write_bytes(gzip.compress(b"user,item,rating\n1,2,3\n"))
+    with pytest.raises(ValueError, match=r"'ratings.csv.gz' is compressed"):
+        read_ratings(path)
 
 
 @pytest.fixture
