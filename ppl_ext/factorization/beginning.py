@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from ppl_ext.factorization.factors import Factors
     from ppl_ext.factorization.model import MatrixFactorization
 
-__all__ = [
-    "Beginning", "check_held_out", "check_start", "expect_variances", "read_side", "start_state",
-]  # fmt: skip
+__all__ = ["Beginning", "expect_variances", "read_side", "start_state"]
 
 _CALLED = "MatrixFactorization.fit"
 
@@ -160,50 +158,3 @@ def start_state(
         start.center,
         start.sweeps,
     )
-
-
-def check_held_out(ratings: Ratings, held_out: Ratings) -> None:
-    """Refuse ratings held out that are empty or of users and items the fit does not know.
-
-    Args:
-        ratings: The ratings of the fit.
-        held_out: The ratings held out.
-
-    Raises:
-        ValueError: There are none, or a label is unknown.
-    """
-    if not len(held_out):
-        raise ValueError(
-            f"{_CALLED}: held_out has no ratings; expected some. Leave it out, or write "
-            "ratings, held_out = split_by_row(ratings, 0.05)."
-        )
-    for name, known, labels in (
-        ("user", ratings.user_ids, held_out.user_ids[np.unique(held_out.users)]),
-        ("item", ratings.item_ids, held_out.item_ids[np.unique(held_out.items)]),
-    ):
-        if (unknown := labels[~np.isin(labels, known)]).size:
-            raise ValueError(
-                f"{_CALLED}: held_out has ratings of {name} {unknown[0].item()!r}, and "
-                f"{unknown.size - 1:,} more, whom the fit does not know; expected the same "
-                f"{name}s. Split one table: split_by_row(ratings, 0.05)."
-            )
-
-
-def check_start(model: MatrixFactorization, start: Factors) -> None:
-    """Refuse factors that a model of these settings cannot go on from.
-
-    Args:
-        model: The settings.
-        start: The earlier fit.
-
-    Raises:
-        ValueError: The settings differ.
-    """
-    found = (start.num_factors, start.biases, bool(start.users.concentration),
-             bool(start.items.concentration))  # fmt: skip
-    wanted = (model.num_factors, model.biases, model.noise.by_user, model.noise.by_item)
-    if found != wanted:
-        raise ValueError(
-            f"{_CALLED}: start has (num_factors, biases, by_user, by_item) = {found}; expected "
-            f"{wanted}, as this model has. Give both the same settings."
-        )

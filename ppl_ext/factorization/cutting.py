@@ -34,9 +34,10 @@ def cut_blocks(ratings: Ratings, size: int) -> list[Ratings]:
         >>> sum(block.num_users for block in blocks)
         30
     """
-    if size < 1:
+    if not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(
-            f"cut_blocks: size={size}; expected at least 1. Write cut_blocks(ratings, 10**6)."
+            f"cut_blocks: size={size}; expected an integer of at least 1. Write "
+            "cut_blocks(ratings, 10**6)."
         )
     ends = np.cumsum(np.bincount(ratings.users, minlength=ratings.num_users))
     # Users go to the block that their last rating falls into.

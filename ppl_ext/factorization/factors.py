@@ -147,7 +147,7 @@ class Factors:
 
         Raises:
             KeyError: A label is unknown.
-            ValueError: The features are not those of the fit.
+            ValueError: The features are not those of the fit, or the labels do not broadcast.
         """
         for features, by_user in ((user_features, True), (item_features, False)):
             if features is not None:
@@ -156,9 +156,17 @@ class Factors:
                 grown = fold_in_unknown(self, features, by_user)
                 others = {"item_features": item_features} if by_user else {}
                 return grown.predict(users, items, **others)
-        rows, columns = np.broadcast_arrays(
+        rows, columns = (
             np.atleast_1d(self.find_users(users)), np.atleast_1d(self.find_items(items))
-        )
+        )  # fmt: skip
+        try:
+            rows, columns = np.broadcast_arrays(rows, columns)
+        except ValueError as error:
+            raise ValueError(
+                f"Factors.predict: users have the shape {rows.shape} and items {columns.shape}; "
+                "expected shapes that broadcast. For pairs give as many of each, for a table "
+                "predict(users[:, None], items)."
+            ) from error
         return self._predict_rows(rows, columns)
 
     def assess(self, ratings: Ratings) -> Assessment:
@@ -172,6 +180,7 @@ class Factors:
 
         Raises:
             KeyError: A label is unknown.
+            ValueError: There are no ratings.
         """
         users = self.find_users(ratings.user_ids[ratings.users])
         items = self.find_items(ratings.item_ids[ratings.items])
@@ -199,11 +208,17 @@ class Factors:
         Raises:
             KeyError: A label is unknown.
             ValueError: There are fewer items than ``n``.
+            TypeError: The policy is no object that scores.
         """
-        if not 1 <= n <= len(self.items):
+        if not isinstance(n, int | np.integer) or not 1 <= n <= len(self.items):
             raise ValueError(
                 f"Factors.top_n: n={n} of {len(self.items):,} items; expected 1 to as many as "
                 f"there are. Write top_n(users, {min(10, len(self.items))})."
+            )
+        if policy is not None and not isinstance(policy, AbstractPolicy):
+            raise TypeError(
+                f"Factors.top_n: policy={policy!r}; expected an object such as ExpectedRating() "
+                "or Thompson(0). Leave it out, or write top_n(users, policy=Thompson(0))."
             )
         rows = np.atleast_1d(self.find_users(users))
         return rank_items(self, rows, n, policy or ExpectedRating(), exclude)
@@ -270,7 +285,15 @@ class Factors:
             ``user_bias`` and ``item_bias``; users and items are labelled. With features also
             ``user_coefficients`` and ``user_bias_coefficients``, in units of the latent vectors
             for each standard deviation of a feature, and the same of items.
+
+        Raises:
+            ValueError: There are to be no draws.
         """
+        if num_draws < 1:
+            raise ValueError(
+                f"Factors.to_datatree: num_draws={num_draws}; expected at least 1. Write "
+                "to_datatree(100)."
+            )
         from ppl_ext.tree import build_tree
 
         rng = np.random.default_rng(seed)
@@ -313,17 +336,23 @@ class Factors:
 
 def _find(ids: np.ndarray, labels: Labels, name: str) -> np.ndarray:
     wanted = np.asarray(labels)
+    if wanted.dtype.kind in "OT":  # text as pandas keeps it
+        wanted = np.asarray(wanted.tolist())
     order = np.argsort(ids, kind="stable")
-    if (wanted.dtype.kind in "US") != (ids.dtype.kind in "US"):
+    numbers = "biuf"
+    if not len(ids) or (wanted.dtype.kind in numbers) != (ids.dtype.kind in numbers):
         known = np.zeros(wanted.shape, dtype=bool)
         rows = np.zeros(wanted.shape, dtype=np.intp)
     else:
         rows = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
         known = ids[rows] == wanted
     if not np.all(known):
-        first = np.atleast_1d(wanted)[~np.atleast_1d(known)][0].item()
+        first = np.atleast_1d(wanted)[~np.atleast_1d(known)].tolist()[0]
+        such = (
+            f"one of {len(ids):,} such as {ids[0].item()!r}" if len(ids) else "none: none is kept"
+        )
         raise KeyError(
-            f"Factors: {name} {first!r} is unknown; expected one of {len(ids):,} such as "
-            f"{ids[0].item()!r}. Add it by its ratings: factors.fold_in_{name}s(ratings)."
+            f"Factors: {name} {first!r} is unknown; expected {such}. Add it by its ratings: "
+            f"factors.fold_in_{name}s(ratings)."
         )
     return np.asarray(rows)

@@ -13,6 +13,12 @@ from ppl_ext.factorization.factors import Factors
 from ppl_ext.factorization.noise import Noise
 from ppl_ext.factorization.priors import AbstractPrior, FullCovariance
 from ppl_ext.factorization.ratings import Ratings
+from ppl_ext.factorization.settings import (
+    check_held_out,
+    check_ratings,
+    check_settings,
+    check_start,
+)
 from ppl_ext.factorization.starts import require_numba
 from ppl_ext.fitting import FitLog, drive
 
@@ -58,10 +64,13 @@ class MatrixFactorization:
         restarts: Number of starts; the one with the best ELBO is returned.
         seed: Seed of the starts. The same seed gives the same answer on any number of threads.
         num_threads: Threads to run on; one for each processor if None.
-        dtype: Type of what is stored. Sums and solves are in double precision in any case.
+        dtype: Type of what is stored. Sums and solves are in double precision in any case. Single
+            precision is enough unless the noise is below a thousandth of the ratings' spread:
+            there the ELBO may fall by what was rounded, and float64 is the cure.
 
     Raises:
         ValueError: A setting is outside its range.
+        TypeError: A prior or the noise is of another type.
 
     Example:
         >>> from ppl_ext.factorization import simulate_ratings, split_by_row
@@ -96,33 +105,7 @@ class MatrixFactorization:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
-        counts = {
-            "num_factors": self.num_factors,
-            "max_sweeps": self.max_sweeps,
-            "restarts": self.restarts,
-            "num_threads": 1 if self.num_threads is None else self.num_threads,
-        }
-        for name, count in counts.items():
-            if not isinstance(count, int | np.integer) or count < 1:
-                raise ValueError(
-                    f"MatrixFactorization: {name}={count!r}; expected an integer of at least 1. "
-                    f"Write MatrixFactorization({name}=16), or leave it out."
-                )
-        if not self.tolerance >= 0:
-            raise ValueError(
-                f"MatrixFactorization: tolerance={self.tolerance}; expected nats per rating, at "
-                "least 0. Write MatrixFactorization(tolerance=5e-4)."
-            )
-        if self.start_sds is not None and not min(self.start_sds) > 0:
-            raise ValueError(
-                f"MatrixFactorization: start_sds={self.start_sds}; expected two positive numbers: "
-                "from zero, no factor ever moves. Leave it out, or write start_sds=(0.1, 1.0)."
-            )
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(
-                f"MatrixFactorization: dtype={self.dtype}; expected float32 or float64. Leave it "
-                "out, or write MatrixFactorization(dtype=np.float64)."
-            )
+        check_settings(self)
 
     def fit(
         self,
@@ -160,18 +143,15 @@ class MatrixFactorization:
             The factors.
 
         Raises:
-            ValueError: There are no ratings, ``start`` is of other settings, a feature is
-                missing, or a rating held out is by nobody known; the message names whose.
-            TypeError: A feature is no number.
+            ValueError: There are no ratings, or they are too spread for the ``dtype``; ``start``
+                is of other settings, a feature is missing, or a rating held out is by nobody
+                known; the message names whose.
+            TypeError: A feature is no number, or an argument is of another type.
             ModuleNotFoundError: numba is not installed.
         """
-        if not len(ratings):
-            raise ValueError(
-                "MatrixFactorization.fit: there are no ratings; expected at least one. Read some "
-                "with read_ratings(path)."
-            )
+        check_ratings(self, ratings)
         require_numba("MatrixFactorization.fit")
-        from ppl_ext.factorization.beginning import check_held_out, check_start, read_side
+        from ppl_ext.factorization.beginning import read_side
 
         if held_out is not None:
             check_held_out(ratings, held_out)

@@ -64,12 +64,8 @@ def open_fit(
         ModuleNotFoundError: numba is not installed.
     """
     require_numba(called)
-    from ppl_ext.factorization.beginning import (
-        Beginning,
-        check_start,
-        expect_variances,
-        start_state,
-    )
+    from ppl_ext.factorization.beginning import Beginning, expect_variances, start_state
+    from ppl_ext.factorization.settings import check_start
 
     if start is not None:
         check_start(model, start)

@@ -165,11 +165,19 @@ def assess_prediction(prediction: Prediction, ratings: np.ndarray) -> Assessment
     Returns:
         Errors, likelihood and coverage.
 
+    Raises:
+        ValueError: There are no ratings.
+
     Example:
         >>> prediction = Prediction(np.zeros(2), np.zeros(2), np.ones(2))
         >>> assess_prediction(prediction, np.array([1.0, -1.0])).rmse
         1.0
     """
+    if not np.size(ratings):
+        raise ValueError(
+            "assess_prediction: there are no ratings; expected some that the fit has not seen. "
+            "Set them aside first: train, test = split_by_row(ratings)."
+        )
     off = np.asarray(ratings, dtype=np.float64) - prediction.mean
     coverage = {
         level: float(np.mean(np.abs(off) <= stats.norm.ppf(0.5 + level / 2) * prediction.sd))

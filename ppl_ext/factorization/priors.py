@@ -117,7 +117,7 @@ class Fixed(AbstractPrior):
         bias_variance: Variance of the bias, ignored where there is none.
 
     Raises:
-        ValueError: A variance is not positive.
+        ValueError: A variance is not positive and finite.
 
     Example:
         >>> Fixed(0.5).start(np.ones(2), bias=False).precision.tolist()
@@ -128,10 +128,10 @@ class Fixed(AbstractPrior):
     bias_variance: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (self.variance > 0 and self.bias_variance > 0):
+        if not all(0 < each < np.inf for each in (self.variance, self.bias_variance)):
             raise ValueError(
-                f"{self}: both variances must be positive. Write Fixed(variance=0.5), or "
-                "FullCovariance() to learn them."
+                f"{self}: both variances must be positive and finite. Write "
+                "Fixed(variance=0.5), or FullCovariance() to learn them."
             )
 
     def start(self, variances: np.ndarray, bias: bool) -> GaussianPrior:
@@ -161,6 +161,9 @@ class Isotropic(AbstractPrior):
     Args:
         pseudo_rows: Weight of what is expected before any rating is seen, in rows.
 
+    Raises:
+        ValueError: The weight is negative or infinite.
+
     Example:
         >>> prior = Isotropic(1).learn(3, np.zeros(2), np.diag([7.0, 1.0]), np.ones(2), bias=False)
         >>> prior.precision.tolist()  # (3 + 1) rows; mean square (7 + 1 + 1 + 1) / (2 (3 + 1))
@@ -168,6 +171,9 @@ class Isotropic(AbstractPrior):
     """
 
     pseudo_rows: float = 3.0
+
+    def __post_init__(self) -> None:
+        _check_rows(self)
 
     def learn(
         self, rows: int, first: np.ndarray, second: np.ndarray, variances: np.ndarray, bias: bool
@@ -188,6 +194,9 @@ class ARD(AbstractPrior):
     Args:
         pseudo_rows: Weight of what is expected before any rating is seen, in rows.
 
+    Raises:
+        ValueError: The weight is negative or infinite.
+
     Example:
         >>> prior = ARD(1).learn(3, np.zeros(2), np.diag([7.0, 1.0]), np.ones(2), bias=False)
         >>> np.diag(prior.precision).tolist()
@@ -198,6 +207,9 @@ class ARD(AbstractPrior):
     """
 
     pseudo_rows: float = 3.0
+
+    def __post_init__(self) -> None:
+        _check_rows(self)
 
     def learn(
         self, rows: int, first: np.ndarray, second: np.ndarray, variances: np.ndarray, bias: bool
@@ -218,6 +230,9 @@ class FullCovariance(AbstractPrior):
     Args:
         pseudo_rows: Weight of what is expected before any rating is seen, in rows.
 
+    Raises:
+        ValueError: The weight is negative or infinite.
+
     Example:
         >>> prior = FullCovariance(1).learn(3, np.array([4.0, 0.0]), np.diag([7.0, 1.0]),
         ...                                 np.ones(2), bias=False)
@@ -231,6 +246,9 @@ class FullCovariance(AbstractPrior):
 
     pseudo_rows: float = 3.0
 
+    def __post_init__(self) -> None:
+        _check_rows(self)
+
     def learn(
         self, rows: int, first: np.ndarray, second: np.ndarray, variances: np.ndarray, bias: bool
     ) -> GaussianPrior:
@@ -241,3 +259,11 @@ class FullCovariance(AbstractPrior):
         covariance -= np.outer(mean, mean)
         precision = np.linalg.inv(covariance)
         return GaussianPrior(mean, (precision + precision.T) / 2)
+
+
+def _check_rows(prior: AbstractPrior) -> None:
+    if not 0 <= prior.pseudo_rows < np.inf:
+        raise ValueError(
+            f"{prior}: the weight of what is expected must be finite and not negative. Write "
+            f"{type(prior).__name__}(pseudo_rows=3.0), or leave it out."
+        )

@@ -81,8 +81,13 @@ class ExpectedRating(AbstractPolicy):
 class UpperConfidence(AbstractPolicy):
     """Items whose expected rating may be high: the mean plus some standard deviations of it.
 
+    Not where all items are known about equally well: the ranking is that of `ExpectedRating`.
+
     Args:
         width: Number of standard deviations.
+
+    Raises:
+        ValueError: The width is not finite.
 
     Example:
         >>> UpperConfidence(width=2.0).width
@@ -90,6 +95,10 @@ class UpperConfidence(AbstractPolicy):
     """
 
     width: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.width):
+            raise ValueError(f"{self}: the width must be finite. Write UpperConfidence(1.0).")
 
     def score(self, factors: Factors, rows: np.ndarray) -> np.ndarray:
         """The upper ends."""
@@ -104,8 +113,13 @@ class Thompson(AbstractPolicy):
 
     Each user sees a draw of their own; the draw of the items is shared by all users of a call.
 
+    Not for a list that is to stay the same: `ExpectedRating` draws nothing.
+
     Args:
         seed: Seed of the draw; another one for every round.
+
+    Raises:
+        ValueError: The seed is negative.
 
     Example:
         >>> Thompson(seed=3).seed
@@ -116,6 +130,10 @@ class Thompson(AbstractPolicy):
     """
 
     seed: int
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"{self}: the seed must not be negative. Write Thompson(seed=0).")
 
     def score(self, factors: Factors, rows: np.ndarray) -> np.ndarray:
         """The ratings expected under the draw."""

@@ -194,7 +194,8 @@ def start_regression(names: tuple[str, ...], table: FeatureTable, dim: int) -> R
     squares = table**2 if sparse.issparse(table) else (table - around) ** 2
     variance = np.asarray(squares.sum(axis=0)).ravel() / rows - (center - around) ** 2
     # What does not vary, rounding apart, is divided by one: it says nothing in any case.
-    varies = variance > 1e-12 * (center**2 + 1e-300)
+    rounding = 1e-12 if sparse.issparse(table) else 1e-24
+    varies = variance > rounding * center**2 + 1e-300
     return Regression(
         names,
         center,

@@ -102,7 +102,7 @@ def _read_side(name: str, arrays: Mapping[str, np.ndarray], header: Mapping[str,
         parts = {part: arrays[f"{name}.regression.{part}"] for part in _REGRESSION}
         regression = Regression(tuple(header["features"]), **parts)
     return Side(
-        ids=np.asarray(header["ids"]) if "ids" in header else arrays[f"{name}.ids"],
+        ids=np.asarray(header["ids"], dtype=str) if "ids" in header else arrays[f"{name}.ids"],
         table=arrays[f"{name}.table"],
         summary=arrays[f"{name}.summary"],
         prior=GaussianPrior(arrays[f"{name}.prior.mean"], arrays[f"{name}.prior.precision"]),

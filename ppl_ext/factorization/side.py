@@ -105,7 +105,7 @@ class Side:
         """
         chosen = slice(None) if rows is None else rows
         flat = self.table[:, chosen].astype(np.float64).transpose(1, 0, 2)
-        second = unpack(flat.reshape(flat.shape[0], -1), self.dim)
+        second = unpack(flat.reshape(len(flat), len(self.table) * TILE), self.dim)
         means = self.means(rows)
         second /= self.weights[chosen][:, None, None]
         return np.asarray(second - means[:, :, None] * means[:, None, :])

@@ -48,6 +48,7 @@ class StreamedFactorization:
 
     Raises:
         ValueError: A setting is outside its range.
+        TypeError: The model is something else.
 
     Example:
         >>> from ppl_ext.factorization import cut_blocks, simulate_ratings
@@ -68,7 +69,13 @@ class StreamedFactorization:
     keep_users: bool = True
 
     def __post_init__(self) -> None:
-        if self.passes < 0 or not 0.5 < self.forgetting <= 1:
+        if not isinstance(self.model, MatrixFactorization):
+            raise TypeError(
+                f"StreamedFactorization: model={self.model!r}; expected settings. Write "
+                "StreamedFactorization(MatrixFactorization(16))."
+            )
+        whole = isinstance(self.passes, int | np.integer) and self.passes >= 0
+        if not whole or not 0.5 < self.forgetting <= 1:
             raise ValueError(
                 f"StreamedFactorization: passes={self.passes}, forgetting={self.forgetting}; "
                 "expected no negative number of passes, and forgetting above 0.5 and at most 1, "
@@ -90,8 +97,14 @@ class StreamedFactorization:
 
         Raises:
             ValueError: There are no ratings, or the blocks cannot be gone through again.
+            TypeError: These are no blocks.
             ModuleNotFoundError: numba is not installed.
         """
+        if isinstance(blocks, Ratings) or not isinstance(blocks, Iterable):
+            raise TypeError(
+                f"StreamedFactorization.fit: got a {type(blocks).__name__}; expected blocks of "
+                "ratings. Pass RatingStream(path), or cut_blocks(ratings, 10**6)."
+            )
         if iter(blocks) is blocks:
             raise ValueError(
                 f"StreamedFactorization.fit: blocks is a {type(blocks).__name__}, which can be "

@@ -39,7 +39,8 @@ def update_factors(factors: Factors, ratings: Ratings, *, sweeps: int = 10) -> F
         Factors with what the new ratings say; new users and items come after the others.
 
     Raises:
-        ValueError: The fit had features, or ``sweeps`` is not positive.
+        ValueError: The fit had features, labels are text here and integers there, or ``sweeps``
+            is no positive integer.
 
     Example:
         >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings, split_by_user
@@ -53,10 +54,10 @@ def update_factors(factors: Factors, ratings: Ratings, *, sweeps: int = 10) -> F
     References:
         Broderick, Boyd, Wibisono, Wilson, Jordan (2013), Streaming variational Bayes, NeurIPS.
     """
-    if sweeps < 1:
+    if not isinstance(sweeps, int | np.integer) or sweeps < 1:
         raise ValueError(
-            f"update_factors: sweeps={sweeps}; expected at least 1. Write update_factors(factors, "
-            "ratings)."
+            f"update_factors: sweeps={sweeps}; expected an integer of at least 1. Write "
+            "update_factors(factors, ratings)."
         )
     for name, side in (("user", factors.users), ("item", factors.items)):
         if side.regression is not None:
@@ -65,6 +66,8 @@ def update_factors(factors: Factors, ratings: Ratings, *, sweeps: int = 10) -> F
                 "from; expected none. Refit: fit(all_ratings, start=factors, "
                 f"{name}_features=...)."
             )
+    if not len(ratings):
+        return factors
     users, user_rows = _grow(factors.users, ratings.user_ids[np.unique(ratings.users)])
     items, item_rows = _grow(factors.items, ratings.item_ids[np.unique(ratings.items)])
     user_codes = np.unique(ratings.users, return_inverse=True)[1]
@@ -92,10 +95,12 @@ class _Beliefs(NamedTuple):
 
 def _grow(side: Side, labels: np.ndarray) -> tuple[Side, np.ndarray]:
     """A copy of a side with rows for these labels, and the positions of all of them."""
-    if labels.dtype.kind in "US" and side.ids.dtype.kind not in "US":
+    # Joined to text, integers would all become text, and nobody would be known.
+    if len(side) and (labels.dtype.kind in "US") != (side.ids.dtype.kind in "US"):
         raise ValueError(
-            f"update_factors: {labels[0].item()!r} is text and {side.ids[0].item()!r} an integer; "
-            "expected labels as in the fit. Read both files in the same way."
+            f"update_factors: the new ratings have labels such as {labels[0].item()!r}, and the "
+            f"fit {side.ids[0].item()!r}; expected text in both or integers in both. Read both "
+            "files in the same way."
         )
     new = labels[~np.isin(labels, side.ids)]
     grown = append_rows(side, prior_side(side, new))

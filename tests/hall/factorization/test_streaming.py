@@ -249,5 +249,5 @@ def test_update_refuses_what_it_cannot_learn_from():
     plain = model.fit(RATINGS, progress_bar=False)
     with pytest.raises(ValueError, match="sweeps=0"):
         update_factors(plain, RATINGS, sweeps=0)
-    with pytest.raises(ValueError, match="'ann' is text"):
+    with pytest.raises(ValueError, match="labels such as 'ann', and the fit 0"):
         update_factors(plain, read_ratings((["ann"], [0], [3.0])))
