@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import linalg
 
-from ppl_ext.factorization.bound import measure_bound
+from ppl_ext.factorization.bound import sum_terms
 from ppl_ext.factorization.priors import GaussianPrior
 from ppl_ext.factorization.ratings import Ratings
+from ppl_ext.factorization.regression import Design, Regression
 from ppl_ext.factorization.side import Side
 from ppl_ext.factorization.starts import write_rows
 from ppl_ext.fitting import FitLog
@@ -44,7 +46,11 @@ def guide_parameters(factors: Factors) -> dict[str, np.ndarray]:
     Returns:
         For each side ``{side}_loc[row, dim]``; the lower Cholesky factor of the covariance
         ``{side}_scale_tril[row, dim, dim]``, or ``{side}_scale[row, dim]`` where covariances are
-        diagonal; and, where rows have weights, ``{side}_shape[row]`` and ``{side}_rate[row]``.
+        diagonal; where rows have weights, ``{side}_shape[row]`` and ``{side}_rate[row]``; and,
+        where they have features, ``{side}_regression_loc[dim, feature]`` and
+        ``{side}_regression_scale_tril[feature, feature]`` of the coefficients in units of the
+        prior: ``B' = L z``, L the ``{side}_prior_scale_tril`` of the model, so that a prior which
+        learns takes the coefficients with it, as it does in closed form.
     """
     found: dict[str, np.ndarray] = {}
     for name, side in name_sides(factors):
@@ -61,6 +67,12 @@ def guide_parameters(factors: Factors) -> dict[str, np.ndarray]:
             found[f"{name}_scale_tril"] = _factorize(covariances, least)
         if side.concentration:
             found[f"{name}_shape"], found[f"{name}_rate"] = side.shape, side.rate
+        if side.regression is not None:
+            coefficients, covariance = side.regression.coefficients, side.regression.covariance
+            found[f"{name}_regression_loc"] = linalg.solve_triangular(
+                _spread(side.prior), coefficients.T, lower=True
+            )
+            found[f"{name}_regression_scale_tril"] = np.linalg.cholesky(covariance)
     return found
 
 
@@ -72,20 +84,25 @@ def model_constants(factors: Factors) -> dict[str, np.ndarray]:
 
     Returns:
         ``noise_precision``; for each side ``{side}_prior_loc[dim]``,
-        ``{side}_prior_scale_tril[dim, dim]`` and, where rows have weights,
-        ``{side}_concentration``.
+        ``{side}_prior_scale_tril[dim, dim]``, where rows have weights ``{side}_concentration``,
+        and, where they have features, ``{side}_relevance[feature]``.
     """
     found = {"noise_precision": np.asarray(factors.noise_precision, dtype=np.float64)}
     for name, side in name_sides(factors):
         found[f"{name}_prior_loc"] = np.asarray(side.prior.mean)
-        found[f"{name}_prior_scale_tril"] = np.linalg.cholesky(np.linalg.inv(side.prior.precision))
+        found[f"{name}_prior_scale_tril"] = _spread(side.prior)
         if side.concentration:
             found[f"{name}_concentration"] = np.asarray(side.concentration, dtype=np.float64)
+        if side.regression is not None:
+            found[f"{name}_relevance"] = side.regression.relevance
     return found
 
 
 def restore_factors(
-    factors: Factors, parameters: Mapping[str, np.ndarray], ratings: Ratings | None
+    factors: Factors,
+    parameters: Mapping[str, np.ndarray],
+    ratings: Ratings | None,
+    designs: Mapping[str, Design],
 ) -> Factors:
     """Turn the parameters of a guide, and the learned constants of a model, into factors.
 
@@ -93,6 +110,7 @@ def restore_factors(
         factors: The factors that the guide began from: labels, settings and what is not learned.
         parameters: What `guide_parameters` gives, and any of `model_constants`.
         ratings: Ratings to measure the ELBO on; NaN if None.
+        designs: Standardised features of the sides that have some.
 
     Returns:
         The factors; their ELBO is a single value.
@@ -110,6 +128,10 @@ def restore_factors(
             prior=_restore_prior(name, side.prior, parameters),
             concentration=float(parameters.get(f"{name}_concentration", side.concentration)),
         )
+        if side.regression is not None:
+            regression = _restore_regression(name, own.prior, side.regression, parameters)
+            offsets = regression.offsets(designs[name]).astype(side.summary.dtype)
+            own = replace(own, regression=regression, offsets=offsets)
         means = np.asarray(parameters[f"{name}_loc"], dtype=np.float64)
         write_rows(own, np.arange(len(own)), means, lower @ np.swapaxes(lower, -1, -2))
         if own.concentration:
@@ -132,16 +154,20 @@ def restore_factors(
     )
     if ratings is None:
         return restored
-    elbo = np.array([measure_bound(restored, ratings).total])
+    elbo = np.array([sum_terms(restored, ratings, designs).total])
     return replace(restored, elbo=elbo, log=replace(restored.log, losses=-elbo))
 
 
-def draw_tree(factors: Factors, draws: Mapping[str, np.ndarray]) -> xarray.DataTree:
+def draw_tree(
+    factors: Factors, draws: Mapping[str, np.ndarray], regressions: Mapping[str, np.ndarray]
+) -> xarray.DataTree:
     """Arrange draws of the latent vectors as ``Factors.to_datatree`` arranges its own.
 
     Args:
         factors: The factors, for labels, settings and the ELBO.
         draws: ``{side: [draw, row, dim]}``.
+        regressions: ``{side: [draw, dim, feature]}``, coefficients in units of the prior, of the
+            sides that have some.
 
     Returns:
         The tree.
@@ -152,12 +178,20 @@ def draw_tree(factors: Factors, draws: Mapping[str, np.ndarray]) -> xarray.DataT
     values: dict[str, np.ndarray] = {}
     dims: dict[str, tuple[str, ...]] = {}
     coords: dict[str, Any] = {"factor": np.arange(k)}
-    for name, side in name_sides(factors):
-        own = np.asarray(draws[name])
-        values[f"{name}_factors"], dims[f"{name}_factors"] = own[..., :k], (name, "factor")
+
+    def split(own: np.ndarray, row: str, factors_name: str, bias_name: str) -> None:
+        values[factors_name], dims[factors_name] = own[..., :k], (row, "factor")
         if factors.biases:
-            values[f"{name}_bias"], dims[f"{name}_bias"] = own[..., k], (name,)
+            values[bias_name], dims[bias_name] = own[..., k], (row,)
+
+    for name, side in name_sides(factors):
+        split(np.asarray(draws[name]), name, f"{name}_factors", f"{name}_bias")
         coords[name] = side.ids
+        if side.regression is not None:
+            own = np.swapaxes(_spread(side.prior) @ regressions[name], -1, -2)
+            feature = f"{name}_feature"
+            split(own, feature, f"{name}_coefficients", f"{name}_bias_coefficients")
+            coords[feature] = side.regression.names
     attrs = {"elbo": float(factors.elbo[-1]), "center": factors.center}
     return build_tree(values, dims=dims, coords=coords, attrs=attrs)
 
@@ -172,6 +206,25 @@ def _restore_prior(
         lower = np.asarray(parameters[f"{name}_prior_scale_tril"], dtype=np.float64)
         precision = np.linalg.inv(lower @ lower.T)
     return GaussianPrior(mean, precision)
+
+
+def _restore_regression(
+    name: str, prior: GaussianPrior, regression: Regression, parameters: Mapping[str, np.ndarray]
+) -> Regression:
+    loc = np.asarray(parameters[f"{name}_regression_loc"], dtype=np.float64)
+    lower = np.asarray(parameters[f"{name}_regression_scale_tril"], dtype=np.float64)
+    relevance = parameters.get(f"{name}_relevance", regression.relevance)
+    return replace(
+        regression,
+        coefficients=(_spread(prior) @ loc).T,
+        relevance=np.asarray(relevance, dtype=np.float64),
+        covariance=lower @ lower.T,
+    )
+
+
+def _spread(prior: GaussianPrior) -> np.ndarray:
+    """Lower Cholesky factor of the prior's covariance."""
+    return np.asarray(np.linalg.cholesky(np.linalg.inv(prior.precision)))
 
 
 def _factorize(covariances: np.ndarray, least: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
 from ppl_ext.factorization import Factors, Ratings
-from ppl_ext.factorization.bound import refuse_features
+from ppl_ext.factorization.designs import read_designs
 from ppl_ext.factorization.parameters import model_constants, name_sides
 
 __all__ = ["FactorModel", "constrain_parameter"]
@@ -24,19 +24,29 @@ class FactorModel:
               r_{ij} \sim N(m + b_i + c_j + u_i \cdot v_j,\ (\tau a_i g_j)^{-1}),
               \quad w_i = (u_i, b_i),\ w_j = (v_j, c_j)
 
+    With features x the mean of w is :math:`\mu + L z x`, where :math:`L L' = \Lambda^{-1}` and
+    :math:`z_{kf} \sim N(0, 1 / \lambda_f)`: coefficients :math:`B' = L z`, matrix normal, as in
+    `ppl_ext.factorization.Regression`.
+
     Sites are ``user_vector``, ``item_vector``, ``user_weight`` and ``item_weight`` where the
-    model has them, and ``rating``; deterministic are ``user_factors``, ``item_factors``,
-    ``user_bias``, ``item_bias`` and ``expected_rating``. Plates are ``user``, ``item`` and
-    ``pair``. Not for fitting a table that the closed form fits: that is hundreds of times faster.
-    It is for all that the host can do around it: other guides, more data, parts of a larger model.
+    model has them, with features ``user_regression`` and ``item_regression``, which are z, and
+    ``rating``; deterministic are ``user_factors``, ``item_factors``, ``user_bias``, ``item_bias``,
+    ``expected_rating``, and ``user_coefficients``, ``user_bias_coefficients`` and the same of
+    items. Plates are ``user``, ``item`` and ``pair``.
+
+    Not for fitting a table that the closed form fits: that is hundreds of times faster. It is for
+    all that the host can do around it: other guides, more data, parts of a larger model.
 
     Args:
         factors: Fitted factors, for labels, prior and noise; their posterior is not used here.
         learn: Whether prior and noise are parameters that ``SVI`` learns (without the penalties
             of the closed form), or constants.
+        user_features: Features of all users of the factors, as in the fit; None where it had none.
+        item_features: The same of items.
 
     Raises:
-        ValueError: The prior depends on features.
+        ValueError: The features are not those of the fit.
+        TypeError: A feature is no number.
 
     Example:
         >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings
@@ -50,8 +60,18 @@ class FactorModel:
         (30, 2)
     """
 
-    def __init__(self, factors: Factors, learn: bool = False) -> None:
-        refuse_features(factors, "FactorModel")
+    def __init__(
+        self,
+        factors: Factors,
+        learn: bool = False,
+        *,
+        user_features: Any = None,
+        item_features: Any = None,
+    ) -> None:
+        designs = read_designs("FactorModel", factors, user_features, item_features)
+        self._features = {
+            name: design.times(np.eye(len(design.center))) for name, design in designs.items()
+        }
         self.factors = factors
         self.learn = learn
         self._constants = model_constants(factors)
@@ -96,9 +116,11 @@ class FactorModel:
         k = self.factors.num_factors
         vectors, weights = {}, {}
         for name, side in name_sides(self.factors):
-            prior = dist.MultivariateNormal(
-                constants[f"{name}_prior_loc"], scale_tril=constants[f"{name}_prior_scale_tril"]
-            )
+            mean = constants[f"{name}_prior_loc"]
+            lower = constants[f"{name}_prior_scale_tril"]
+            if name in self._features:
+                mean = mean + self._regress(name, lower, constants[f"{name}_relevance"])
+            prior = dist.MultivariateNormal(mean, scale_tril=lower)
             with numpyro.plate(name, len(side), dim=-1):
                 vectors[name] = vector = numpyro.sample(f"{name}_vector", prior)
                 numpyro.deterministic(f"{name}_factors", vector[..., :k])
@@ -122,6 +144,19 @@ class FactorModel:
             return numpyro.sample(
                 "rating", dist.Normal(mean, jax.lax.rsqrt(precision)), obs=values
             )
+
+    def _regress(self, name: str, lower: jax.Array, relevance: jax.Array) -> jax.Array:
+        """What features add to the mean of each row's prior, ``[row, dim]``."""
+        k, shape = self.factors.num_factors, (len(lower), len(relevance))
+        normal = dist.Normal(jnp.zeros_like(relevance), jax.lax.rsqrt(relevance))
+        drawn = numpyro.sample(f"{name}_regression", normal.expand(shape).to_event(2))
+        coefficients = jnp.matrix_transpose(lower @ drawn)
+        numpyro.deterministic(f"{name}_coefficients", coefficients[..., :k])
+        if self.factors.biases:
+            numpyro.deterministic(f"{name}_bias_coefficients", coefficients[..., k])
+        if coefficients.ndim > 2:  # in the place where the plates of rows and pairs stand
+            coefficients = coefficients.squeeze(-3)
+        return _as_array(self._features[name]) @ coefficients
 
     def _read_constants(self) -> dict[str, jax.Array]:
         constants = {name: _as_array(value) for name, value in self._constants.items()}

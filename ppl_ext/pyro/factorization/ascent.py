@@ -1,6 +1,7 @@
 """Coordinate ascent with the words of the host's ``SVI``."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -57,33 +58,55 @@ class CAVI:
 
     settings: MatrixFactorization
 
-    def init(self, ratings: Ratings) -> Factors:
+    def init(
+        self,
+        ratings: Ratings,
+        *,
+        user_features: Any = None,
+        item_features: Any = None,
+    ) -> Factors:
         """Start at random, and make the first sweep: before it there is no ELBO.
 
         The settings' seed is what the start is drawn with.
 
         Args:
             ratings: The ratings.
+            user_features: Features of all users, as ``MatrixFactorization.fit`` takes them.
+            item_features: The same of items.
 
         Returns:
             The state.
         """
         once = replace(self.settings, max_sweeps=1, restarts=1)
-        return once.fit(ratings, progress_bar=False)
+        return once.fit(
+            ratings, user_features=user_features, item_features=item_features, progress_bar=False
+        )
 
-    def update(self, state: Factors, ratings: Ratings) -> tuple[Factors, float]:
+    def update(
+        self,
+        state: Factors,
+        ratings: Ratings,
+        *,
+        user_features: Any = None,
+        item_features: Any = None,
+    ) -> tuple[Factors, float]:
         """Make one sweep.
 
         Args:
             state: Where to start.
             ratings: The ratings.
+            user_features: Features of all users, as ``MatrixFactorization.fit`` takes them.
+            item_features: The same of items.
 
         Returns:
             The new state, and its loss: the negative ELBO with the penalties of what is learned,
             in nats.
         """
         once = replace(self.settings, max_sweeps=1)
-        state = once.fit(ratings, start=state, progress_bar=False)
+        state = once.fit(
+            ratings, start=state, progress_bar=False,
+            user_features=user_features, item_features=item_features,
+        )  # fmt: skip
         return state, -float(state.elbo[-1])
 
     def run(
@@ -91,6 +114,8 @@ class CAVI:
         num_steps: int,
         ratings: Ratings,
         *,
+        user_features: Any = None,
+        item_features: Any = None,
         progress_bar: bool = True,
         init_state: Factors | None = None,
     ) -> CAVIRunResult:
@@ -99,6 +124,8 @@ class CAVI:
         Args:
             num_steps: The limit.
             ratings: The ratings.
+            user_features: Features of all users, as ``MatrixFactorization.fit`` takes them.
+            item_features: The same of items.
             progress_bar: Draw a bar where there is a terminal.
             init_state: Where to start; as ``init`` does if None.
 
@@ -106,21 +133,36 @@ class CAVI:
             Parameters, state and losses.
         """
         limited = replace(self.settings, max_sweeps=num_steps, restarts=1)
-        state = limited.fit(ratings, start=init_state, progress_bar=progress_bar)
+        state = limited.fit(
+            ratings, start=init_state, progress_bar=progress_bar,
+            user_features=user_features, item_features=item_features,
+        )  # fmt: skip
         losses = torch.as_tensor(state.log.losses)
         return CAVIRunResult(self.get_params(state), state, losses)
 
-    def evaluate(self, state: Factors, ratings: Ratings) -> float:
+    def evaluate(
+        self,
+        state: Factors,
+        ratings: Ratings,
+        *,
+        user_features: Any = None,
+        item_features: Any = None,
+    ) -> float:
         """Measure the negative ELBO of a state, without the penalties of what is learned.
 
         Args:
             state: The state.
             ratings: The ratings.
+            user_features: Features of all users, as ``MatrixFactorization.fit`` takes them.
+            item_features: The same of items.
 
         Returns:
             What the host's ``Trace_ELBO`` estimates for the same factors, exactly, in nats.
         """
-        return -measure_bound(state, ratings).total
+        bound = measure_bound(
+            state, ratings, user_features=user_features, item_features=item_features
+        )
+        return -bound.total
 
     def get_params(self, state: Factors) -> dict[str, torch.Tensor]:
         """Read the parameters of a `FactorGuide`.

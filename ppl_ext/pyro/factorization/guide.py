@@ -8,7 +8,7 @@ import pyro.distributions as dist
 import torch
 
 from ppl_ext.factorization import Factors, Ratings
-from ppl_ext.factorization.bound import refuse_features
+from ppl_ext.factorization.designs import read_designs
 from ppl_ext.factorization.parameters import (
     draw_tree,
     guide_parameters,
@@ -30,18 +30,24 @@ class FactorGuide:
     .. math:: q = \prod_i N(w_i; m_i, L_i L_i')\, \Gamma(a_i; s_i, t_i)
               \prod_j N(w_j; m_j, L_j L_j')\, \Gamma(g_j; s_j, t_j)
 
+    With features also :math:`\prod_k N(z_k; m_k, C C')` for each row of z, see `FactorModel`.
+
     It begins where the factors are: the host's ``Trace_ELBO`` is theirs, and ``SVI`` goes on from
     them. For a fresh start, take the factors of ``CAVI(settings).init``. Covariances are diagonal
     where those of the factors are. Not for rows by the million: every step draws all of them.
 
     Parameters are ``user_loc``, ``user_scale_tril`` (``user_scale`` if diagonal), ``user_shape``,
-    ``user_rate`` and the same of ``item``.
+    ``user_rate``, with features ``user_regression_loc`` and ``user_regression_scale_tril``, and
+    the same of ``item``.
 
     Args:
         factors: The factors.
+        user_features: Features of all users of the factors, as in the fit; None where it had none.
+        item_features: The same of items.
 
     Raises:
-        ValueError: The prior depends on features.
+        ValueError: The features are not those of the fit.
+        TypeError: A feature is no number.
 
     Example:
         >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings
@@ -56,8 +62,10 @@ class FactorGuide:
         True
     """
 
-    def __init__(self, factors: Factors) -> None:
-        refuse_features(factors, "FactorGuide")
+    def __init__(
+        self, factors: Factors, *, user_features: Any = None, item_features: Any = None
+    ) -> None:
+        self._designs = read_designs("FactorGuide", factors, user_features, item_features)
         self.factors = factors
         self._initial = {
             name: torch.as_tensor(value, dtype=torch.get_default_dtype())
@@ -86,6 +94,12 @@ class FactorGuide:
                 lower = torch.diag_embed(params[f"{name}_scale"])
             else:
                 lower = params[f"{name}_scale_tril"]
+            if side.regression is not None:
+                drawn = dist.MultivariateNormal(
+                    params[f"{name}_regression_loc"],
+                    scale_tril=params[f"{name}_regression_scale_tril"],
+                )
+                pyro.sample(f"{name}_regression", drawn.to_event(1))
             with pyro.plate(name, len(side), dim=-1):
                 vector = dist.MultivariateNormal(params[f"{name}_loc"], scale_tril=lower)
                 pyro.sample(f"{name}_vector", vector)
@@ -108,7 +122,7 @@ class FactorGuide:
         params = dict(self._read_params())
         params |= {name: store[name] for name in model_constants(self.factors) if name in store}
         arrays = {name: value.detach().cpu().numpy() for name, value in params.items()}
-        return restore_factors(self.factors, arrays, ratings)
+        return restore_factors(self.factors, arrays, ratings, self._designs)
 
     def to_datatree(self, num_draws: int = 100) -> "xarray.DataTree":
         """Draw from the guide and arrange the draws as an ArviZ tree, as factors do theirs.
@@ -120,15 +134,18 @@ class FactorGuide:
 
         Returns:
             A tree with ``user_factors``, ``item_factors`` and, where the model has them,
-            ``user_bias`` and ``item_bias``; users and items are labelled.
+            ``user_bias`` and ``item_bias``; users and items are labelled. With features also
+            ``user_coefficients``, ``user_bias_coefficients`` and the same of items.
         """
         with torch.no_grad():
             traces = [pyro.poutine.trace(self).get_trace() for _ in range(num_draws)]
-        draws = {
-            name: np.stack([trace.nodes[f"{name}_vector"]["value"].cpu() for trace in traces])
-            for name in ("user", "item")
-        }
-        return draw_tree(self.to_factors(), draws)
+
+        def collect(site: str) -> np.ndarray:
+            return np.stack([trace.nodes[site]["value"].cpu() for trace in traces])
+
+        vectors = {name: collect(f"{name}_vector") for name in ("user", "item")}
+        regressions = {name: collect(f"{name}_regression") for name in self._designs}
+        return draw_tree(self.to_factors(), vectors, regressions)
 
     def _read_params(self) -> dict[str, torch.Tensor]:
         params = {}

@@ -9,7 +9,7 @@ import torch
 from pyro.distributions import constraints
 
 from ppl_ext.factorization import Factors, Ratings
-from ppl_ext.factorization.bound import refuse_features
+from ppl_ext.factorization.designs import read_designs
 from ppl_ext.factorization.parameters import model_constants, name_sides
 
 __all__ = ["FactorModel", "constrain_parameter"]
@@ -23,19 +23,29 @@ class FactorModel:
               r_{ij} \sim N(m + b_i + c_j + u_i \cdot v_j,\ (\tau a_i g_j)^{-1}),
               \quad w_i = (u_i, b_i),\ w_j = (v_j, c_j)
 
+    With features x the mean of w is :math:`\mu + L z x`, where :math:`L L' = \Lambda^{-1}` and
+    :math:`z_{kf} \sim N(0, 1 / \lambda_f)`: coefficients :math:`B' = L z`, matrix normal, as in
+    `ppl_ext.factorization.Regression`.
+
     Sites are ``user_vector``, ``item_vector``, ``user_weight`` and ``item_weight`` where the
-    model has them, and ``rating``; deterministic are ``user_factors``, ``item_factors``,
-    ``user_bias``, ``item_bias`` and ``expected_rating``. Plates are ``user``, ``item`` and
-    ``pair``. Not for fitting a table that the closed form fits: that is hundreds of times faster.
-    It is for all that the host can do around it: other guides, more data, parts of a larger model.
+    model has them, with features ``user_regression`` and ``item_regression``, which are z, and
+    ``rating``; deterministic are ``user_factors``, ``item_factors``, ``user_bias``, ``item_bias``,
+    ``expected_rating``, and ``user_coefficients``, ``user_bias_coefficients`` and the same of
+    items. Plates are ``user``, ``item`` and ``pair``.
+
+    Not for fitting a table that the closed form fits: that is hundreds of times faster. It is for
+    all that the host can do around it: other guides, more data, parts of a larger model.
 
     Args:
         factors: Fitted factors, for labels, prior and noise; their posterior is not used here.
         learn: Whether prior and noise are parameters that ``SVI`` learns (without the penalties
             of the closed form), or constants.
+        user_features: Features of all users of the factors, as in the fit; None where it had none.
+        item_features: The same of items.
 
     Raises:
-        ValueError: The prior depends on features.
+        ValueError: The features are not those of the fit.
+        TypeError: A feature is no number.
 
     Example:
         >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings
@@ -48,8 +58,18 @@ class FactorModel:
         torch.Size([30, 2])
     """
 
-    def __init__(self, factors: Factors, learn: bool = False) -> None:
-        refuse_features(factors, "FactorModel")
+    def __init__(
+        self,
+        factors: Factors,
+        learn: bool = False,
+        *,
+        user_features: Any = None,
+        item_features: Any = None,
+    ) -> None:
+        designs = read_designs("FactorModel", factors, user_features, item_features)
+        self._features = {
+            name: design.times(np.eye(len(design.center))) for name, design in designs.items()
+        }
         self.factors = factors
         self.learn = learn
         self._constants = model_constants(factors)
@@ -94,9 +114,11 @@ class FactorModel:
         k = self.factors.num_factors
         vectors, weights = {}, {}
         for name, side in name_sides(self.factors):
-            prior = dist.MultivariateNormal(
-                constants[f"{name}_prior_loc"], scale_tril=constants[f"{name}_prior_scale_tril"]
-            )
+            mean = constants[f"{name}_prior_loc"]
+            lower = constants[f"{name}_prior_scale_tril"]
+            if name in self._features:
+                mean = mean + self._regress(name, lower, constants[f"{name}_relevance"])
+            prior = dist.MultivariateNormal(mean, scale_tril=lower)
             with pyro.plate(name, len(side), dim=-1):
                 vectors[name] = vector = pyro.sample(f"{name}_vector", prior)
                 pyro.deterministic(f"{name}_factors", vector[..., :k], event_dim=1)
@@ -118,6 +140,19 @@ class FactorModel:
                 precision = precision * weight[..., rows[name]]
             values = None if ratings is None else _as_tensor(ratings)[index]
             return pyro.sample("rating", dist.Normal(mean, precision.rsqrt()), obs=values)
+
+    def _regress(self, name: str, lower: torch.Tensor, relevance: torch.Tensor) -> torch.Tensor:
+        """What features add to the mean of each row's prior, ``[row, dim]``."""
+        k, shape = self.factors.num_factors, (len(lower), len(relevance))
+        normal = dist.Normal(torch.zeros_like(relevance), relevance.rsqrt())
+        drawn = pyro.sample(f"{name}_regression", normal.expand(shape).to_event(2))
+        coefficients = (lower @ drawn).mT
+        pyro.deterministic(f"{name}_coefficients", coefficients[..., :k], event_dim=2)
+        if self.factors.biases:
+            pyro.deterministic(f"{name}_bias_coefficients", coefficients[..., k], event_dim=1)
+        if coefficients.ndim > 2:  # in the place where the plates of rows and pairs stand
+            coefficients = coefficients.squeeze(-3)
+        return _as_tensor(self._features[name]) @ coefficients
 
     def _read_constants(self) -> dict[str, torch.Tensor]:
         constants = {name: _as_tensor(value) for name, value in self._constants.items()}

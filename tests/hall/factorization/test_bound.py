@@ -3,16 +3,24 @@
 import numpy as np
 import pytest
 
-from ppl_ext.factorization import MatrixFactorization, measure_bound, simulate_ratings
+from ppl_ext.factorization import (
+    Fixed,
+    MatrixFactorization,
+    Noise,
+    measure_bound,
+    simulate_ratings,
+)
+from ppl_ext.factorization.designs import read_designs
 from ppl_ext.factorization.parameters import guide_parameters, model_constants, restore_factors
 from tests.hall.factorization import dense
 
 RATINGS = simulate_ratings(num_users=40, num_items=20, density=0.3, seed=3).ratings
 
 
-def fit(**settings):
+def fit(features=None, **settings):
     shared = {"dtype": np.float64, "num_threads": 1, "max_sweeps": 6}
-    return MatrixFactorization(3, **{**shared, **settings}).fit(RATINGS, progress_bar=False)
+    model = MatrixFactorization(3, **{**shared, **settings})
+    return model.fit(RATINGS, progress_bar=False, **(features or {}))
 
 
 @pytest.mark.parametrize("settings", [{}, {"biases": False, "diagonal": True}])
@@ -24,17 +32,62 @@ def test_bound_is_that_of_the_dense_model(settings):
     assert 0 < bound.total - factors.elbo[-1] < 100
 
 
+FEATURES = {
+    "user_features": np.random.default_rng(0).normal(size=(40, 2)),
+    "item_features": np.random.default_rng(1).normal(2.0, 3.0, size=(20, 3)),
+}
+
+
+@pytest.mark.parametrize("sides", [("user",), ("item",), ("user", "item")])
+def test_bound_with_features_is_that_of_the_fit_and_of_coefficients_far_from_it(sides):
+    features = {f"{name}_features": FEATURES[f"{name}_features"] for name in sides}
+    fixed = {"user_prior": Fixed(0.4), "item_prior": Fixed(0.5), "noise": Noise(0.5)}
+    settings = MatrixFactorization(3, **fixed, dtype=np.float64, num_threads=1, max_sweeps=6)
+    factors = settings.fit(RATINGS, **features, progress_bar=False)
+    # Nothing that is learned here has a penalty.
+    bound = measure_bound(factors, RATINGS, **features)
+    assert bound.total == pytest.approx(factors.elbo[-1], rel=1e-9)
+    # The sweep's formula holds at the optimum alone: move the coefficients away from it.
+    known = guide_parameters(factors)
+    for name in sides:
+        known[f"{name}_regression_loc"] = known[f"{name}_regression_loc"] + 0.3
+        known[f"{name}_regression_scale_tril"] = known[f"{name}_regression_scale_tril"] * 1.5
+    designs = read_designs("this test", factors, *map(features.get, FEATURES))
+    moved = restore_factors(factors, known, RATINGS, designs)
+    expected = dense.elbo(moved, RATINGS)
+    for name in sides:
+        side = moved.users if name == "user" else moved.items
+        own = side.regression
+        x = (features[f"{name}_features"] - own.center) / own.scale
+        np.testing.assert_allclose(side.offsets, x @ own.coefficients, atol=1e-12)
+        q_cov = np.kron(own.covariance, np.linalg.inv(side.prior.precision))
+        start = np.kron(np.diag(own.relevance), side.prior.precision)
+        flat = own.coefficients.ravel()
+        expected -= dense.gaussian_divergence(flat, q_cov, np.zeros(len(flat)), start)
+        expected -= 0.5 * side.dim * np.einsum("rf,fg,rg->", x, own.covariance, x)
+    assert moved.elbo[-1] == pytest.approx(expected, rel=1e-9)
+    assert moved.elbo[-1] < bound.total - 1
+
+
+@pytest.mark.parametrize("features", [{}, FEATURES])
 @pytest.mark.parametrize("settings", [{}, {"diagonal": True}])
-def test_parameters_and_constants_are_all_there_is(settings):
-    factors = fit(**settings)
+def test_parameters_and_constants_are_all_there_is(settings, features):
+    factors = fit(features, **settings)
     known = {**guide_parameters(factors), **model_constants(factors)}
-    again = restore_factors(factors, known, RATINGS)
-    assert again.elbo[-1] == pytest.approx(measure_bound(factors, RATINGS).total, rel=1e-9)
+    designs = read_designs("this test", factors, *map(features.get, FEATURES))
+    again = restore_factors(factors, known, RATINGS, designs)
+    truth = measure_bound(factors, RATINGS, **features).total
+    assert again.elbo[-1] == pytest.approx(truth, rel=1e-9)
+    for side in ("users", "items"):
+        ours, theirs = getattr(again, side).regression, getattr(factors, side).regression
+        assert (ours is None) == (not features)
+        for name in ("coefficients", "covariance", "relevance") if features else ():
+            np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-7)
     np.testing.assert_allclose(again.users.table, factors.users.table, rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(
         again.items.prior.precision, factors.items.prior.precision, rtol=1e-8, atol=1e-8
     )
-    nowhere = restore_factors(factors, known, None)
+    nowhere = restore_factors(factors, known, None, designs)
     assert np.isnan(nowhere.elbo[-1])
 
 
@@ -45,3 +98,18 @@ def test_single_precision_leaves_a_usable_covariance():
     np.testing.assert_allclose(
         lower @ lower.swapaxes(-1, -2), factors.users.covariances(), atol=1e-5
     )
+
+
+def test_features_are_those_of_the_fit():
+    factors, plain = fit(FEATURES), fit()
+    users, items = FEATURES.values()
+    with pytest.raises(
+        ValueError, match=r"measure_bound: .* 2 features, 'feature 0' .*Pass user_f"
+    ):
+        measure_bound(factors, RATINGS, item_features=items)
+    with pytest.raises(ValueError, match=r"item_features is given.*without.*Leave it out"):
+        measure_bound(plain, RATINGS, item_features=items)
+    with pytest.raises(
+        ValueError, match=r"item_features has 2 columns; expected the 3 of the fit"
+    ):
+        measure_bound(factors, RATINGS, user_features=users, item_features=items[:, :2])
