@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import integrate, stats
 from scipy.special import gammaln
+from sklearn.mixture import BayesianGaussianMixture
 
 from ppl_ext.cavi import (
     Categorical,
@@ -284,6 +285,43 @@ def test_mixture_empties_what_it_does_not_need():
     assert (counts > 5).sum() == 3
     found = ascent.factors["components"].mean[counts > 5]
     assert_allclose(found[np.argsort(found[:, 0])], centres[[0, 2, 1]], atol=0.3)
+
+
+@pytest.mark.parametrize(("num_classes", "concentration"), [(3, 0.7), (5, 0.01)])
+def test_mixture_is_that_of_scikit_learn(num_classes, concentration):
+    rng = np.random.default_rng(5)
+    centres = np.array([[-3.0, 0.0, 1.0], [3.0, 0.0, 0.0], [0.0, 4.0, -2.0]])
+    data = np.concatenate([
+        centre + rng.normal(size=(rows, 3)) @ (np.eye(3) + 0.4 * rng.normal(size=(3, 3)))
+        for centre, rows in zip(centres, (60, 90, 150), strict=True)
+    ])  # fmt: skip
+    mean, spread = np.array([0.5, 1.0, -1.0]), np.diag([2.0, 1.0, 3.0])
+    prior = NormalWishart(mean, np.array(0.3), np.array(5.0), np.linalg.inv(spread))
+    ascent = fit_mixture(data, num_classes, concentration=concentration, component_prior=prior)
+    # To the fixed point itself, which is common to both.
+    weights = Dirichlet(np.full(num_classes, concentration))
+    ascent = ascend(
+        [
+            PriorTerm("components", prior),
+            PriorTerm("weights", weights),
+            CategoryTerm("classes", "weights"),
+            MixtureTerm(data, "classes", "components"),
+        ],
+        ascent.factors,
+        tolerance=1e-16,
+    )
+    peer = BayesianGaussianMixture(
+        n_components=num_classes, weight_concentration_prior_type="dirichlet_distribution",
+        weight_concentration_prior=concentration, mean_precision_prior=0.3, mean_prior=mean,
+        degrees_of_freedom_prior=5.0, covariance_prior=spread, reg_covar=0, tol=1e-13,
+        max_iter=2000, n_init=4, random_state=0,
+    ).fit(data)  # fmt: skip
+    ours, counts = ascent.factors["components"], ascent.factors["weights"].concentration
+    order, theirs = np.argsort(-counts), np.argsort(-peer.weights_)
+    covariances = np.linalg.inv(ours.scale * ours.dof[:, None, None])
+    assert_allclose(counts[order] / counts.sum(), peer.weights_[theirs], atol=1e-6)
+    assert_allclose(ours.mean[order], peer.means_[theirs], atol=1e-5)
+    assert_allclose(covariances[order], peer.covariances_[theirs], atol=1e-5)
 
 
 def test_factorization_is_the_compiled_one():
