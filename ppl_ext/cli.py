@@ -151,7 +151,7 @@ def _add_factorize(commands: Any) -> None:
 
 
 def _factorize(options: argparse.Namespace) -> int:
-    from ppl_ext.factorization.command import run_factorize
+    from ppl_ext.factorization.factorize_command import run_factorize
 
     return run_factorize(options)
 

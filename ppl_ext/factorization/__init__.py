@@ -1,15 +1,15 @@
 """Ratings with error bars: Bayesian matrix factorization by exact coordinate ascent."""
 
-from ppl_ext.factorization.blocks import Blocks, predict_blocks, sort_blocks
+from ppl_ext.factorization.biclusters import Blocks, predict_blocks, sort_blocks
 from ppl_ext.factorization.bound import Bound, measure_bound
-from ppl_ext.factorization.cutting import cut_blocks
 from ppl_ext.factorization.factors import Factors
+from ppl_ext.factorization.file_part import read_part
 from ppl_ext.factorization.model import MatrixFactorization
 from ppl_ext.factorization.noise import Noise
-from ppl_ext.factorization.pieces import RatingStream, read_part
 from ppl_ext.factorization.prediction import Assessment, Prediction
 from ppl_ext.factorization.priors import ARD, Fixed, FullCovariance, GaussianPrior, Isotropic
 from ppl_ext.factorization.ranking import ExpectedRating, Ranking, Thompson, UpperConfidence
+from ppl_ext.factorization.rating_stream import RatingStream, cut_blocks
 from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.reading import read_ratings
 from ppl_ext.factorization.regression import Regression

@@ -12,8 +12,8 @@ import numpy as np
 from ppl_ext.factorization.prediction import Assessment, Prediction, assess_prediction
 from ppl_ext.factorization.ranking import AbstractPolicy, ExpectedRating, Ranking, rank_items
 from ppl_ext.factorization.ratings import Ratings
+from ppl_ext.factorization.rows import require_numba
 from ppl_ext.factorization.side import Side
-from ppl_ext.factorization.starts import require_numba
 from ppl_ext.fitting import FitLog
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Factors:
             Means and variances, ``[pair]``.
         """
         require_numba("Factors.predict")
-        from ppl_ext.factorization.pairs import measure_pairs
+        from ppl_ext.factorization.prediction_kernel import measure_pairs
 
         mean, variance = np.empty(len(users)), np.empty(len(users))
         measure_pairs(

@@ -13,17 +13,17 @@ from ppl_ext.factorization.factors import Factors
 from ppl_ext.factorization.noise import Noise
 from ppl_ext.factorization.priors import AbstractPrior, FullCovariance
 from ppl_ext.factorization.ratings import Ratings
+from ppl_ext.factorization.rows import require_numba
 from ppl_ext.factorization.settings import (
     check_held_out,
     check_ratings,
     check_settings,
     check_start,
 )
-from ppl_ext.factorization.starts import require_numba
 from ppl_ext.fitting import FitLog, drive
 
 if TYPE_CHECKING:
-    from ppl_ext.factorization.beginning import Beginning
+    from ppl_ext.factorization.start import SideFeatures
 
 __all__ = ["MatrixFactorization"]
 
@@ -151,20 +151,20 @@ class MatrixFactorization:
         """
         check_ratings(self, ratings)
         require_numba("MatrixFactorization.fit")
-        from ppl_ext.factorization.beginning import read_side
+        from ppl_ext.factorization.start import read_side
 
         if held_out is not None:
             check_held_out(ratings, held_out)
         if start is not None:
             check_start(self, start)
-        beginnings = (
+        features = (
             read_side(self, user_features, ratings, start, by_user=True),
             read_side(self, item_features, ratings, start, by_user=False),
         )
         runs: list[Factors] = []
         for seed in np.random.SeedSequence(self.seed).spawn(1 if start else self.restarts):
             runs.append(
-                self._run(ratings, beginnings, seed, held_out, start, checkpoint, progress_bar)
+                self._run(ratings, features, seed, held_out, start, checkpoint, progress_bar)
             )
             if runs[-1].log.interrupted:
                 break
@@ -178,20 +178,20 @@ class MatrixFactorization:
     def _run(
         self,
         ratings: Ratings,
-        beginnings: tuple[Beginning, Beginning],
+        features: tuple[SideFeatures, SideFeatures],
         seed: np.random.SeedSequence,
         held_out: Ratings | None,
         start: Factors | None,
         checkpoint: str | os.PathLike[str] | None,
         progress_bar: bool,
     ) -> Factors:
-        from ppl_ext.factorization.beginning import expect_variances, start_state
+        from ppl_ext.factorization.start import expect_variances, start_state
         from ppl_ext.factorization.sweeps import Sweeper
 
         spread = float(np.var(ratings.values, dtype=np.float64)) or 1.0
         variances = expect_variances(self, spread)
         rng = np.random.default_rng(seed)
-        state = start_state(self, ratings, variances, spread, beginnings, rng, start)
+        state = start_state(self, ratings, variances, spread, features, rng, start)
         sweeper = Sweeper(
             ratings,
             user_prior=self.user_prior,
@@ -202,7 +202,7 @@ class MatrixFactorization:
             bias=self.biases,
             diagonal=self.diagonal,
             threads=self.num_threads or os.cpu_count() or 1,
-            designs=(beginnings[0].design, beginnings[1].design),
+            designs=(features[0].design, features[1].design),
         )
         elbo = [] if start is None else list(start.elbo)
         earlier = len(elbo)

@@ -9,8 +9,8 @@ import numpy as np
 
 from ppl_ext.factorization.features import read_features
 from ppl_ext.factorization.ratings import Ratings
+from ppl_ext.factorization.rows import append_rows, prior_side, require_numba, write_rows
 from ppl_ext.factorization.side import Side
-from ppl_ext.factorization.starts import append_rows, prior_side, require_numba, write_rows
 
 if TYPE_CHECKING:
     from ppl_ext.factorization.factors import Factors

@@ -13,8 +13,8 @@ from ppl_ext.factorization.bound import sum_terms
 from ppl_ext.factorization.priors import GaussianPrior
 from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.regression import Design, Regression
+from ppl_ext.factorization.rows import write_rows
 from ppl_ext.factorization.side import Side
-from ppl_ext.factorization.starts import write_rows
 from ppl_ext.fitting import FitLog
 
 if TYPE_CHECKING:

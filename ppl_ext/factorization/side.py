@@ -29,7 +29,7 @@ class Side:
     Args:
         ids: ``[row]``, labels.
         table: ``[tile, row, 64]``, the triangles of ``E[a] E[w w']`` (see
-            `ppl_ext.factorization.kernels`); `covariances` gives what is in it.
+            `ppl_ext.factorization.row_kernel`); `covariances` gives what is in it.
         summary: ``[row, dim + 1]``, ``E[a] (E[w], 1)``.
         prior: The prior of w, less what its features say.
         concentration: Shape and rate of the prior of a; 0 where all weights are one.

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ppl_ext.factorization.census import Census
-from ppl_ext.factorization.conclusion import (
+from ppl_ext.factorization.hyperparameters import (
     Conclusion,
     SideSums,
     add_side,
@@ -16,10 +16,10 @@ from ppl_ext.factorization.conclusion import (
     conclude_sweep,
 )
 from ppl_ext.factorization.model import MatrixFactorization
-from ppl_ext.factorization.natural import RatingSums, add_ratings, set_rows, solve_rows
-from ppl_ext.factorization.opening import Opening
+from ppl_ext.factorization.rating_sums import RatingSums, add_ratings, set_rows, solve_rows
 from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.side import Side, unpack
+from ppl_ext.factorization.start import Opening
 from ppl_ext.factorization.sweeps import Adjacency, Moments, update_side
 
 __all__ = ["StreamAscent"]

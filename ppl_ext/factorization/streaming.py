@@ -13,9 +13,9 @@ import numpy as np
 from ppl_ext.factorization.census import Census, count_ratings
 from ppl_ext.factorization.factors import Factors
 from ppl_ext.factorization.model import MatrixFactorization
-from ppl_ext.factorization.opening import open_fit
 from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.side import TILE, Side
+from ppl_ext.factorization.start import open_fit
 from ppl_ext.fitting import drive
 
 if TYPE_CHECKING:

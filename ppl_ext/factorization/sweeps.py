@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from ppl_ext.factorization.conclusion import WARM_UP, add_side, conclude_sweep
-from ppl_ext.factorization.kernels import GROUP, update_rows
+from ppl_ext.factorization.hyperparameters import WARM_UP, add_side, conclude_sweep
 from ppl_ext.factorization.noise import Noise
 from ppl_ext.factorization.priors import AbstractPrior
 from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.regression import Design
+from ppl_ext.factorization.row_kernel import GROUP, update_rows
 from ppl_ext.factorization.side import Side, pack, unpack
 
 __all__ = ["Adjacency", "Moments", "State", "Sweeper", "update_side"]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ppl_ext.factorization.natural import RatingSums, add_ratings, set_rows, solve_rows
+from ppl_ext.factorization.rating_sums import RatingSums, add_ratings, set_rows, solve_rows
 from ppl_ext.factorization.ratings import Ratings
+from ppl_ext.factorization.rows import append_rows, prior_side
 from ppl_ext.factorization.side import Side
-from ppl_ext.factorization.starts import append_rows, prior_side
 
 if TYPE_CHECKING:
     from ppl_ext.factorization.factors import Factors

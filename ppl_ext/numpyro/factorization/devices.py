@@ -12,10 +12,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ppl_ext.factorization import Factors, MatrixFactorization, Ratings
-from ppl_ext.factorization.conclusion import Conclusion, SideSums, conclude_sweep
-from ppl_ext.factorization.opening import open_fit
+from ppl_ext.factorization.hyperparameters import Conclusion, SideSums, conclude_sweep
 from ppl_ext.factorization.priors import GaussianPrior
 from ppl_ext.factorization.side import TILE, Side
+from ppl_ext.factorization.start import open_fit
 from ppl_ext.fitting import drive
 from ppl_ext.numpyro.call import x64_scope
 from ppl_ext.numpyro.factorization.kernel import Knowns, Rows, Totals

@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, optimize, stats
 
 from ppl_ext.factorization import MatrixFactorization, simulate_ratings
-from ppl_ext.factorization.conclusion import add_side
+from ppl_ext.factorization.hyperparameters import add_side
 from ppl_ext.factorization.side import pack, unpack
 
 RATINGS = simulate_ratings(num_users=60, num_items=30, density=0.3, seed=2).ratings

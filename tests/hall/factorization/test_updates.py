@@ -18,7 +18,7 @@ from ppl_ext.factorization import (
     read_ratings,
     simulate_ratings,
 )
-from ppl_ext.factorization.starts import write_rows
+from ppl_ext.factorization.rows import write_rows
 from ppl_ext.factorization.sweeps import Adjacency, update_side
 from tests.hall.factorization import dense
 

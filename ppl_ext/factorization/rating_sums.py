@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from ppl_ext.factorization.rows import write_rows
 from ppl_ext.factorization.side import Side, unpack
-from ppl_ext.factorization.starts import write_rows
 
 __all__ = ["RatingSums", "SolvedRows", "add_ratings", "set_rows", "solve_rows"]
 

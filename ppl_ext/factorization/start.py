@@ -1,9 +1,9 @@
-"""The state that the first sweep of a fit starts from."""
+"""Where a fit starts: features of its sides, variances that are expected, and the first state."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,20 +11,23 @@ import numpy as np
 from ppl_ext.factorization.features import read_features
 from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.regression import Design, Regression, start_regression
-from ppl_ext.factorization.starts import adopt_rows, scatter_rows, start_side
+from ppl_ext.factorization.rows import adopt_rows, require_numba, scatter_rows, start_side
+from ppl_ext.factorization.settings import check_start
 from ppl_ext.factorization.sweeps import State
 
 if TYPE_CHECKING:
     from ppl_ext.factorization.factors import Factors
     from ppl_ext.factorization.model import MatrixFactorization
 
-__all__ = ["Beginning", "expect_variances", "read_side", "start_state"]
+__all__ = [
+    "Opening", "SideFeatures", "expect_variances", "open_fit", "read_side", "start_state",
+]  # fmt: skip
 
 _CALLED = "MatrixFactorization.fit"
 
 
 @dataclass(frozen=True, eq=False)
-class Beginning:
+class SideFeatures:
     """Features of a side, and the regression on them that a fit starts with.
 
     Args:
@@ -49,7 +52,7 @@ def read_side(
     ratings: Ratings,
     start: Factors | None,
     by_user: bool,
-) -> Beginning:
+) -> SideFeatures:
     """Check the features of a side, and go on from an earlier regression on them.
 
     Args:
@@ -76,12 +79,12 @@ def read_side(
                 f"'{earlier.names[0]}' first, and there are none now; expected the same. Pass "
                 f"{name}_features= as well."
             )
-        return Beginning()
+        return SideFeatures()
     called = f"{_CALLED}: {name}_features"
     names = None if earlier is None else earlier.names
     _, columns, table = read_features(source, called, labels, names)
     regression = earlier or start_regression(columns, table, _measure_dim(model))
-    return Beginning(regression, regression.design(table))
+    return SideFeatures(regression, regression.design(table))
 
 
 def expect_variances(model: MatrixFactorization, spread: float) -> np.ndarray:
@@ -112,7 +115,7 @@ def start_state(
     ratings: Ratings,
     variances: np.ndarray,
     spread: float,
-    beginnings: tuple[Beginning, Beginning],
+    features: tuple[SideFeatures, SideFeatures],
     rng: np.random.Generator,
     start: Factors | None,
 ) -> State:
@@ -123,7 +126,7 @@ def start_state(
         ratings: The ratings.
         variances: ``[dim]``, what is expected of latent vectors before any rating is seen.
         spread: Variance of the ratings.
-        beginnings: Features of users and of items.
+        features: Features of users and of items.
         rng: Source of randomness.
         start: The earlier fit.
 
@@ -143,7 +146,7 @@ def start_state(
             (ratings.user_ids, ratings.item_ids),
             (model.user_prior, model.item_prior),
             (model.noise.by_user, model.noise.by_item),
-            beginnings,
+            features,
             strict=True,
         )
     )  # fmt: skip
@@ -158,3 +161,69 @@ def start_state(
         start.center,
         start.sweeps,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Opening:
+    """Where a fit starts, and what is expected before any rating is seen.
+
+    Args:
+        state: Users, items, noise and center.
+        variances: ``[dim]``, of latent vectors.
+        spread: Variance of the ratings.
+    """
+
+    state: State
+    variances: np.ndarray
+    spread: float
+
+
+def open_fit(
+    called: str,
+    model: MatrixFactorization,
+    user_ids: np.ndarray,
+    item_ids: np.ndarray,
+    *,
+    mean: float,
+    variance: float,
+    seed: np.random.SeedSequence,
+    start: Factors | None = None,
+) -> Opening:
+    """Start as ``MatrixFactorization.fit`` does, from labels and two moments of the ratings.
+
+    For ratings that are not all at hand: those of a stream, or of other processes.
+
+    Args:
+        called: The function that a user called.
+        model: Settings.
+        user_ids: Labels of the users.
+        item_ids: Labels of the items.
+        mean: Mean of all ratings, wherever they are kept.
+        variance: Their variance.
+        seed: Seed of the items' factors.
+        start: Factors to go on from.
+
+    Returns:
+        The start.
+
+    Raises:
+        ValueError: ``start`` has features, or is of other settings.
+        ModuleNotFoundError: numba is not installed.
+    """
+    require_numba(called)
+    if start is not None:
+        check_start(model, start)
+        if start.users.regression is not None or start.items.regression is not None:
+            raise ValueError(
+                f"{called}: start was fitted with features, which this fit does not learn from; "
+                "expected none. Fit with MatrixFactorization.fit(ratings, start=factors, ...)."
+            )
+    spread = variance or 1.0
+    nothing = np.zeros(0, np.int32)
+    labels = Ratings(nothing, nothing, np.zeros(0, np.float32), user_ids, item_ids)
+    centered = replace(model, center=mean if model.center is None else model.center)
+    variances = expect_variances(model, spread)
+    featureless = SideFeatures(), SideFeatures()
+    rng = np.random.default_rng(seed)
+    state = start_state(centered, labels, variances, spread, featureless, rng, start)
+    return Opening(state, variances, spread)

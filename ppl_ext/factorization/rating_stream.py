@@ -1,24 +1,24 @@
-"""Ratings files that are read piece by piece: as a stream, or one part of them in each process."""
+"""Ratings as blocks of users: a file read again in each pass, or a table that is cut."""
 
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ppl_ext.factorization.lines import read_pieces
-from ppl_ext.factorization.ratings import Ratings, collect_ratings
+from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.reading import collect_frame, find_column
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["RatingStream", "read_part"]
+__all__ = ["RatingStream", "cut_blocks", "name_columns", "name_lines", "read_text"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class RatingStream:
         import pandas
 
         held: pandas.DataFrame | None = None
-        for frame in _read_text(self.path, self.characters, "RatingStream"):
+        for frame in read_text(self.path, self.characters, "RatingStream"):
             rows = frame if held is None else pandas.concat([held, frame])
             column = find_column(rows, "user", self._names["user"], Path(self.path).name)
             labels = rows[column].to_numpy()
@@ -105,79 +105,74 @@ class RatingStream:
 
     @property
     def _names(self) -> dict[str, str | None]:
-        return _name_columns(self.path, self.user, self.item, self.rating)
+        return name_columns(self.path, self.user, self.item, self.rating)
 
 
-def read_part(
-    path: str | os.PathLike[str],
-    part: int,
-    parts: int,
-    *,
-    user: str | None = None,
-    item: str | None = None,
-    rating: str | None = None,
-    scale: tuple[float, float] | None = None,
-    item_ids: np.ndarray | None = None,
-    characters: int = 2**24,
-) -> Ratings:
-    r"""Read one part of the users of a file, so that no process holds all ratings.
+def cut_blocks(ratings: Ratings, size: int) -> list[Ratings]:
+    """Cut ratings into blocks of whole users.
 
-    Each process goes through the whole file and keeps the users whose labels' checksum is its own
-    number; the parts differ in users, and together they are the file.
+    Not for files, which `RatingStream` reads block by block.
 
     Args:
-        path: The file, as `read_ratings` takes it, Parquet apart; in any order.
-        part: Which part, from 0: ``jax.process_index()``.
-        parts: Number of parts: ``jax.process_count()``.
-        user: Name of the column of users; one of the usual names if None.
-        item: Name of the column of items.
-        rating: Name of the column of ratings.
-        scale: Lowest and highest rating that is allowed.
-        item_ids: Labels of all items; those that occur in this part, sorted, if None.
-        characters: Size of what is read at once.
+        ratings: The ratings.
+        size: Ratings of a block, about.
 
     Returns:
-        The ratings of this part's users.
+        The blocks, each with its own users and all items.
 
     Raises:
-        ValueError: What `read_ratings` refuses, or the part has no users.
+        ValueError: The size is not positive.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "ratings.csv")
-        ...     _ = path.write_text("user,movie,rating\nann,7,4\nbob,8,3\nann,8,2\neve,9,5\n")
-        ...     [read_part(path, part, 2).user_ids.tolist() for part in range(2)]
-        [['bob', 'eve'], ['ann']]
+        >>> from ppl_ext.factorization import simulate_ratings
+        >>> ratings = simulate_ratings(num_users=30, num_items=20, seed=0).ratings
+        >>> blocks = cut_blocks(ratings, 20)
+        >>> sum(len(block) for block in blocks) == len(ratings)
+        True
+        >>> sum(block.num_users for block in blocks)
+        30
     """
-    if not 0 <= part < parts:
+    if not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(
-            f"read_part: part={part} of parts={parts}; expected 0 to parts - 1. Write "
-            "read_part(path, jax.process_index(), jax.process_count())."
+            f"cut_blocks: size={size}; expected an integer of at least 1. Write "
+            "cut_blocks(ratings, 10**6)."
         )
-    names = _name_columns(path, user, item, rating)
-    kept: list[Ratings] = []
-    for frame in _read_text(path, characters, "read_part"):
-        labels = frame[find_column(frame, "user", names["user"], Path(path).name)]
-        mine = [each for each in labels.unique() if _draw_lot(each, parts) == part]
-        chosen = frame[labels.isin(mine)]
-        if len(chosen):
-            kept.append(collect_frame(chosen, names, Path(path).name, _name_lines(path, chosen),
-                                      {"scale": scale, "keep_last": False}))  # fmt: skip
-    if not kept:
-        raise ValueError(
-            f"read_part: no user of '{Path(path).name}' falls to part {part} of {parts}; expected "
-            "more users than parts. Use fewer processes."
+    ends = np.cumsum(np.bincount(ratings.users, minlength=ratings.num_users))
+    # Users go to the block that their last rating falls into.
+    block_of = np.maximum(ends - 1, 0) // size
+    cuts = [0, *(np.flatnonzero(np.diff(block_of)) + 1).tolist(), ratings.num_users]
+    blocks = []
+    for first, last in pairwise(cuts):
+        own = slice(ends[first - 1] if first else 0, ends[last - 1])
+        blocks.append(
+            replace(
+                ratings,
+                users=ratings.users[own] - np.int32(first),
+                items=ratings.items[own],
+                values=ratings.values[own],
+                user_ids=ratings.user_ids[first:last],
+                times=None if ratings.times is None else ratings.times[own],
+            )
         )
-    users = _join([each.user_ids[each.users] for each in kept])
-    items = _join([each.item_ids[each.items] for each in kept])
-    values = np.concatenate([each.values for each in kept])
-    return collect_ratings(users, items, values, item_ids=item_ids)
+    return blocks
 
 
-def _read_text(
+def read_text(
     path: str | os.PathLike[str], characters: int, called: str
 ) -> Iterator[pandas.DataFrame]:
+    """Frames of text, some lines at a time.
+
+    Args:
+        path: The file.
+        characters: Size of what is read at once.
+        called: What a user called.
+
+    Yields:
+        The frames, indexed by the numbers of the lines.
+
+    Raises:
+        ValueError: The file is Parquet, or a line is malformed.
+    """
     file = Path(path)
     if file.suffix.lower() == ".parquet":
         raise ValueError(
@@ -187,15 +182,17 @@ def _read_text(
     yield from read_pieces(file, file.suffix.lower() in (".csv", ".tsv"), characters)
 
 
-def _name_columns(
+def name_columns(
     path: str | os.PathLike[str], user: str | None, item: str | None, rating: str | None
 ) -> dict[str, str | None]:
+    """Names of the columns by role; None for one of the usual names."""
     if Path(path).suffix.lower() not in (".csv", ".tsv"):
         return {"user": "user", "item": "item", "rating": "rating", "time": "time"}
     return {"user": user, "item": item, "rating": rating, "time": None}
 
 
-def _name_lines(path: str | os.PathLike[str], frame: pandas.DataFrame) -> object:
+def name_lines(path: str | os.PathLike[str], frame: pandas.DataFrame) -> object:
+    """Words for where a rating of a frame stands: position -> words."""
     lines, name = frame.index.to_numpy(), Path(path).name
     return lambda at: f"line {lines[at]} of '{name}'"
 
@@ -205,18 +202,7 @@ def _collect(
 ) -> Ratings:
     name = Path(stream.path).name
     checks = {"scale": scale, "keep_last": False}
-    return collect_frame(frame, stream._names, name, _name_lines(stream.path, frame), checks)
-
-
-def _draw_lot(label: str, parts: int) -> int:
-    return zlib.crc32(str(label).strip().encode()) % parts
-
-
-def _join(labels: list[np.ndarray]) -> np.ndarray:
-    """Labels of all pieces; text where any is."""
-    if len({each.dtype.kind for each in labels}) > 1:
-        labels = [each.astype(str) for each in labels]
-    return np.concatenate(labels)
+    return collect_frame(frame, stream._names, name, name_lines(stream.path, frame), checks)
 
 
 def _refuse_kinds(path: str | os.PathLike[str], name: str, labels: np.ndarray) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppl_ext.factorization.blocks import predict_blocks
+from ppl_ext.factorization.biclusters import predict_blocks
 from ppl_ext.factorization.prediction import Assessment
-from ppl_ext.factorization.trial import Trial
+from ppl_ext.factorization.report import Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ import pytest
 from ppl_ext import cli
 from ppl_ext.factorization import (
     MatrixFactorization,
-    command,
+    factorize_command,
     load_factors,
     simulate_ratings,
 )
@@ -100,7 +100,7 @@ def test_features_bring_in_those_without_ratings(table, tmp_path, capsys):
 
 
 def test_nothing_set_aside_and_no_pictures(table, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    monkeypatch.setattr(factorize_command, "find_spec", lambda name: None)
     assert run(tmp_path, table, "--test-fraction", "0", "--top-n", "0") == 0
     assert 'pip install "ppl-ext[plots]"' in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"factors.safetensors", "report.txt"}

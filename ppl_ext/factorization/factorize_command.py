@@ -19,10 +19,10 @@ from ppl_ext.factorization.prediction import Prediction, assess_prediction
 from ppl_ext.factorization.priors import ARD, AbstractPrior, FullCovariance, Isotropic
 from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.reading import read_ratings
+from ppl_ext.factorization.report import Trial, format_report
 from ppl_ext.factorization.saving import load_factors
 from ppl_ext.factorization.simulation import simulate_ratings
 from ppl_ext.factorization.splitting import split_by_row, split_by_time
-from ppl_ext.factorization.trial import Trial, format_report
 
 if TYPE_CHECKING:
     import pandas
@@ -122,7 +122,7 @@ def _factorize(options: argparse.Namespace, folder: Path) -> list[Path]:
     if find_spec("matplotlib") is None:
         print('\nmatplotlib is not installed, so no pictures; `pip install "ppl-ext[plots]"`.')
         return written
-    from ppl_ext.factorization.pictures import draw_trial
+    from ppl_ext.factorization.report_pictures import draw_trial
 
     return written + draw_trial(trial, assessment, folder)
 
