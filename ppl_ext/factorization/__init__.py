@@ -18,6 +18,7 @@ from ppl_ext.factorization.side import Side
 from ppl_ext.factorization.simulation import Simulation, simulate_ratings
 from ppl_ext.factorization.splitting import split_by_row, split_by_time, split_by_user
 from ppl_ext.factorization.streaming import StreamedFactorization
+from ppl_ext.factorization.unfitted import begin_factors
 from ppl_ext.factorization.updating import update_factors
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "StreamedFactorization",
     "Thompson",
     "UpperConfidence",
+    "begin_factors",
     "cut_blocks",
     "load_factors",
     "measure_bound",

@@ -33,8 +33,9 @@ class FactorGuide:
     With features also :math:`\prod_k N(z_k; m_k, C C')` for each row of z, see `FactorModel`.
 
     It begins where the factors are: the host's ``Trace_ELBO`` is theirs, and ``SVI`` goes on from
-    them. For a fresh start, take the factors of ``CAVI(settings).init``. Covariances are diagonal
-    where those of the factors are. Not for rows by the million: every step draws all of them.
+    them. For a fresh start, take those of `ppl_ext.factorization.begin_factors`. Covariances are
+    diagonal where those of the factors are. Not for rows by the million: every step draws all of
+    them.
 
     Parameters are ``user_loc``, ``user_scale_tril`` (``user_scale`` if diagonal), ``user_shape``,
     ``user_rate``, with features ``user_regression_loc`` and ``user_regression_scale_tril``, and

@@ -7,6 +7,7 @@ from ppl_ext.factorization import (
     Fixed,
     MatrixFactorization,
     Noise,
+    begin_factors,
     measure_bound,
     simulate_ratings,
 )
@@ -113,3 +114,32 @@ def test_features_are_those_of_the_fit():
         ValueError, match=r"item_features has 2 columns; expected the 3 of the fit"
     ):
         measure_bound(factors, RATINGS, user_features=users, item_features=items[:, :2])
+
+
+@pytest.mark.parametrize("features", [{}, FEATURES])
+@pytest.mark.parametrize("settings", [{}, {"biases": False, "diagonal": True}])
+def test_factors_before_any_sweep(settings, features):
+    model = MatrixFactorization(3, dtype=np.float64, num_threads=1, max_sweeps=1, **settings)
+    begun = begin_factors(model, RATINGS, **features)
+    bound = measure_bound(begun, RATINGS, **features)
+    assert begun.elbo.tolist() == [bound.total]
+    # Nothing is known of users, weights and coefficients; items are apart. What standardised
+    # features say of a user is, at first, as uncertain as what they leave: half a nat each.
+    expected = {"user_divergence": 40 * begun.users.dim / 2 if features else 0.0}
+    for name, term in vars(bound).items():
+        if name not in ("likelihood", "item_divergence"):
+            assert term == pytest.approx(expected.get(name, 0.0), abs=1e-8)
+    assert np.linalg.matrix_rank(begun.items.means()[:, :3]) == 3
+    smallest = min(
+        np.linalg.eigvalsh(side.covariances()).min() for side in (begun.users, begun.items)
+    )
+    assert smallest > 1e-3
+    # One sweep from here is as good as the first sweep of a fit.
+    once = model.fit(RATINGS, start=begun, progress_bar=False, **features)
+    first = model.fit(RATINGS, progress_bar=False, **features)
+    assert once.elbo[-1] == pytest.approx(first.elbo[-1], rel=0.05)
+
+
+def test_no_ratings_to_begin_with():
+    with pytest.raises(ValueError, match=r"begin_factors: there are no ratings; expected"):
+        begin_factors(MatrixFactorization(2), RATINGS.select(np.zeros(0, int)))
