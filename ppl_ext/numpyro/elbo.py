@@ -140,8 +140,9 @@ def _log_prob(name, site, drawn):
     if not (site["is_observed"] or fn.has_rsample):
         raise ValueError(
             f"StickTheLanding: guide site '{name}' ({type(fn).__name__}) has no reparameterised "
-            "sampler; expected one at every latent site of the guide. Use the host's "
-            "numpyro.infer.TraceGraph_ELBO() for this guide."
+            "sampler; expected one at every latent site of the guide. For discrete sites "
+            "use px.DiscreteELBO(px.estimators.LeaveOneOut(4)), in fit as "
+            "optimizer=px.Stochastic(elbo=...); else the host's numpyro.infer.TraceGraph_ELBO()."
         )
     # What the sampler passed through on its way to the value carries the same gradient as the
     # value, and needs no inverse, as long as the transforms have no parameters of their own.

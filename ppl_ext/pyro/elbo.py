@@ -134,8 +134,9 @@ def _check_reparameterised(trace: Trace) -> None:
         if not site_is_subsample(site) and not site["fn"].has_rsample:
             raise ValueError(
                 f"StickTheLanding: guide site {name!r} ({type(site['fn']).__name__}) has no "
-                "reparameterised sampler; expected one at every latent site of the guide. Use the "
-                "host's pyro.infer.TraceGraph_ELBO() for this guide."
+                "reparameterised sampler; expected one at every latent site of the guide. For "
+                "discrete sites use px.DiscreteELBO(px.estimators.LeaveOneOut(4)), in fit as "
+                "optimizer=px.Stochastic(elbo=...); else the host's pyro.infer.TraceGraph_ELBO()."
             )
 
 

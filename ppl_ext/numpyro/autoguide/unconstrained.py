@@ -102,7 +102,7 @@ class AbstractUnconstrainedGuide(AutoGuide):
 
     @property
     def settings(self) -> tuple[Any, ...]:
-        """What tells this guide from another one: guides of equal settings share programs."""
+        """What tells this guide from others; guides of equal settings share programs."""
         return (
             type(self),
             self.model,

@@ -28,6 +28,7 @@ def read_logits(called, probs, logits, validate_args) -> jax.Array:
             f"{called}(..., logits=logits).",
         )
     name, given = ("probs", probs) if logits is None else ("logits", logits)
+    given = jnp.asarray(given) if isinstance(given, (list, tuple)) else given
     if not jnp.issubdtype(jnp.result_type(given), jnp.floating):
         raise refuse(
             called,
@@ -88,7 +89,15 @@ def check_classes(called: str, logits: jax.Array, validate_args: bool | None) ->
 
 def read_temperature(called, temperature, like, batch_shape, validate_args) -> jax.Array:
     """Return the temperature as an array that broadcasts against the batch, checked."""
-    array = jnp.asarray(temperature, dtype=widen(like).dtype)
+    try:
+        array = jnp.asarray(temperature, dtype=widen(like).dtype)
+    except (TypeError, ValueError) as error:
+        raise refuse(
+            called,
+            f"temperature is {temperature!r}",
+            "positive numbers",
+            "temperature=0.5, or of a schedule its value at a step: temperature=schedule(step).",
+        ) from error
     if checking(validate_args, temperature) and not (np.asarray(temperature) > 0).all():
         raise refuse(
             called,

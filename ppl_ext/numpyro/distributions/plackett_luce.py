@@ -122,6 +122,13 @@ class PlackettLuce(Distribution):
 
     def _score(self, function, value):
         value = jnp.asarray(value)
+        if value.shape[-1:] != (self.k,):
+            raise refuse(
+                "PlackettLuce",
+                f"the value has the shape {value.shape}",
+                f"the indices of k = {self.k} classes along the last axis",
+                "For longer lists: PlackettLuce(logits, k=value.shape[-1]).",
+            )
         shape = jnp.broadcast_shapes(value.shape[:-1], self.batch_shape)
         logits = jnp.broadcast_to(widen(self.logits), (*shape, self.logits.shape[-1]))
         sound = self.support(value)

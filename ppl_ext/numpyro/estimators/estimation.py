@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import jax
 
-from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits
+from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits, refuse
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 
 __all__ = ["GradientEstimate", "estimate_gradient", "second_moment"]
@@ -68,6 +68,7 @@ def estimate_gradient(
         >>> estimates.gradient.shape, abs(float(estimates.value.mean()) - 2) < 0.1
         ((1000, 2, 3), True)
     """
+    check_estimator("estimate_gradient", estimator)
     logits = read_logits("estimate_gradient", None, logits, None)
     check_classes("estimate_gradient", logits, None)
 
@@ -126,3 +127,14 @@ def second_moment(
     """
     gradient = estimate_gradient(rng_key, f, logits, estimator, num_draws).gradient
     return (gradient**2).sum() / num_draws
+
+
+def check_estimator(called, estimator) -> None:
+    """Refuse what is no estimator, such as its class or its name."""
+    if not isinstance(estimator, AbstractEstimator):
+        raise refuse(
+            called,
+            f"the estimator is {estimator!r}",
+            "an object of px.estimators",
+            f"{called}(..., LeaveOneOut(4)).",
+        )

@@ -87,7 +87,15 @@ def check_classes(called: str, logits: torch.Tensor, validate_args: bool | None)
 
 def read_temperature(called, temperature, like, batch_shape, validate_args) -> torch.Tensor:
     """Return the temperature as a tensor that broadcasts against the batch, checked."""
-    tensor = torch.as_tensor(temperature, dtype=widen(like).dtype, device=like.device)
+    try:
+        tensor = torch.as_tensor(temperature, dtype=widen(like).dtype, device=like.device)
+    except (TypeError, ValueError) as error:
+        raise refuse(
+            called,
+            f"temperature is {temperature!r}",
+            "positive numbers",
+            "temperature=0.5, or of a schedule its value at a step: temperature=schedule(step).",
+        ) from error
     if checking(validate_args) and not bool(constraints.positive.check(tensor).all()):
         raise refuse(
             called,

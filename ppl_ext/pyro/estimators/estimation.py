@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ppl_ext.pyro.distributions.arguments import check_classes, read_logits
+from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, refuse
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
 
 __all__ = ["GradientEstimate", "estimate_gradient", "second_moment"]
@@ -64,6 +64,7 @@ def estimate_gradient(
         >>> tuple(estimates.gradient.shape), abs(float(estimates.value.mean()) - 2) < 0.1
         ((1000, 2, 3), True)
     """
+    check_estimator("estimate_gradient", estimator)
     value, gradient = _differentiate(f, logits, estimator, num_draws, learn=False)
     return GradientEstimate(value.detach(), gradient)
 
@@ -129,3 +130,14 @@ def _differentiate(f, logits, estimator, num_draws, learn):
         value = estimator.surrogate(integrand, table)
     (gradient,) = torch.autograd.grad(value.sum(), table, create_graph=learn)
     return value, gradient.reshape(num_draws, *logits.shape)
+
+
+def check_estimator(called, estimator) -> None:
+    """Refuse what is no estimator, such as its class or its name."""
+    if not isinstance(estimator, AbstractEstimator):
+        raise refuse(
+            called,
+            f"the estimator is {estimator!r}",
+            "an object of px.estimators",
+            f"{called}(..., LeaveOneOut(4)).",
+        )

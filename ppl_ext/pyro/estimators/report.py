@@ -13,9 +13,9 @@ from ppl_ext.gradients import (
     expect_exactly,
     plan_groups,
 )
-from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, to_probs
+from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, refuse, to_probs
 from ppl_ext.pyro.estimators.choices import to_one_hot
-from ppl_ext.pyro.estimators.estimation import estimate_gradient
+from ppl_ext.pyro.estimators.estimation import check_estimator, estimate_gradient
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
 from ppl_ext.pyro.estimators.integrand import read_integrand
 from ppl_ext.pyro.estimators.leave_one_out import LeaveOneOut
@@ -82,6 +82,7 @@ class EstimatorReport(AbstractEstimatorReport):
         expectation, gradient = expect_exactly(probs, choices, values)
         if estimators is None:
             estimators = _common_estimators(table)
+        _check_estimators(estimators)
         rows = []
         for estimator in estimators:
             evaluations = estimator.evaluations(variables, classes)
@@ -104,6 +105,19 @@ class EstimatorReport(AbstractEstimatorReport):
         super().__init__(
             tuple(rows), float(np.mean(expectation)), float(np.linalg.norm(gradient)), num_draws
         )
+
+
+def _check_estimators(estimators):
+    """Refuse what is no list of estimators."""
+    if isinstance(estimators, AbstractEstimator):
+        raise refuse(
+            "EstimatorReport",
+            f"estimators is {estimators!r}",
+            "a list of them",
+            f"EstimatorReport(..., [{estimators!r}]).",
+        )
+    for each in estimators:
+        check_estimator("EstimatorReport", each)
 
 
 def _evaluate(integrand, table, choices):
