@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from ppl_ext.numpyro.distributions.words import random_words
+
 __all__ = ["gumbel_noise"]
 
 
@@ -46,8 +48,7 @@ def signed_uniform(rng_key, shape, dtype, exact) -> jax.Array:
     """Draw from ``(-1/2, 1/2)``, never zero, as finely resolved near zero as there are bits."""
     fine = exact or dtype == jnp.float64
     first, *second = [
-        jax.random.bits(key, shape, jnp.uint32)
-        for key in (jax.random.split(rng_key) if fine else [rng_key])
+        random_words(key, shape) for key in (jax.random.split(rng_key) if fine else [rng_key])
     ]
     size = (first & 0x7FFFFFFF).astype(dtype)
     size += (second[0].astype(dtype) + 0.5) * 2.0**-32 if second else 0.5

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
+from ppl_ext.numpyro.distributions.words import random_words
+
 
 def average_product(rng_key, log_probs, hard, vector, temperature, num_draws, lead=0.0):
     r"""Multiply a vector by the mean Jacobian of the relaxed draw given the class drawn.
@@ -11,8 +13,7 @@ def average_product(rng_key, log_probs, hard, vector, temperature, num_draws, le
     Given the class, its perturbed logit is ``-log E``, and the others are
     ``-log(E + E_k / p_k)``, with exponential ``E``: relative to the largest, the weights of the
     softmax are ``(1 + E_k / (p_k E)) ** (-1 / temperature)``. Draws are made one after the other,
-    again in
-    the backward pass, and only their sum is kept.
+    again in the backward pass, and only their sum is kept.
 
     Args:
         rng_key: Random key.
@@ -38,8 +39,9 @@ def average_product(rng_key, log_probs, hard, vector, temperature, num_draws, le
         top = jnp.maximum(top, jnp.finfo(vector.dtype).tiny)
         others = _exponential(others_key, vector.shape, vector.dtype)
         below = jnp.log1p(others * (weights / top)) + lead
-        scores = jnp.where(chosen, 0.0, -below / temperature) + ratio
-        soft = jax.nn.softmax(scores, -1)
+        # The class drawn is the largest, at zero: no other has to be taken off.
+        soft = jnp.exp(jnp.where(chosen, 0.0, -below / temperature) + ratio)
+        soft = soft / soft.sum(-1, keepdims=True)
         return (soft * vector - soft * (soft * vector).sum(-1, keepdims=True)) / temperature
 
     def add(total, key):
@@ -58,5 +60,5 @@ def _ratio_to_itself(log_probs, chosen):
 
 def _exponential(key, shape, dtype):
     """Draw minus log-uniforms of 32 bits, never zero."""
-    bits = jax.random.bits(key, shape, jnp.uint32)
+    bits = random_words(key, shape)
     return -jnp.log(jnp.minimum((bits.astype(dtype) + 0.5) * 2.0**-32, 1 - 2.0**-24))
