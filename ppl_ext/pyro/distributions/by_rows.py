@@ -36,7 +36,7 @@ class _RelaxedDraw(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, temperature, shape):
         scores, x = logits.new_empty(shape), logits.new_empty(shape)
-        for theta, tau, s, p in _pieces(shape, logits, temperature.unsqueeze(-1), scores, x):
+        for theta, tau, s, p in pieces(shape, logits, temperature.unsqueeze(-1), scores, x):
             noise = uniform_to_gumbel(signed_uniform(s.shape, s.dtype, s.device))
             torch.div(noise.add_(theta), tau, out=s)
             # The host's softmax adds up many classes one by one, and loses a digit.
@@ -55,15 +55,21 @@ class _RelaxedDraw(torch.autograd.Function):
         tau, by_temperature = temperature.unsqueeze(-1), None
         if by_x is None:
             by_logits = by_scores / tau
+        elif torch.is_grad_enabled():
+            by_logits = _through_softmax(by_x, x, by_scores) / tau
         else:
-            through = torch.ops.aten._softmax_backward_data(by_x, x, -1, x.dtype)
-            if torch.is_grad_enabled():
-                by_logits = (through if by_scores is None else through + by_scores) / tau
-            else:
-                by_logits = (through if by_scores is None else through.add_(by_scores)).div_(tau)
+            by_logits = torch.empty_like(x)
+            slopes = [by_x] if by_scores is None else [by_x, by_scores]
+            for p, t, out, *by in pieces(x.shape, x, tau, by_logits, *slopes):
+                torch.div(_through_softmax(by[0], p, *by[1:]), t, out=out)
         if ctx.needs_input_grad[1]:
             by_temperature = -(by_logits * scores).sum(-1).sum_to_size(temperature.shape)
         return by_logits.sum_to_size(ctx.shape), by_temperature, None
+
+
+def _through_softmax(by_x, x, by_scores=None):
+    through = torch.ops.aten._softmax_backward_data(by_x, x, -1, x.dtype)
+    return through if by_scores is None else through + by_scores
 
 
 class _DensityOfDraw(torch.autograd.Function):
@@ -72,14 +78,14 @@ class _DensityOfDraw(torch.autograd.Function):
         ctx.save_for_backward(logits, temperature, scores, x)
         count, shape = logits.shape[-1], scores.shape
         totals = []
-        for theta, tau, s, p in _pieces(shape, logits, temperature.unsqueeze(-1), scores, x):
-            centred = torch.addcmul(theta, tau, s, value=-1).log_softmax(-1)
-            total = centred.add_(math.log(count)).sum(-1)
-            # What rounding left of the log-mean is no more than an error, but stands in each term.
-            total -= count * centred.expm1_().mean(-1).log1p_()
+        for theta, tau, s, p in pieces(shape, logits, temperature.unsqueeze(-1), scores, x):
+            a = torch.addcmul(theta, tau, s, value=-1)
+            top = a.amax(-1, keepdim=True)
+            mean = (a - top).exp_().sum(-1, keepdim=True).double().div_(count)
+            total = _sum_beyond(a, mean.log_().add_(top))
             # log x, of which the largest is known without underflow.
-            log_sum = s.amax(-1) - p.amax(-1).log_()
-            totals.append(total - (s - log_sum.unsqueeze(-1)).sum(-1))
+            log_sum = s.amax(-1, keepdim=True).double() - p.amax(-1, keepdim=True).double().log_()
+            totals.append((total - _sum_beyond(s, log_sum)).to(s.dtype))
         constant = log_volume(count) + (count - 1) * temperature.log()
         return constant + torch.cat(totals).reshape(shape[:-1])
 
@@ -98,11 +104,18 @@ class _DensityOfDraw(torch.autograd.Function):
         return by_s.sum_to_size(logits.shape), by_temperature, by_scores, None
 
 
+def _sum_beyond(terms, level):
+    """Sum what the terms exceed a level by: its own rounding would stand in each of them."""
+    rounded = level.to(terms.dtype)
+    rest = (level - rounded).squeeze(-1)
+    return (terms - rounded).sum(-1) - terms.shape[-1] * rest
+
+
 def _slopes(logits, tau, scores, x, slope):
     """Return the slopes by ``s = theta - tau * scores`` and by the scores."""
     count = logits.shape[-1]
     by_s, by_scores = scores.new_empty(scores.shape), scores.new_empty(scores.shape)
-    for theta, t, y, p, g, a, b in _pieces(
+    for theta, t, y, p, g, a, b in pieces(
         scores.shape, logits, tau, scores, x, slope, by_s, by_scores
     ):
         torch.softmax(torch.addcmul(theta, t, y, value=-1), -1, out=a)
@@ -117,7 +130,7 @@ def _differentiable_slopes(logits, tau, scores, slope):
     return by_s, count * slope * scores.softmax(-1) - slope - tau * by_s
 
 
-def _pieces(shape, *tensors):
+def pieces(shape, *tensors):
     """Cut tensors that broadcast to a shape into pieces of a few rows."""
     whole = not goes_piecewise(tensors[0].device)
     rows = math.prod(shape[:-1]) if whole else PIECE // shape[-1]

@@ -5,6 +5,8 @@ import math
 import torch
 
 from ppl_ext.pyro.distributions.arguments import check_classes, checking, read_logits, widen
+from ppl_ext.pyro.distributions.by_rows import pieces
+from ppl_ext.pyro.distributions.noise import plain_tensors
 from ppl_ext.pyro.distributions.perturbation import gumbel_max
 
 __all__ = ["sample_categorical", "straight_through"]
@@ -58,13 +60,7 @@ def draw_class(logits, sample_shape, *, exact=False) -> torch.Tensor:
     if blocks * width > size:
         logits = torch.nn.functional.pad(logits, (0, blocks * width - size), value=-torch.inf)
     table = logits.unflatten(-1, (blocks, width))
-    totals = (
-        (logits - logits.amax(-1, keepdim=True))
-        .exp_()
-        .unflatten(-1, (blocks, width))
-        .sum(-1)
-        .log_()
-    )
+    totals = _log_totals(logits, blocks, width)
     _, block = gumbel_max(totals.expand(*sample_shape, *batch, blocks), exact=exact)
     table = table.expand(*sample_shape, *batch, blocks, width)
     rows = block[..., None, None].expand(*block.shape, 1, width)
@@ -98,6 +94,22 @@ def straight_through(hard: torch.Tensor, soft: torch.Tensor) -> torch.Tensor:
         Neurons for Conditional Computation, arXiv:1308.3432.
     """
     return (soft - soft.detach()) + hard.detach()
+
+
+def _log_totals(logits, blocks, width):
+    """Return the logarithms of the blocks' shares, but for a constant of the row."""
+    if plain_tensors():
+        totals = logits.new_empty(*logits.shape[:-1], blocks)
+        for row, out in pieces(logits.shape, logits, totals):
+            out.copy_(_totals(row, blocks, width))
+    else:
+        totals = _totals(logits, blocks, width)
+    return totals.log_()
+
+
+def _totals(logits, blocks, width):
+    shares = (logits - logits.amax(-1, keepdim=True)).exp_()
+    return shares.unflatten(-1, (blocks, width)).sum(-1)
 
 
 def _block_width(size: int) -> int:

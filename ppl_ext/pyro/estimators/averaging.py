@@ -13,8 +13,7 @@ def average_product(log_probs, index, vector, temperature, num_draws, lead=None)
     Given the class, its perturbed logit is ``-log E``, and the others are
     ``-log(E + E_k / p_k)``, with exponential ``E``: relative to the largest, the weights of the
     softmax are ``(1 + E_k / (p_k E)) ** (-1 / temperature)``. Draws are made one after the other,
-    here in
-    the backward pass, and only their sum is kept.
+    here in the backward pass, and only their sum is kept.
 
     Args:
         log_probs: Log-probabilities, with a shape that broadcasts against the vector's.

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
+from ppl_ext.pyro.distributions.by_rows import pieces
+from ppl_ext.pyro.distributions.noise import plain_tensors
+from ppl_ext.pyro.estimators.arguments import check_temperature
 from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
-from ppl_ext.pyro.estimators.through import check_temperature, draw_through
+from ppl_ext.pyro.estimators.through import draw_through
 
 __all__ = ["ReinMax"]
 
@@ -58,18 +61,26 @@ class ReinMax(AbstractPathEstimator):
 
 def reinmax_product(logits, index, vector, temperature):
     """Multiply a vector by ReinMax's matrix for the draw of that class."""
-    chosen = index.unsqueeze(-1)
+    arguments = logits, index.unsqueeze(-1), vector
+    if torch.is_grad_enabled() or not plain_tensors():
+        return _multiply(*arguments, temperature)
+    product = torch.empty_like(vector, memory_format=torch.contiguous_format)
+    for *piece, out in pieces(vector.shape, *arguments, product):
+        _multiply(*piece, temperature, out)
+    return product
+
+
+def _multiply(logits, chosen, vector, temperature, out=None):
     probs = logits.softmax(-1)
     at_chosen = vector.gather(-1, chosen)
     if isinstance(temperature, float | int) and temperature == 1:
         # The terms of both matrices that cancel are left out.
         mean = torch.linalg.vecdot(probs, vector).unsqueeze(-1)
-        product = probs * (0.5 * (vector - at_chosen))
+        product = torch.mul(probs, 0.5 * (vector - at_chosen), out=out)
         return product.scatter_add_(-1, chosen, 0.5 * (at_chosen - mean))
     tempered = (logits / temperature).softmax(-1)
     mean = torch.linalg.vecdot(probs, vector).unsqueeze(-1)
     middle = 0.5 * (torch.linalg.vecdot(tempered, vector).unsqueeze(-1) + at_chosen)
-    # tempered * (vector - middle) - 0.5 * probs * (vector - mean), in few passes.
-    product = torch.sub(tempered, probs, alpha=0.5) * vector
-    product = product.addcmul(tempered, -middle).addcmul(probs, 0.5 * mean)
+    product = torch.mul(tempered, vector - middle, out=out)
+    product = torch.addcmul(product, probs, vector - mean, value=-0.5, out=out)
     return product.scatter_add_(-1, chosen, at_chosen - middle)
