@@ -13,6 +13,7 @@ from ppl_ext.numpyro.choice import read_choice
 from ppl_ext.numpyro.densities import find_mismatches
 from ppl_ext.numpyro.dependence import find_dependence
 from ppl_ext.numpyro.estimators import VIMCO, AbstractEstimator, AbstractPathEstimator
+from ppl_ext.numpyro.estimators.arguments import check_count
 from ppl_ext.numpyro.estimators.choices import draw_one_hot
 from ppl_ext.numpyro.joint_draws import JointDraws
 from ppl_ext.numpyro.matching import discrete_sites, match_estimators, refuse_misfits
@@ -77,6 +78,8 @@ class DiscreteELBO(ELBO):
         vectorize_particles: bool | Callable[..., Any] = True,
     ) -> None:
         match_estimators(estimator, ())
+        cure = "DiscreteELBO(estimator, num_particles=1)."
+        check_count("DiscreteELBO", "num_particles", num_particles, 1, cure)
         self.estimator = estimator
         super().__init__(num_particles, vectorize_particles)
 

@@ -14,6 +14,7 @@ from ppl_ext.pyro.choice import read_choice
 from ppl_ext.pyro.densities import warn_once
 from ppl_ext.pyro.dependence import find_dependence
 from ppl_ext.pyro.estimators import VIMCO, AbstractEstimator, AbstractPathEstimator
+from ppl_ext.pyro.estimators.arguments import check_count
 from ppl_ext.pyro.estimators.choices import draw_one_hot
 from ppl_ext.pyro.joint_draws import JointDraws
 from ppl_ext.pyro.matching import discrete_sites, match_estimators, refuse_misfits
@@ -77,6 +78,8 @@ class DiscreteELBO(ELBO):
         num_particles: int = 1,
     ) -> None:
         match_estimators(estimator, ())
+        cure = "DiscreteELBO(estimator, num_particles=1)."
+        check_count("DiscreteELBO", "num_particles", num_particles, 1, cure)
         self.estimator = estimator
         self._warned: set[str] = set()
         super().__init__(num_particles=num_particles)

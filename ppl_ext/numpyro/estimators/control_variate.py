@@ -10,6 +10,7 @@ from jax.lax import stop_gradient
 
 from ppl_ext.numpyro.distributions.arguments import refuse, widen
 from ppl_ext.numpyro.distributions.perturbation import posterior_gumbels
+from ppl_ext.numpyro.estimators.arguments import check_temperature
 from ppl_ext.numpyro.estimators.choices import draw_one_hot, log_prob_of
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 
@@ -24,11 +25,17 @@ class AbstractControlVariate(AbstractEstimator):
         True
     """
 
+    def __post_init__(self) -> None:
+        # Arrays are looked at in use: pytrees of gradients or of batches are made here as well.
+        if isinstance(self.temperature, int | float):
+            check_temperature(type(self).__name__, self.temperature)
+
     def evaluations(self, num_variables: int, num_classes: int) -> int:
         """Count the evaluations of the function that one estimate costs: draw and two relaxed."""
         return 3
 
     def _surrogate(self, rng_key, f, logits):
+        check_temperature(type(self).__name__, self.temperature)
         draw_key, noise_key = jax.random.split(rng_key)
         wide = widen(logits)
         possible = wide > -jnp.inf
@@ -95,9 +102,6 @@ class REBAR(AbstractControlVariate):
     temperature: float | jax.Array = 0.5
     scale: float | jax.Array = 1.0
 
-    def __post_init__(self) -> None:
-        check_temperature("REBAR", self.temperature)
-
     def _control(self, f, x):
         return self.scale * f(x)
 
@@ -147,9 +151,6 @@ class RELAX(AbstractControlVariate):
     temperature: float | jax.Array = 0.5
     scale: float | jax.Array | None = None
 
-    def __post_init__(self) -> None:
-        check_temperature("RELAX", self.temperature)
-
     def evaluations(self, num_variables: int, num_classes: int) -> int:
         """Count the evaluations of the function that one estimate costs, the control's apart."""
         return 1 if self.scale is None else 3
@@ -165,17 +166,6 @@ class RELAX(AbstractControlVariate):
                 "Sum over what belongs to one member: control(x).sum((-2, -1)).",
             )
         return values if self.scale is None else values + self.scale * f(x)
-
-
-def check_temperature(called, temperature):
-    """Refuse a number that is not positive."""
-    if isinstance(temperature, (int, float)) and not temperature > 0:
-        raise refuse(
-            called,
-            f"temperature is {temperature}",
-            "a positive number",
-            "Learn it on the log scale: temperature=jnp.exp(log_temperature).",
-        )
 
 
 def _relax(perturbed, possible, temperature, dtype):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import jax
 
-from ppl_ext.numpyro.distributions.arguments import refuse
+from ppl_ext.numpyro.estimators.arguments import check_count
 from ppl_ext.numpyro.estimators.choices import score
 from ppl_ext.numpyro.estimators.estimator import AbstractScoreEstimator
 
@@ -46,13 +46,13 @@ class LeaveOneOut(AbstractScoreEstimator):
     num_draws: int = field(default=4, metadata={"static": True})
 
     def __post_init__(self) -> None:
-        if self.num_draws < 2:
-            raise refuse(
-                "LeaveOneOut",
-                f"num_draws is {self.num_draws}",
-                "two draws at least, each the baseline of the other",
-                "LeaveOneOut(num_draws=4), or for a single draw ScoreFunction().",
-            )
+        check_count(
+            "LeaveOneOut",
+            "num_draws",
+            self.num_draws,
+            2,
+            "LeaveOneOut(num_draws=4), or for a single draw ScoreFunction().",
+        )
 
     def combine(self, values: jax.Array, log_probs: jax.Array) -> jax.Array:
         """Return the surrogate of draws that have been made."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
-from ppl_ext.numpyro.distributions.arguments import refuse
+from ppl_ext.numpyro.estimators.arguments import check_count
 from ppl_ext.numpyro.estimators.choices import score
 from ppl_ext.numpyro.estimators.estimator import AbstractScoreEstimator
 
@@ -49,13 +49,13 @@ class VIMCO(AbstractScoreEstimator):
     num_draws: int = field(default=4, metadata={"static": True})
 
     def __post_init__(self) -> None:
-        if self.num_draws < 2:
-            raise refuse(
-                "VIMCO",
-                f"num_draws is {self.num_draws}",
-                "two draws at least, each the baseline of the other",
-                "VIMCO(num_draws=4), or for a single draw ScoreFunction().",
-            )
+        check_count(
+            "VIMCO",
+            "num_draws",
+            self.num_draws,
+            2,
+            "VIMCO(num_draws=4), or for a single draw ScoreFunction().",
+        )
 
     def combine(self, values: jax.Array, log_probs: jax.Array) -> jax.Array:
         """Return the surrogate of draws that have been made."""

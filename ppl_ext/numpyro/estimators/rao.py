@@ -8,16 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
+from ppl_ext.numpyro.estimators.arguments import check_count, check_temperature
 from ppl_ext.numpyro.estimators.averaging import average_product
 from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
 from ppl_ext.numpyro.estimators.pytree import register_estimator
 from ppl_ext.numpyro.estimators.reinmax import reinmax_product
-from ppl_ext.numpyro.estimators.through import (
-    check_draws,
-    check_temperature,
-    draw_through,
-    softmax_product,
-)
+from ppl_ext.numpyro.estimators.through import draw_through, softmax_product
 
 __all__ = ["GumbelRao", "ReinMaxControlVariate", "ReinMaxRao"]
 
@@ -64,7 +60,7 @@ class GumbelRao(AbstractPathEstimator):
 
     def __post_init__(self) -> None:
         check_temperature("GumbelRao", self.temperature)
-        check_draws("GumbelRao", self.num_draws)
+        check_count("GumbelRao", "num_draws", self.num_draws, 1, "GumbelRao(num_draws=10).")
 
     def sample(
         self, rng_key: jax.Array, logits: jax.Array, sample_shape: tuple[int, ...] = ()
@@ -118,7 +114,7 @@ class ReinMaxRao(AbstractPathEstimator):
 
     def __post_init__(self) -> None:
         check_temperature("ReinMaxRao", self.temperature)
-        check_draws("ReinMaxRao", self.num_draws)
+        check_count("ReinMaxRao", "num_draws", self.num_draws, 1, "ReinMaxRao(num_draws=10).")
 
     def sample(
         self, rng_key: jax.Array, logits: jax.Array, sample_shape: tuple[int, ...] = ()
@@ -168,7 +164,13 @@ class ReinMaxControlVariate(AbstractPathEstimator):
 
     def __post_init__(self) -> None:
         check_temperature("ReinMaxControlVariate", self.temperature)
-        check_draws("ReinMaxControlVariate", self.num_draws)
+        check_count(
+            "ReinMaxControlVariate",
+            "num_draws",
+            self.num_draws,
+            1,
+            "ReinMaxControlVariate(num_draws=10).",
+        )
 
     def sample(
         self, rng_key: jax.Array, logits: jax.Array, sample_shape: tuple[int, ...] = ()

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from ppl_ext.numpyro.distributions.arguments import refuse
+from ppl_ext.numpyro.estimators.arguments import check_count
 from ppl_ext.numpyro.estimators.choices import score
 from ppl_ext.numpyro.estimators.estimator import AbstractScoreEstimator
 
@@ -45,7 +46,7 @@ class MovingAverage:
     weight: float | jax.Array = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.decay, float) and not 0 <= self.decay < 1:
+        if isinstance(self.decay, int | float) and not 0 <= self.decay < 1:
             raise refuse(
                 "MovingAverage",
                 f"decay is {self.decay}",
@@ -115,13 +116,13 @@ class ScoreFunction(AbstractScoreEstimator):
     num_draws: int = field(default=1, metadata={"static": True})
 
     def __post_init__(self) -> None:
-        if self.num_draws < 1:
-            raise refuse(
-                "ScoreFunction",
-                f"num_draws is {self.num_draws}",
-                "one draw at least",
-                "ScoreFunction(), or for several draws LeaveOneOut(num_draws=4).",
-            )
+        check_count(
+            "ScoreFunction",
+            "num_draws",
+            self.num_draws,
+            1,
+            "ScoreFunction(), or for several draws LeaveOneOut(num_draws=4).",
+        )
 
     def combine(self, values: jax.Array, log_probs: jax.Array) -> jax.Array:
         """Return the surrogate of draws that have been made."""

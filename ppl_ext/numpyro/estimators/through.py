@@ -4,10 +4,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 
-from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits, refuse, widen
+from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits, widen
 from ppl_ext.numpyro.distributions.choosing import draw_class
 from ppl_ext.numpyro.estimators.choices import to_one_hot
 
@@ -29,25 +27,6 @@ def read_path_logits(called, logits):
     logits = read_logits(called, None, logits, False)
     check_classes(called, logits, False)
     return logits
-
-
-def check_temperature(called, temperature) -> None:
-    """Refuse a temperature that is not a positive number."""
-    if not isinstance(temperature, Tracer) and not np.all(np.asarray(temperature) > 0):
-        raise refuse(
-            called,
-            f"temperature is {temperature}",
-            "a positive number",
-            f"{called}(temperature=0.5).",
-        )
-
-
-def check_draws(called, num_draws) -> None:
-    """Refuse a number of noise draws below one."""
-    if not num_draws >= 1:
-        raise refuse(
-            called, f"num_draws is {num_draws}", "at least one", f"{called}(num_draws=10)."
-        )
 
 
 def softmax_product(probs, vector):

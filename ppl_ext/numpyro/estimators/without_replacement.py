@@ -41,8 +41,8 @@ def draw_different(rng_key, logits, count):
         number, key, table = step
         below = log_p[..., None] + table[..., None, :]
         noise = gumbel_noise(key, below.shape, dtype=below.dtype)
-        keys = condition(below + noise, perturbed[..., None]).reshape(*batch, -1)
-        below = below.reshape(*batch, -1)
+        keys = condition(below + noise, perturbed[..., None]).reshape(*batch, count * classes)
+        below = below.reshape(*batch, count * classes)
         perturbed, chosen = jax.lax.top_k(keys, count)
         kept = jnp.zeros(keys.shape, bool)
         kept = jnp.put_along_axis(kept, chosen, True, -1, inplace=False)

@@ -8,6 +8,7 @@ import torch
 
 from ppl_ext.pyro.distributions.arguments import refuse, widen
 from ppl_ext.pyro.distributions.perturbation import posterior_gumbels
+from ppl_ext.pyro.estimators.arguments import check_temperature
 from ppl_ext.pyro.estimators.choices import draw_one_hot, log_prob_of
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
 
@@ -21,6 +22,9 @@ class AbstractControlVariate(AbstractEstimator):
         >>> issubclass(REBAR, AbstractControlVariate)
         True
     """
+
+    def __post_init__(self) -> None:
+        check_temperature(type(self).__name__, self.temperature)
 
     def evaluations(self, num_variables: int, num_classes: int) -> int:
         """Count the evaluations of the function that one estimate costs: draw and two relaxed."""
@@ -94,9 +98,6 @@ class REBAR(AbstractControlVariate):
     temperature: float | torch.Tensor = 0.5
     scale: float | torch.Tensor = 1.0
 
-    def __post_init__(self) -> None:
-        check_temperature("REBAR", self.temperature)
-
     def _control(self, f, x):
         return self.scale * f(x)
 
@@ -147,9 +148,6 @@ class RELAX(AbstractControlVariate):
     temperature: float | torch.Tensor = 0.5
     scale: float | torch.Tensor | None = None
 
-    def __post_init__(self) -> None:
-        check_temperature("RELAX", self.temperature)
-
     def evaluations(self, num_variables: int, num_classes: int) -> int:
         """Count the evaluations of the function that one estimate costs, the control's apart."""
         return 1 if self.scale is None else 3
@@ -165,17 +163,6 @@ class RELAX(AbstractControlVariate):
                 "Sum over what belongs to one member: control(x).sum((-2, -1)).",
             )
         return values if self.scale is None else values + self.scale * f(x)
-
-
-def check_temperature(called, temperature):
-    """Refuse a number that is not positive."""
-    if isinstance(temperature, (int, float)) and not temperature > 0:
-        raise refuse(
-            called,
-            f"temperature is {temperature}",
-            "a positive number",
-            "Learn it on the log scale: temperature=log_temperature.exp().",
-        )
 
 
 def _relax(perturbed, possible, temperature, dtype):

@@ -3,10 +3,12 @@
 import torch
 
 from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, refuse, widen
+from ppl_ext.pyro.estimators.arguments import check_function
 
 
 def read_integrand(called, f, logits):
     """Return the function and its logits with an axis of variables, the shapes minded."""
+    check_function(called, f)
     logits = read_logits(called, None, logits, False)
     check_classes(called, logits, False)
     single = logits.dim() == 1

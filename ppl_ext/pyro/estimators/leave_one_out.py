@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ppl_ext.pyro.distributions.arguments import refuse
+from ppl_ext.pyro.estimators.arguments import check_count
 from ppl_ext.pyro.estimators.choices import score
 from ppl_ext.pyro.estimators.estimator import AbstractScoreEstimator
 
@@ -44,13 +44,13 @@ class LeaveOneOut(AbstractScoreEstimator):
     num_draws: int = 4
 
     def __post_init__(self) -> None:
-        if self.num_draws < 2:
-            raise refuse(
-                "LeaveOneOut",
-                f"num_draws is {self.num_draws}",
-                "two draws at least, each the baseline of the other",
-                "LeaveOneOut(num_draws=4), or for a single draw ScoreFunction().",
-            )
+        check_count(
+            "LeaveOneOut",
+            "num_draws",
+            self.num_draws,
+            2,
+            "LeaveOneOut(num_draws=4), or for a single draw ScoreFunction().",
+        )
 
     def combine(self, values: torch.Tensor, log_probs: torch.Tensor) -> torch.Tensor:
         """Return the surrogate of draws that have been made."""

@@ -4,15 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
+from ppl_ext.pyro.estimators.arguments import check_count, check_temperature
 from ppl_ext.pyro.estimators.averaging import average_product
 from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
 from ppl_ext.pyro.estimators.reinmax import reinmax_product
-from ppl_ext.pyro.estimators.through import (
-    check_draws,
-    check_temperature,
-    draw_through,
-    softmax_product,
-)
+from ppl_ext.pyro.estimators.through import draw_through, softmax_product
 
 __all__ = ["GumbelRao", "ReinMaxControlVariate", "ReinMaxRao"]
 
@@ -57,7 +53,7 @@ class GumbelRao(AbstractPathEstimator):
 
     def __post_init__(self) -> None:
         check_temperature("GumbelRao", self.temperature)
-        check_draws("GumbelRao", self.num_draws)
+        check_count("GumbelRao", "num_draws", self.num_draws, 1, "GumbelRao(num_draws=10).")
 
     def sample(self, logits: torch.Tensor, sample_shape: tuple[int, ...] = ()) -> torch.Tensor:
         """Draw one-hot values that carry the estimator's gradient."""
@@ -109,7 +105,7 @@ class ReinMaxRao(AbstractPathEstimator):
 
     def __post_init__(self) -> None:
         check_temperature("ReinMaxRao", self.temperature)
-        check_draws("ReinMaxRao", self.num_draws)
+        check_count("ReinMaxRao", "num_draws", self.num_draws, 1, "ReinMaxRao(num_draws=10).")
 
     def sample(self, logits: torch.Tensor, sample_shape: tuple[int, ...] = ()) -> torch.Tensor:
         """Draw one-hot values that carry the estimator's gradient."""
@@ -161,7 +157,13 @@ class ReinMaxControlVariate(AbstractPathEstimator):
 
     def __post_init__(self) -> None:
         check_temperature("ReinMaxControlVariate", self.temperature)
-        check_draws("ReinMaxControlVariate", self.num_draws)
+        check_count(
+            "ReinMaxControlVariate",
+            "num_draws",
+            self.num_draws,
+            1,
+            "ReinMaxControlVariate(num_draws=10).",
+        )
 
     def sample(self, logits: torch.Tensor, sample_shape: tuple[int, ...] = ()) -> torch.Tensor:
         """Draw one-hot values that carry the estimator's gradient."""

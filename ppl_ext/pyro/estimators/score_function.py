@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from ppl_ext.pyro.distributions.arguments import refuse
+from ppl_ext.pyro.estimators.arguments import check_count
 from ppl_ext.pyro.estimators.choices import score
 from ppl_ext.pyro.estimators.estimator import AbstractScoreEstimator
 
@@ -42,7 +43,7 @@ class MovingAverage:
     weight: float | torch.Tensor = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.decay, float) and not 0 <= self.decay < 1:
+        if isinstance(self.decay, int | float) and not 0 <= self.decay < 1:
             raise refuse(
                 "MovingAverage",
                 f"decay is {self.decay}",
@@ -113,13 +114,13 @@ class ScoreFunction(AbstractScoreEstimator):
     num_draws: int = 1
 
     def __post_init__(self) -> None:
-        if self.num_draws < 1:
-            raise refuse(
-                "ScoreFunction",
-                f"num_draws is {self.num_draws}",
-                "one draw at least",
-                "ScoreFunction(), or for several draws LeaveOneOut(num_draws=4).",
-            )
+        check_count(
+            "ScoreFunction",
+            "num_draws",
+            self.num_draws,
+            1,
+            "ScoreFunction(), or for several draws LeaveOneOut(num_draws=4).",
+        )
 
     def combine(self, values: torch.Tensor, log_probs: torch.Tensor) -> torch.Tensor:
         """Return the surrogate of draws that have been made."""

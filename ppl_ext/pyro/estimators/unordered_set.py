@@ -49,10 +49,10 @@ class UnorderedSet(AbstractEstimator):
     num_draws: int = 4
 
     def __post_init__(self) -> None:
-        if not 2 <= self.num_draws <= 10:
+        if self.num_draws not in range(2, 11):
             raise refuse(
                 "UnorderedSet",
-                f"num_draws is {self.num_draws}",
+                f"num_draws is {self.num_draws!r}",
                 "a size from 2 to 10, whose subsets can all be weighed",
                 "UnorderedSet(num_draws=4), or for more draws LeaveOneOut(num_draws).",
             )
