@@ -4,7 +4,8 @@
 other room are not collected; a test of a room named here fails where its host is missing.
 """
 
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -16,6 +17,14 @@ collect_ignore = [
     if name not in HOST_NAMES
     for folder in (f"ppl_ext/{name}", f"tests/{name}")
 ]
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    """Close what tests, examples and tutorials have drawn: matplotlib warns of many open figures."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def _fail_if_skipped(report):

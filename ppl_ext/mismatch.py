@@ -71,6 +71,7 @@ def warn_of(caller: str, mismatches: Iterable[DensityMismatch], stacklevel: int 
     Example:
         >>> import warnings
         >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
         ...     warn_of("fit", [DensityMismatch("z", "RelaxedBernoulli", "Bernoulli")])
         >>> [each.category.__name__ for each in caught]
         ['RelaxedDensityWarning']
