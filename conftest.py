@@ -21,7 +21,7 @@ collect_ignore = [
 
 @pytest.fixture(autouse=True)
 def _close_figures() -> Iterator[None]:
-    """Close what tests, examples and tutorials have drawn: matplotlib warns of many open figures."""
+    """Close what a test, an example or a tutorial has drawn, before matplotlib warns of many."""
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
