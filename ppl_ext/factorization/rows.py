@@ -105,7 +105,7 @@ def adopt_rows(side: Side, known: Side) -> Side:
         The side, with the earlier prior.
     """
     position = {label: row for row, label in enumerate(known.ids.tolist())}
-    found = np.array([position.get(label, -1) for label in side.ids.tolist()])
+    found = np.array([position.get(label, -1) for label in side.ids.tolist()], dtype=np.intp)
     old, new = np.flatnonzero(found >= 0), np.flatnonzero(found < 0)
     side.table[:, old] = known.table[:, found[old]]
     side.summary[old] = known.summary[found[old]]

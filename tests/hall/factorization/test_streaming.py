@@ -59,6 +59,31 @@ def test_one_block_makes_steps_whole_sweeps():
     np.testing.assert_allclose(found.elbo, expected.elbo, rtol=1e-11)
 
 
+def test_a_stream_goes_on_from_factors():
+    first = replace(EXACT, max_sweeps=4)
+    start = first.fit(RATINGS, progress_bar=False)
+    expected = first.fit(RATINGS, start=start, progress_bar=False)
+    settings = StreamedFactorization(first, passes=3)
+    blocks = cut_blocks(RATINGS, 1000)
+    found = settings.fit(blocks, start=start, progress_bar=False)
+    np.testing.assert_allclose(found.elbo, expected.elbo, rtol=1e-11)
+    np.testing.assert_allclose(found.items.table, expected.items.table, rtol=1e-8, atol=1e-11)
+    assert found.sweeps == expected.sweeps == 8
+    # Half of the users, and most items, are known from before.
+    half = first.fit(RATINGS.select(RATINGS.users % 2 == 0), progress_bar=False)
+    grown = settings.fit(blocks, start=half, progress_bar=False)
+    assert len(grown.users) == len(start.users)
+    assert (np.diff(grown.elbo[4:]) > 0).all()
+    # Users who were left out are new.
+    bare = stream(blocks, first, passes=1, keep_users=False)
+    assert settings.fit(blocks, start=bare, progress_bar=False).elbo[-1] > bare.elbo[-1]
+    taught = first.fit(RATINGS, item_features=np.eye(RATINGS.num_items)[:, :2], progress_bar=False)
+    with pytest.raises(ValueError, match=r"StreamedFactorization.fit: start .* with features"):
+        settings.fit(blocks, start=taught, progress_bar=False)
+    with pytest.raises(TypeError, match=r"start"):
+        settings.fit(blocks, start=3, progress_bar=False)
+
+
 def test_steps_come_near_the_fit_in_memory():
     train, test = split_by_row(RATINGS, 0.15, seed=1)
     whole = MODEL.fit(train, progress_bar=False)
