@@ -158,3 +158,11 @@ def make_toy(variables: int, classes: int) -> Toy:
 CATEGORICAL = make_toy(3, 3)
 BINARY = make_toy(4, 2)
 SINGLE = make_toy(1, 5)
+
+
+def assert_means(estimates, truths):
+    """Compare means over the first axis with the truth, in z-tests of 4.5 standard errors."""
+    for many, truth in zip(estimates, truths, strict=True):
+        assert np.isfinite(many).all()
+        error = many.std(0) / np.sqrt(len(many))
+        np.testing.assert_array_less(np.abs(many.mean(0) - truth), 4.5 * error + 2e-5)

@@ -1,11 +1,15 @@
-"""The regression with known answers as a model of the host under test, and its fits."""
+"""What tests of both rooms share: the regression with known answers, and random programs."""
 
+from importlib import import_module
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tests.hosts import Host
 from tests.oracles import regression
+
+DRAWS = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +40,55 @@ def mean_field(host: Host, linear: SimpleNamespace):
     """Its mean-field fit."""
     guide = host.room.AutoMeanField(linear.model)
     return host.random(host.room.fit, linear.model, guide, linear.x, y=linear.y)
+
+
+@pytest.fixture(scope="module")
+def estimators(host):
+    return host.room.estimators
+
+
+@pytest.fixture(scope="module")
+def differentiate(host):
+    """Turn a surrogate of its parameters into ``(*parameters) -> value, *gradients``, of many."""
+    if host.name == "pyro":
+        torch = host.math
+
+        def with_torch(surrogate):
+            def run(*parameters):
+                many = [
+                    host.array(each).expand(DRAWS, *np.shape(each)).clone().requires_grad_()
+                    for each in parameters
+                ]
+                value = host.random(surrogate, *many)
+                gradients = torch.autograd.grad(value.sum(), many)
+                return [np.asarray(each.detach(), dtype=float) for each in (value, *gradients)]
+
+            return run
+
+        return with_torch
+    jax = import_module("jax")
+
+    def with_jax(surrogate):
+        def total(parameters, key):
+            value = surrogate(key, *parameters)
+            return value.sum(), value
+
+        program = jax.jit(jax.vmap(jax.grad(total, has_aux=True), (None, 0)))
+
+        def run(*parameters):
+            keys = jax.random.split(jax.random.key(0), DRAWS)
+            gradients, value = program([host.array(each) for each in parameters], keys)
+            return [np.asarray(each, dtype=float) for each in (value, *gradients)]
+
+        return run
+
+    return with_jax
+
+
+@pytest.fixture(scope="module")
+def run(host):
+    """Run a random function of arrays in one program: JAX compiles single operations slowly."""
+    if host.name == "pyro":
+        return lambda function, *arrays: host.random(function, *arrays)
+    jax = import_module("jax")
+    return lambda function, *arrays: jax.jit(function)(jax.random.key(0), *arrays)

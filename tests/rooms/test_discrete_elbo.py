@@ -327,6 +327,8 @@ def test_misfits_are_refused(host, programs):
             estimate(host, elbo(given), pair, ("w",), 1)
     with pytest.raises(ValueError, match=r"px\.estimators"):
         elbo(estimators.LeaveOneOut)
+    with pytest.raises(ValueError, match=r"num_particles is 0; expected"):
+        elbo(estimators.LeaveOneOut(), num_particles=0)
     mixed = {
         "a": estimators.LeaveOneOut(4),
         "z": estimators.LeaveOneOut(2),

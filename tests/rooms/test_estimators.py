@@ -11,9 +11,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from tests.oracles.estimators import BINARY, CATEGORICAL, SINGLE
-
-DRAWS = 20_000
+from tests.oracles.estimators import BINARY, CATEGORICAL, SINGLE, assert_means
 
 
 def square(x):
@@ -47,49 +45,6 @@ VARIANCES = {
 
 
 @pytest.fixture(scope="module")
-def estimators(host):
-    return host.room.estimators
-
-
-@pytest.fixture(scope="module")
-def differentiate(host):
-    """Turn a surrogate of its parameters into ``(*parameters) -> value, *gradients``, of many."""
-    if host.name == "pyro":
-        torch = host.math
-
-        def with_torch(surrogate):
-            def run(*parameters):
-                many = [
-                    host.array(each).expand(DRAWS, *np.shape(each)).clone().requires_grad_()
-                    for each in parameters
-                ]
-                value = host.random(surrogate, *many)
-                gradients = torch.autograd.grad(value.sum(), many)
-                return [np.asarray(each.detach(), dtype=float) for each in (value, *gradients)]
-
-            return run
-
-        return with_torch
-    jax = import_module("jax")
-
-    def with_jax(surrogate):
-        def total(parameters, key):
-            value = surrogate(key, *parameters)
-            return value.sum(), value
-
-        program = jax.jit(jax.vmap(jax.grad(total, has_aux=True), (None, 0)))
-
-        def run(*parameters):
-            keys = jax.random.split(jax.random.key(0), DRAWS)
-            gradients, value = program([host.array(each) for each in parameters], keys)
-            return [np.asarray(each, dtype=float) for each in (value, *gradients)]
-
-        return run
-
-    return with_jax
-
-
-@pytest.fixture(scope="module")
 def program(host, estimators, differentiate):
     """Return the estimator of a name as ``(logits, scale) -> value, gradients``, of many."""
 
@@ -107,15 +62,6 @@ def program(host, estimators, differentiate):
     return make
 
 
-@pytest.fixture(scope="module")
-def run(host):
-    """Run a random function of arrays in one program: JAX compiles single operations slowly."""
-    if host.name == "pyro":
-        return lambda function, *arrays: host.random(function, *arrays)
-    jax = import_module("jax")
-    return lambda function, *arrays: jax.jit(function)(jax.random.key(0), *arrays)
-
-
 def integrand(host, toy):
     """Write ``f`` of the oracle in the host's words."""
     inner, outer = host.array(toy.inner), host.array(toy.outer)
@@ -126,13 +72,6 @@ def integrand(host, toy):
         return scale * g - categorical(logits=logits, validate_args=False).log_prob(z).sum(-1)
 
     return f
-
-
-def assert_means(estimates, truths):
-    for many, truth in zip(estimates, truths, strict=True):
-        assert np.isfinite(many).all()
-        error = many.std(0) / np.sqrt(len(many))
-        np.testing.assert_array_less(np.abs(many.mean(0) - truth), 4.5 * error + 2e-5)
 
 
 @pytest.mark.parametrize("name", UNBIASED)
@@ -314,70 +253,6 @@ def test_policy_gradient(host, estimators, differentiate):
     assert_means(estimates, (weights @ reward, gradient))
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters", "shape", "word"),
-    [
-        ("LeaveOneOut", {"num_draws": 1}, None, "num_draws is 1"),
-        ("VIMCO", {"num_draws": 1}, None, "num_draws is 1"),
-        ("ScoreFunction", {"num_draws": 0}, None, "num_draws is 0"),
-        ("ScoreFunction", {"baseline": [1.0, 2.0]}, (3, 2), "baseline has the shape"),
-        ("MovingAverage", {"decay": 1.0}, None, "decay is 1.0"),
-        ("UnorderedSet", {"num_draws": 1}, None, "num_draws is 1"),
-        ("UnorderedSet", {"num_draws": 11}, None, "num_draws is 11"),
-        ("UnorderedSet", {"num_draws": 5}, (2, 2), "have 4 outcomes"),
-        ("ARM", {}, (2, 3), "3 classes"),
-        ("DisARM", {}, (2, 3), "3 classes"),
-        ("REBAR", {"temperature": 0.0}, None, "temperature is 0.0"),
-        ("RELAX", {"control": square, "temperature": -1.0}, None, "temperature is -1.0"),
-        ("RELAX", {"control": lambda x: x}, (2, 3), "control returned the shape"),
-    ],
-)
-def test_refusals(host, estimators, run, name, parameters, shape, word):
-    def attempt(*key):
-        given = {
-            key: host.array(np.array(value)) if isinstance(value, list) else value
-            for key, value in parameters.items()
-        }
-        estimator = getattr(estimators, name)(**given)
-        logits = host.array(np.zeros(shape))
-        estimator.surrogate(*key, lambda z: z[..., 0].sum(-1), logits)
-
-    with pytest.raises(ValueError, match=word) as refusal:
-        run(attempt)
-    assert "expected" in str(refusal.value)
-    assert str(refusal.value).startswith(f"{name}: ")
-
-
-@pytest.mark.parametrize(
-    ("f", "logits", "word"),
-    [
-        (lambda z: z.sum(-1), np.zeros((5, 2, 3)), r"shape \(4, 5, 2\).*expected.*\(4, 5\)"),
-        (lambda z: z.sum(), np.zeros((2, 3)), r"shape \(\)"),
-        (lambda z: z, np.zeros(3), r"f\(z\).sum\(-1\)"),
-        (lambda z: z[..., 0, 0], np.zeros((2, 3), dtype=int), "floating-point"),
-        (lambda z: z[..., 0, 0], np.array(0.5), "classes along the last axis"),
-    ],
-)
-def test_usual_mistakes(host, estimators, run, f, logits, word):
-    def attempt(*arguments):
-        *key, logits = arguments
-        return estimators.LeaveOneOut(4).surrogate(*key, f, logits)
-
-    with pytest.raises(ValueError, match=word):
-        run(attempt, host.array(logits))
-
-
-def test_values_of_logits(host, estimators):
-    """They are looked at where nothing is traced."""
-    for logits in ([[0.0, np.nan]], [[-np.inf, -np.inf]]):
-        arguments = host.array(np.array(logits)), estimators.LeaveOneOut()
-        with (
-            host.ppl.validation_enabled(),
-            pytest.raises(ValueError, match="estimate_gradient"),
-        ):
-            host.random(estimators.estimate_gradient, lambda z: z[..., 0, 0], *arguments)
-
-
 def test_moving_average_is_a_baseline(host, estimators, run):
     average = estimators.MovingAverage(decay=0.9)
     assert float(average.mean) == 0.0
@@ -434,81 +309,3 @@ def test_transformations(host, estimators):
     for estimator in every:
         structure = jax.tree.structure(estimator)
         assert jax.tree.unflatten(structure, jax.tree.leaves(estimator)) == estimator
-
-
-@pytest.mark.parametrize("kind", ["NormalScoreFunction", "NormalPath"])
-def test_normal_gradients(host, estimators, differentiate, kind):
-    """Means and variances of both estimators for the square, with mean ``a theta + b``."""
-    slope, intercept = 1.5, -1.0
-    estimator = getattr(estimators, kind)()
-
-    def surrogate(*arguments):
-        *key, theta = arguments
-        mean = (slope * theta + intercept)[..., None]
-        return estimator.surrogate(*key, lambda z: z[..., 0] ** 2, mean, 1.0)
-
-    theta = np.array([-1.0, 2 / 3, 1.0, 3.0])
-    mean = slope * theta + intercept
-    value, gradient = differentiate(surrogate)(theta)
-    assert_means((value, gradient), (mean**2 + 1, 2 * slope * mean))
-    variance = slope**2 * (mean**4 + 14 * mean**2 + 15)
-    if kind == "NormalPath":
-        variance = np.full(4, 4 * slope**2)
-    np.testing.assert_allclose(gradient.var(0), variance, rtol=0.12)
-
-
-def test_normal_functions_with_a_jump(host, estimators, differentiate):
-    """The score function sees a jump; the path does not. Several variables, and their scales."""
-
-    def surrogate(*arguments):
-        *key, mean, sd = arguments
-        return estimators.NormalScoreFunction(0.5).surrogate(
-            *key, lambda z: 1.0 * (z.sum(-1) > 0), mean, sd
-        )
-
-    _, in_mean, in_sd = differentiate(surrogate)(np.array([0.3, -0.1]), np.array([0.8, 0.6]))
-    # The sum is N(0.2, 1).
-    density = np.exp(-0.02) / np.sqrt(2 * np.pi)
-    assert_means((in_mean, in_sd), (np.full(2, density), -0.2 * density * np.array([0.8, 0.6])))
-    with pytest.raises(ValueError, match=r"NormalPath: f returned the shape \(2,\)"):
-        host.random(estimators.NormalPath().surrogate, lambda z: z, host.array(np.zeros(2)), 1.0)
-
-
-def test_descent_along_the_path_needs_fewer_steps(host, estimators):
-    """The minimum of E z^2, z ~ N(a theta + b, 1), is at theta = -b / a."""
-    slope, intercept = 2.0, -3.0
-    steps = {}
-    for kind in ("NormalPath", "NormalScoreFunction"):
-        estimator = getattr(estimators, kind)()
-
-        def surrogate(*arguments, estimator=estimator):
-            *key, theta = arguments
-            mean = (slope * theta + intercept)[:, None]
-            return estimator.surrogate(*key, lambda z: z[:, 0] ** 2, mean, 1.0).sum()
-
-        errors = np.asarray(host.random(descend, host, surrogate, 500)) + intercept / slope
-        assert abs(errors[-1].mean()) < 0.02
-        steps[kind] = np.flatnonzero((errors**2).mean(-1) > 0.1**2).max() + 1
-    assert steps["NormalPath"] < 0.5 * steps["NormalScoreFunction"]
-
-
-def descend(*arguments):
-    """Descend from 64 starts with steps ``1 / (100 + n)``, and return where they led."""
-    *key, host, surrogate, count = arguments
-    if host.name == "pyro":
-        theta, path = host.array(np.zeros(64)).requires_grad_(), []
-        for number in range(count):
-            (gradient,) = host.math.autograd.grad(surrogate(theta), theta)
-            theta = (theta - gradient / (100 + number)).detach().requires_grad_()
-            path.append(theta.detach().numpy())
-        return path
-    jax = import_module("jax")
-
-    def step(theta, now):
-        key, number = now
-        theta = theta - jax.grad(surrogate, 1)(key, theta) / (100.0 + number)
-        return theta, theta
-
-    numbers = host.math.arange(count)
-    start = host.array(np.zeros(64))
-    return jax.lax.scan(step, start, (jax.random.split(*key, count), numbers))[1]

@@ -24,7 +24,7 @@ def check_temperature(called: str, temperature: Any) -> None:
             if shape
             else f"temperature is {float(temperature) if known else repr(temperature)}",
             "one positive number",
-            f"{called}(temperature=0.5), or to learn it temperature=jnp.exp(log_temperature).",
+            f"{called}(temperature=1.0), or to learn it temperature=jnp.exp(log_temperature).",
         )
 
 

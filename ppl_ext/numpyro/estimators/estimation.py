@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import jax
 
 from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits, refuse
+from ppl_ext.numpyro.estimators.arguments import check_count, check_function
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 
 __all__ = ["GradientEstimate", "estimate_gradient", "second_moment"]
@@ -68,9 +69,12 @@ def estimate_gradient(
         >>> estimates.gradient.shape, abs(float(estimates.value.mean()) - 2) < 0.1
         ((1000, 2, 3), True)
     """
-    check_estimator("estimate_gradient", estimator)
-    logits = read_logits("estimate_gradient", None, logits, None)
-    check_classes("estimate_gradient", logits, None)
+    logits = _read_request("estimate_gradient", f, logits, estimator, num_draws)
+    return _estimate(rng_key, f, logits, estimator, num_draws)
+
+
+def _estimate(rng_key, f, logits, estimator, num_draws):
+    """Return independent estimates of value and gradient."""
 
     def total(logits, key):
         value = estimator.surrogate(key, f, logits)
@@ -125,7 +129,8 @@ def second_moment(
         Tucker, Mnih, Maddison, Lawson, Sohl-Dickstein (2017), REBAR: Low-Variance, Unbiased
         Gradient Estimates for Discrete Latent Variable Models, NeurIPS, arXiv:1703.07370.
     """
-    gradient = estimate_gradient(rng_key, f, logits, estimator, num_draws).gradient
+    logits = _read_request("second_moment", f, logits, estimator, num_draws)
+    gradient = _estimate(rng_key, f, logits, estimator, num_draws).gradient
     return (gradient**2).sum() / num_draws
 
 
@@ -138,3 +143,13 @@ def check_estimator(called, estimator) -> None:
             "an object of px.estimators",
             f"{called}(..., LeaveOneOut(4)).",
         )
+
+
+def _read_request(called, f, logits, estimator, num_draws):
+    """Check what estimates are made of, and return the logits."""
+    check_function(called, f)
+    check_estimator(called, estimator)
+    check_count(called, "num_draws", num_draws, 1, f"{called}(..., num_draws=1).")
+    logits = read_logits(called, None, logits, None)
+    check_classes(called, logits, None)
+    return logits

@@ -15,6 +15,7 @@ from ppl_ext.gradients import (
     plan_groups,
 )
 from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits, refuse
+from ppl_ext.numpyro.estimators.arguments import check_count, check_function
 from ppl_ext.numpyro.estimators.choices import to_one_hot
 from ppl_ext.numpyro.estimators.estimation import check_estimator, estimate_gradient
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
@@ -76,6 +77,9 @@ class EstimatorReport(AbstractEstimatorReport):
         estimators: Sequence[AbstractEstimator] | None = None,
         num_draws: int = 10_000,
     ) -> None:
+        check_function("EstimatorReport", f)
+        cure = "EstimatorReport(f, logits, num_draws=10_000)."
+        check_count("EstimatorReport", "num_draws", num_draws, 1, cure)
         logits = read_logits("EstimatorReport", None, logits, None)
         check_classes("EstimatorReport", logits, None)
         integrand, table = read_integrand("EstimatorReport", f, logits)

@@ -23,7 +23,7 @@ def check_temperature(called: str, temperature: Any) -> None:
             if shape
             else f"temperature is {float(temperature) if known else repr(temperature)}",
             "one positive number",
-            f"{called}(temperature=0.5), or to learn it temperature=log_temperature.exp().",
+            f"{called}(temperature=1.0), or to learn it temperature=log_temperature.exp().",
         )
 
 

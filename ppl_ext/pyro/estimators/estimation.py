@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, refuse
+from ppl_ext.pyro.estimators.arguments import check_count, check_function
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
 
 __all__ = ["GradientEstimate", "estimate_gradient", "second_moment"]
@@ -64,7 +65,7 @@ def estimate_gradient(
         >>> tuple(estimates.gradient.shape), abs(float(estimates.value.mean()) - 2) < 0.1
         ((1000, 2, 3), True)
     """
-    check_estimator("estimate_gradient", estimator)
+    logits = _read_request("estimate_gradient", f, logits, estimator, num_draws)
     value, gradient = _differentiate(f, logits, estimator, num_draws, learn=False)
     return GradientEstimate(value.detach(), gradient)
 
@@ -113,14 +114,13 @@ def second_moment(
         Tucker, Mnih, Maddison, Lawson, Sohl-Dickstein (2017), REBAR: Low-Variance, Unbiased
         Gradient Estimates for Discrete Latent Variable Models, NeurIPS, arXiv:1703.07370.
     """
+    logits = _read_request("second_moment", f, logits, estimator, num_draws)
     _, gradient = _differentiate(f, logits, estimator, num_draws, learn=True)
     return (gradient**2).sum() / num_draws
 
 
 def _differentiate(f, logits, estimator, num_draws, learn):
     """Return values and gradients of independent surrogates, differentiable again to learn."""
-    logits = read_logits("estimate_gradient", None, logits, None)
-    check_classes("estimate_gradient", logits, None)
     single = logits.dim() == 1
     table = (logits[None] if single else logits).detach()
     # The estimates are one more axis of the batch.
@@ -141,3 +141,13 @@ def check_estimator(called, estimator) -> None:
             "an object of px.estimators",
             f"{called}(..., LeaveOneOut(4)).",
         )
+
+
+def _read_request(called, f, logits, estimator, num_draws):
+    """Check what estimates are made of, and return the logits."""
+    check_function(called, f)
+    check_estimator(called, estimator)
+    check_count(called, "num_draws", num_draws, 1, f"{called}(..., num_draws=1).")
+    logits = read_logits(called, None, logits, None)
+    check_classes(called, logits, None)
+    return logits

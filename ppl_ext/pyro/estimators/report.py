@@ -14,6 +14,7 @@ from ppl_ext.gradients import (
     plan_groups,
 )
 from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, refuse, to_probs
+from ppl_ext.pyro.estimators.arguments import check_count, check_function
 from ppl_ext.pyro.estimators.choices import to_one_hot
 from ppl_ext.pyro.estimators.estimation import check_estimator, estimate_gradient
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
@@ -72,6 +73,9 @@ class EstimatorReport(AbstractEstimatorReport):
         estimators: Sequence[AbstractEstimator] | None = None,
         num_draws: int = 10_000,
     ) -> None:
+        check_function("EstimatorReport", f)
+        cure = "EstimatorReport(f, logits, num_draws=10_000)."
+        check_count("EstimatorReport", "num_draws", num_draws, 1, cure)
         logits = read_logits("EstimatorReport", None, logits, None).detach()
         check_classes("EstimatorReport", logits, None)
         integrand, table = read_integrand("EstimatorReport", f, logits)
