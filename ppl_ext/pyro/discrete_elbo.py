@@ -61,8 +61,8 @@ class DiscreteELBO(ELBO):
         >>> pyro.set_rng_seed(0)
         >>> elbo = DiscreteELBO(px.estimators.LeaveOneOut(4))
         >>> with pyro.get_param_store().scope():
-        ...     svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 0.1}), elbo)
-        ...     losses = [svi.step() for _ in range(200)]
+        ...     svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 0.02}), elbo)
+        ...     losses = [svi.step() for _ in range(300)]
         ...     found = pyro.param("logit").item()
         >>> abs(found - 1.5) < 0.3  # log N(2 | 1, 1) - log N(2 | 0, 1)
         True
