@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,14 @@ class Ascent:
     elbo: np.ndarray
     half_steps: np.ndarray
     log: FitLog
+
+
+def move_mean(ascent: Ascent, name: str, by: np.ndarray | float) -> Ascent:
+    """Move the mean of a factor, after a fit to data that were moved the other way."""
+    factor: Any = ascent.factors[name]
+    return replace(
+        ascent, factors={**ascent.factors, name: replace(factor, mean=factor.mean + by)}
+    )
 
 
 def measure_elbo(terms: Sequence[AbstractTerm], factors: Mapping[str, AbstractFamily]) -> float:
@@ -75,8 +84,10 @@ def ascend(
 
     Raises:
         NotConjugateError: A term and a factor have no closed form together; use ``fit`` of a room.
-        ValueError: A term touches a factor that is not there, or no term touches a factor.
-        ArithmeticError: The bound fell: a term's slopes are not those of its expectation.
+        ValueError: A term touches a factor that is not there or of another batch, no term touches
+            a factor, or the bound is not finite at the start.
+        ArithmeticError: The bound fell: a term's slopes are not those of its expectation, or data
+            far from zero were rounded.
 
     Example:
         >>> from ppl_ext.cavi import Gamma, Normal, NormalTerm, PriorTerm
@@ -106,6 +117,12 @@ def ascend(
         )
     current = dict(factors)
     bounds = [[measure_elbo(terms, current)]]
+    if not np.isfinite(bounds[0][0]):
+        raise ValueError(
+            f"ascend: the bound is {bounds[0][0]} at the start; expected a finite number. Look "
+            "for NaN in data and starts, and for precisions that are not positive: "
+            "term.expect(factors) says which term it is."
+        )
 
     def advance(steps: int) -> np.ndarray:
         trail: list[float] = []
@@ -122,7 +139,8 @@ def ascend(
                 raise ArithmeticError(
                     f"ascend: the bound fell from {last:.10g} to {bound:.10g} when {name!r} was "
                     "updated; an exact update cannot lower it. Check that send of "
-                    f"{sorted({type(term).__name__ for term in own})} is the slope of expect."
+                    f"{sorted({type(term).__name__ for term in own})} is the slope of expect; and "
+                    "where data lie far from zero for their spread, subtract their mean first."
                 )
             trail.append(bound)
             last = bound

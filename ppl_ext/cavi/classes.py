@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from scipy.special import gammaln, logsumexp, psi
 
+from ppl_ext.cavi.arguments import check_positive
 from ppl_ext.cavi.families import AbstractFamily, Arrays
 
 __all__ = ["Categorical", "Dirichlet"]
@@ -20,12 +21,18 @@ class Dirichlet(AbstractFamily):
     Args:
         concentration: ``[..., class]``, positive.
 
+    Raises:
+        ValueError: A concentration is not positive.
+
     Example:
         >>> Dirichlet(np.ones(2)).expect()[0].tolist()  # E log p of a uniform p
         [-1.0, -1.0]
     """
 
     concentration: np.ndarray
+
+    def __post_init__(self) -> None:
+        check_positive("Dirichlet", concentration=self.concentration)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

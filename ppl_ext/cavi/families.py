@@ -9,6 +9,8 @@ from typing import Self
 import numpy as np
 from scipy.special import gammaln, psi
 
+from ppl_ext.cavi.arguments import check_positive
+
 __all__ = ["AbstractFamily", "Gamma", "MultivariateNormal", "Normal"]
 
 Arrays = tuple[np.ndarray, ...]
@@ -63,6 +65,12 @@ class AbstractFamily(ABC):
         return float(np.sum(self.log_normalizer())) - pair(self.natural(), self.expect())
 
 
+def set_arrays(family: AbstractFamily, **arrays: np.ndarray) -> None:
+    """Set the parameters of a frozen family."""
+    for name, array in arrays.items():
+        object.__setattr__(family, name, array)
+
+
 def pair(natural: Arrays, statistics: Arrays) -> float:
     """Inner product of natural parameters and statistics, summed over the batch."""
     return float(sum(np.sum(n * s) for n, s in zip(natural, statistics, strict=True)))
@@ -74,7 +82,10 @@ class Normal(AbstractFamily):
 
     Args:
         mean: Any shape.
-        precision: The same shape, positive.
+        precision: Positive, broadcast against it.
+
+    Raises:
+        ValueError: A precision is not positive.
 
     Example:
         >>> [float(s) for s in Normal(np.array(1.0), np.array(4.0)).expect()]
@@ -84,10 +95,15 @@ class Normal(AbstractFamily):
     mean: np.ndarray
     precision: np.ndarray
 
+    def __post_init__(self) -> None:
+        check_positive("Normal", precision=self.precision)
+        mean, precision = np.broadcast_arrays(self.mean, self.precision)
+        set_arrays(self, mean=mean, precision=precision)
+
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """Shape of the batch."""
-        return np.broadcast_shapes(np.shape(self.mean), np.shape(self.precision))
+        return self.mean.shape
 
     def natural(self) -> Arrays:
         """Precision times mean, and minus half the precision."""
@@ -163,7 +179,10 @@ class Gamma(AbstractFamily):
 
     Args:
         shape: Any shape, positive.
-        rate: The same shape, positive.
+        rate: Positive, broadcast against it.
+
+    Raises:
+        ValueError: A shape or a rate is not positive.
 
     Example:
         >>> float(Gamma(np.array(3.0), np.array(2.0)).expect()[1])
@@ -173,10 +192,15 @@ class Gamma(AbstractFamily):
     shape: np.ndarray
     rate: np.ndarray
 
+    def __post_init__(self) -> None:
+        check_positive("Gamma", shape=self.shape, rate=self.rate)
+        shape, rate = np.broadcast_arrays(self.shape, self.rate)
+        set_arrays(self, shape=shape, rate=rate)
+
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """Shape of the batch."""
-        return np.broadcast_shapes(np.shape(self.shape), np.shape(self.rate))
+        return self.shape.shape
 
     def natural(self) -> Arrays:
         """Shape less one, and minus the rate."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppl_ext.cavi.arguments import check_positions
 from ppl_ext.cavi.families import (
     LOG_2PI,
     AbstractFamily,
@@ -155,10 +156,11 @@ class ProductTerm(AbstractTerm):
         row_of: ``[entry]``, positions.
         column_of: ``[entry]``, positions.
         values: ``[entry]``.
-        precision: Known, or the name of a Gamma factor.
+        precision: Known, one for all or ``[entry]``; or the name of a Gamma factor, likewise.
 
     Raises:
         NotConjugateError: A factor stands twice.
+        ValueError: A position is negative, or no integer.
 
     Example:
         >>> one = MultivariateNormal(np.ones((1, 2)), np.eye(2)[None])
@@ -177,6 +179,8 @@ class ProductTerm(AbstractTerm):
 
     def __post_init__(self) -> None:
         refuse_twice(self, (self.rows, self.columns, self.precision))
+        check_positions("ProductTerm", "row_of", self.row_of)
+        check_positions("ProductTerm", "column_of", self.column_of)
 
     @property
     def nodes(self) -> Mapping[str, type[AbstractFamily]]:
@@ -192,19 +196,19 @@ class ProductTerm(AbstractTerm):
     def send(self, name: str, factors: Factors) -> Arrays:
         """Tell each vector its normal equations, or the precision the squared errors."""
         if names_factor(self.precision, name):
-            error = self._errors(factors)
-            return np.asarray(len(error) / 2), np.asarray(-0.5 * error.sum())
+            error, shape = self._errors(factors), factors[name].batch_shape
+            return sum_to(np.full(len(error), 0.5), shape), sum_to(-0.5 * error, shape)
         other, own_of, other_of = (
             (self.columns, self.row_of, self.column_of)
             if name == self.rows
             else (self.rows, self.column_of, self.row_of)
         )
-        tau = expect_precision(self.precision, factors)[1]
+        tau = np.broadcast_to(expect_precision(self.precision, factors)[1], self.values.shape)
         mean, second = factors[other].expect()
         pull = np.zeros((*factors[name].batch_shape, mean.shape[-1]))
         square = np.zeros((*pull.shape, mean.shape[-1]))
-        np.add.at(pull, own_of, tau * self.values[:, None] * mean[other_of])
-        np.add.at(square, own_of, -0.5 * tau * second[other_of])
+        np.add.at(pull, own_of, (tau * self.values)[:, None] * mean[other_of])
+        np.add.at(square, own_of, -0.5 * tau[:, None, None] * second[other_of])
         return pull, square
 
     def expect(self, factors: Factors) -> float:

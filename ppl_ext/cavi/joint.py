@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from scipy.special import gammaln, multigammaln, psi
 
+from ppl_ext.cavi.arguments import check_positive
 from ppl_ext.cavi.families import LOG_2PI, AbstractFamily, Arrays
 
 __all__ = ["NormalGamma", "NormalWishart"]
@@ -27,6 +28,9 @@ class NormalGamma(AbstractFamily):
         shape: A number.
         rate: A number.
 
+    Raises:
+        ValueError: Shape or rate is not positive.
+
     Example:
         >>> q = NormalGamma(np.ones(1), np.eye(1), np.array(2.0), np.array(1.0))
         >>> q.expect()[3].tolist()  # 1 / P + E[tau] mean^2
@@ -37,6 +41,9 @@ class NormalGamma(AbstractFamily):
     precision: np.ndarray
     shape: np.ndarray
     rate: np.ndarray
+
+    def __post_init__(self) -> None:
+        check_positive("NormalGamma", shape=self.shape, rate=self.rate)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -92,6 +99,9 @@ class NormalWishart(AbstractFamily):
         dof: ``[...]``, degrees of freedom, above ``dim - 1``.
         scale: ``[..., dim, dim]``; the expected precision over ``dof``.
 
+    Raises:
+        ValueError: A count is not positive, or the degrees of freedom are too few.
+
     Example:
         >>> q = NormalWishart(np.zeros(2), np.array(1.0), np.array(5.0), np.eye(2) / 5)
         >>> q.expect()[1].tolist()
@@ -105,6 +115,15 @@ class NormalWishart(AbstractFamily):
     count: np.ndarray
     dof: np.ndarray
     scale: np.ndarray
+
+    def __post_init__(self) -> None:
+        check_positive("NormalWishart", count=self.count)
+        if not np.all(np.asarray(self.dof) > self.mean.shape[-1] - 1):
+            raise ValueError(
+                f"NormalWishart: dof is {np.min(self.dof):g} in {self.mean.shape[-1]} dimensions; "
+                f"expected more than {self.mean.shape[-1] - 1}. Write "
+                f"dof=np.array({self.mean.shape[-1]}.0)."
+            )
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from ppl_ext.cavi.arguments import check_finite
-from ppl_ext.cavi.ascent import Ascent, ascend
+from ppl_ext.cavi.arguments import check_count, check_finite, check_positive
+from ppl_ext.cavi.ascent import Ascent, ascend, move_mean
 from ppl_ext.cavi.classes import Categorical, Dirichlet
 from ppl_ext.cavi.discrete import CategoryTerm, MixtureTerm
 from ppl_ext.cavi.joint import NormalWishart
@@ -43,7 +45,8 @@ def fit_mixture(
         Factors ``components``, ``weights`` and ``classes``.
 
     Raises:
-        ValueError: The data are not a table of finite numbers, or a column is constant.
+        ValueError: The data are not a table of finite numbers, a column is constant or, without a
+            prior of the components, follows from others, or a parameter is not positive.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -56,6 +59,8 @@ def fit_mixture(
         Bishop (2006), Pattern Recognition and Machine Learning, section 10.2.
     """
     data = check_finite("fit_mixture", "data", data, axes=2)
+    check_count("fit_mixture", num_classes=num_classes, restarts=restarts)
+    check_positive("fit_mixture", concentration=concentration)
     dim = data.shape[1]
     if len(data) < 2 or not (data.std(axis=0) > 0).all():
         raise ValueError(
@@ -63,10 +68,20 @@ def fit_mixture(
             f"{data.std(axis=0).tolist()}; expected at least 2 rows and columns that vary. Drop "
             "constant columns: data[:, data.std(axis=0) > 0]."
         )
-    prior = component_prior
-    if prior is None:
+    # Squares of data far from zero would round away their spread.
+    origin = data.mean(axis=0)
+    data = data - origin
+    if component_prior is None:
+        if np.linalg.matrix_rank(data / data.std(axis=0), tol=1e-6 * np.sqrt(len(data))) < dim:
+            raise ValueError(
+                f"fit_mixture: the {dim} columns of data follow from fewer, so that their "
+                "covariance has no inverse; expected none that is a sum of others. Drop columns, "
+                "or pass component_prior=NormalWishart(...)."
+            )
         inverse = np.linalg.inv(np.atleast_2d(np.cov(data.T)))
-        prior = NormalWishart(data.mean(axis=0), np.asarray(1.0), np.asarray(dim), inverse / dim)
+        prior = NormalWishart(np.zeros(dim), np.asarray(1.0), np.asarray(dim), inverse / dim)
+    else:
+        prior = replace(component_prior, mean=component_prior.mean - origin)
     terms = [
         PriorTerm("components", prior),
         PriorTerm("weights", Dirichlet(np.full(num_classes, concentration))),
@@ -89,7 +104,7 @@ def fit_mixture(
             "classes": Categorical(logits),
         }
         found.append(ascend(terms, start))
-    return max(found, key=lambda ascent: ascent.elbo[-1])
+    return move_mean(max(found, key=lambda ascent: ascent.elbo[-1]), "components", origin)
 
 
 def _spread_rows(data: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

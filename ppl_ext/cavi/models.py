@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from ppl_ext.cavi.arguments import check_finite
-from ppl_ext.cavi.ascent import Ascent, ascend
+from ppl_ext.cavi.arguments import check_count, check_finite, check_positions, check_positive
+from ppl_ext.cavi.ascent import Ascent, ascend, move_mean
 from ppl_ext.cavi.families import Gamma, MultivariateNormal, Normal
 from ppl_ext.cavi.gaussian import NormalTerm, ProductTerm
 from ppl_ext.cavi.joint import NormalGamma
@@ -44,12 +46,17 @@ def fit_normal(
     """
     mean_prior = mean_prior or Normal(np.array(0.0), np.array(1e-6))
     precision_prior = precision_prior or Gamma(np.array(1.0), np.array(1.0))
+    data = check_finite("fit_normal", "data", data, axes=1)
+    # Squares of data far from zero would round away their spread.
+    origin = data.mean() if len(data) else 0.0
+    moved = Normal(mean_prior.mean - origin, mean_prior.precision)
     terms = [
-        PriorTerm("mean", mean_prior),
+        PriorTerm("mean", moved),
         PriorTerm("precision", precision_prior),
-        NormalTerm(check_finite("fit_normal", "data", data, axes=1), "mean", "precision"),
+        NormalTerm(data - origin, "mean", "precision"),
     ]
-    return ascend(terms, {"mean": mean_prior, "precision": precision_prior})
+    found = ascend(terms, {"mean": moved, "precision": precision_prior})
+    return move_mean(found, "mean", origin)
 
 
 def regress_linear(
@@ -67,7 +74,8 @@ def regress_linear(
               y \sim N(X w, 1 / \tau)
 
     With alpha known this is the exact posterior and the bound is the log evidence; with a prior of
-    alpha, coefficients that the data do not need shrink away.
+    alpha, coefficients that the data do not need shrink away. Not then for data far from zero for
+    their spread: subtract their mean first.
 
     Args:
         design: ``[row, dim]``, X.
@@ -81,7 +89,8 @@ def regress_linear(
         Factors ``coefficients`` and, with a prior of alpha, ``relevance``.
 
     Raises:
-        ValueError: A number is not finite, or design and data differ in length.
+        ValueError: A number is not finite, design and data differ in length, or a parameter is
+            not positive.
 
     Example:
         >>> x = np.array([0.0, 1.0, 2.0, 3.0])
@@ -96,13 +105,19 @@ def regress_linear(
             f"regress_linear: design has {len(design)} rows and data {len(data)}; expected as "
             "many of each. The order is regress_linear(design, data)."
         )
+    check_positive("regress_linear", prior_precision=prior_precision, shape=shape, rate=rate)
     dim = design.shape[1]
     prior = NormalGamma(
         np.zeros(dim), prior_precision * np.eye(dim), np.asarray(shape), np.asarray(rate)
     )
-    likelihood = LinearTerm(data, design, "coefficients")
     if relevance is None:
-        return ascend([PriorTerm("coefficients", prior), likelihood], {"coefficients": prior})
+        # From the coefficients of least squares on: squares of large data would round away noise.
+        origin = np.linalg.lstsq(design, data)[0]
+        moved = replace(prior, mean=-origin)
+        likelihood = LinearTerm(data - design @ origin, design, "coefficients")
+        found = ascend([PriorTerm("coefficients", moved), likelihood], {"coefficients": moved})
+        return move_mean(found, "coefficients", origin)
+    likelihood = LinearTerm(data, design, "coefficients")
     terms: list[AbstractTerm] = [
         RelevanceTerm("coefficients", "relevance", shape, rate),
         PriorTerm("relevance", relevance),
@@ -145,7 +160,8 @@ def factorize_table(
         Factors ``rows`` and ``columns``.
 
     Raises:
-        ValueError: A number is not finite, or the three columns differ in length.
+        ValueError: A number is not finite, the three columns differ in length, a position is
+            negative, or a parameter is not positive.
 
     Example:
         >>> ascent = factorize_table(np.array([0, 0, 1]), np.array([0, 1, 0]),
@@ -154,7 +170,14 @@ def factorize_table(
         (2, 1)
     """
     values = check_finite("factorize_table", "values", values, axes=1)
-    if not len(row_of) == len(column_of) == len(values):
+    row_of = check_positions("factorize_table", "row_of", row_of)
+    column_of = check_positions("factorize_table", "column_of", column_of)
+    check_count("factorize_table", num_factors=num_factors)
+    check_positive(
+        "factorize_table", row_variance=row_variance, column_variance=column_variance,
+        noise_variance=noise_variance,
+    )  # fmt: skip
+    if not 0 < len(row_of) == len(column_of) == len(values):
         raise ValueError(
             f"factorize_table: {len(row_of)} rows, {len(column_of)} columns and {len(values)} "
             "values; expected one of each for every entry. The order is "

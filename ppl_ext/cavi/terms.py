@@ -125,6 +125,17 @@ class PriorTerm(AbstractTerm):
         """The factor alone."""
         return {self.name: type(self.prior)}
 
+    def check(self, factors: Factors) -> None:
+        """Refuse a factor of another family, or of a smaller batch than the prior's."""
+        super().check(factors)
+        own, found = self.prior.batch_shape, factors[self.name].batch_shape
+        if len(own) > len(found) or np.broadcast_shapes(own, found) != found:
+            raise ValueError(
+                f"PriorTerm: the prior of {self.name!r} has the batch {own}, and its start "
+                f"{found}; expected one value for each. Start with the prior: "
+                f"factors[{self.name!r}] = prior."
+            )
+
     def send(self, name: str, factors: Factors) -> Arrays:
         """The natural parameters of the prior."""
         return self.prior.natural()
