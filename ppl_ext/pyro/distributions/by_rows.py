@@ -77,17 +77,19 @@ class _DensityOfDraw(torch.autograd.Function):
     def forward(ctx, logits, temperature, scores, x):
         ctx.save_for_backward(logits, temperature, scores, x)
         count, shape = logits.shape[-1], scores.shape
-        totals = []
-        for theta, tau, s, p in pieces(shape, logits, temperature.unsqueeze(-1), scores, x):
-            a = torch.addcmul(theta, tau, s, value=-1)
-            top = a.amax(-1, keepdim=True)
-            mean = (a - top).exp_().sum(-1, keepdim=True).double().div_(count)
-            total = _sum_beyond(a, mean.log_().add_(top))
-            # log x, of which the largest is known without underflow.
-            log_sum = s.amax(-1, keepdim=True).double() - p.amax(-1, keepdim=True).double().log_()
-            totals.append((total - _sum_beyond(s, log_sum)).to(s.dtype))
+        # In float64 where an error would stand in the terms of all the classes.
+        rows = [
+            _sums(torch.addcmul(theta, tau, s, value=-1), s, p)
+            for theta, tau, s, p in pieces(shape, logits, temperature.unsqueeze(-1), scores, x)
+        ]
+        total, top, weight, by_s, top_s, top_x = (
+            torch.cat(each).double() for each in zip(*rows, strict=True)
+        )
+        total -= count * (top + (weight / count).log()) + by_s
+        # log x, of which the largest is known without underflow.
+        total += count * (top_s - top_x.log())
         constant = log_volume(count) + (count - 1) * temperature.log()
-        return constant + torch.cat(totals).reshape(shape[:-1])
+        return constant + total.to(scores.dtype).reshape(shape[:-1])
 
     @staticmethod
     def backward(ctx, slope):
@@ -104,11 +106,12 @@ class _DensityOfDraw(torch.autograd.Function):
         return by_s.sum_to_size(logits.shape), by_temperature, by_scores, None
 
 
-def _sum_beyond(terms, level):
-    """Sum what the terms exceed a level by: its own rounding would stand in each of them."""
-    rounded = level.to(terms.dtype)
-    rest = (level - rounded).squeeze(-1)
-    return (terms - rounded).sum(-1) - terms.shape[-1] * rest
+def _sums(a, s, p):
+    """Sum the rows of ``a``, its weights, and ``s``, with what is largest in each."""
+    total, top = a.sum(-1, dtype=torch.float64), a.amax(-1, keepdim=True)
+    weight = a.sub_(top).exp_().sum(-1)
+    by_s = s.sum(-1, dtype=torch.float64)
+    return total, top.squeeze(-1), weight, by_s, s.amax(-1), p.amax(-1)
 
 
 def _slopes(logits, tau, scores, x, slope):

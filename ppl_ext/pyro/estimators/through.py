@@ -4,6 +4,7 @@ import torch
 
 from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, widen
 from ppl_ext.pyro.distributions.choosing import draw_class
+from ppl_ext.pyro.distributions.noise import plain_tensors
 
 
 def draw_through(called, logits, sample_shape, multiply):
@@ -38,7 +39,9 @@ class _Through(torch.autograd.Function):
     @staticmethod
     def forward(logits, index, multiply):
         zeros = logits.new_zeros(*index.shape, logits.shape[-1])
-        return zeros.scatter(-1, index.unsqueeze(-1), 1.0)
+        # In place where it can be: zeros that nothing writes to take no memory yet.
+        place = zeros.scatter_ if plain_tensors() else zeros.scatter
+        return place(-1, index.unsqueeze(-1), 1.0)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
