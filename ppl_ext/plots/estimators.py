@@ -67,6 +67,8 @@ def plot_estimators(report: AbstractEstimatorReport, ax: Axes | None = None, **s
             fontsize="small",
         )
         before = 0.0 if left else deviation
+    if not all(row.biased for row in rows):
+        ax.scatter([], [], s=36, edgecolors=GREY, facecolors="none", label="open: no bias found")
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

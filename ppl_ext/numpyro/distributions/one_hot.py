@@ -53,6 +53,7 @@ class OneHotCategoricalStraightThrough(Distribution):
     The log-probability is that of the categorical, which is what belongs into an evidence lower
     bound. The gradient through the draws is that of the estimator: as above by default, which is
     biased unless what follows is linear. ``ReinMax`` costs no more and is right to second order.
+    The host has no one-hot categorical, so this one serves in the model, too.
 
     Args:
         probs: Unnormalised probabilities ``(*batch, class)``, or
