@@ -5,8 +5,8 @@ from ppl_ext.numpyro import distributions as distributions
 from ppl_ext.numpyro import estimators as estimators
 from ppl_ext.numpyro import factorization as factorization
 from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
-from ppl_ext.numpyro.densities import RelaxedDensityWarning, check_densities
 from ppl_ext.numpyro.density import trace_density
+from ppl_ext.numpyro.density_mismatch import RelaxedDensityWarning, check_densities
 from ppl_ext.numpyro.discrete_elbo import DiscreteELBO
 from ppl_ext.numpyro.elbo import StickTheLanding
 from ppl_ext.numpyro.export import from_mcmc, from_svi

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from ppl_ext.numpyro.densities import strip
+from ppl_ext.numpyro.density_mismatch import strip
 from ppl_ext.numpyro.distributions.arguments import widen
 from ppl_ext.numpyro.distributions.one_hot import OneHotCategoricalStraightThrough
 

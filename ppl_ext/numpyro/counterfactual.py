@@ -9,7 +9,7 @@ from jax.lax import stop_gradient
 
 from ppl_ext.numpyro.dependence import Dependence
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
-from ppl_ext.numpyro.paired import Pair, Run, plates_of, reduce_to
+from ppl_ext.numpyro.paired_run import Pair, Run, plates_of, reduce_to
 
 __all__ = ["SiteExpectation"]
 

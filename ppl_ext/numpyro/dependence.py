@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import jax
 from numpyro.ops.provenance import eval_provenance
 
-from ppl_ext.numpyro.paired import Pair, Run, Term, plates_of
+from ppl_ext.numpyro.paired_run import Pair, Run, Term, plates_of
 
 __all__ = ["Dependence", "find_dependence"]
 

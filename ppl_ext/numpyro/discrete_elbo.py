@@ -10,14 +10,14 @@ from numpyro.util import check_model_guide_match
 
 from ppl_ext.mismatch import warn_of
 from ppl_ext.numpyro.choice import read_choice
-from ppl_ext.numpyro.densities import find_mismatches
+from ppl_ext.numpyro.density_mismatch import find_mismatches
 from ppl_ext.numpyro.dependence import find_dependence
 from ppl_ext.numpyro.estimators import VIMCO, AbstractEstimator, AbstractPathEstimator
 from ppl_ext.numpyro.estimators.arguments import check_count
-from ppl_ext.numpyro.estimators.choices import draw_one_hot
+from ppl_ext.numpyro.estimators.one_hot_draws import draw_one_hot
 from ppl_ext.numpyro.joint_draws import JointDraws
-from ppl_ext.numpyro.matching import discrete_sites, match_estimators, refuse_misfits
-from ppl_ext.numpyro.paired import Pair
+from ppl_ext.numpyro.paired_run import Pair
+from ppl_ext.numpyro.site_estimators import discrete_sites, match_estimators, refuse_misfits
 
 __all__ = ["DiscreteELBO"]
 

@@ -15,7 +15,7 @@ from numpyro.infer.util import compute_log_probs
 from numpyro.util import check_model_guide_match
 
 from ppl_ext.mismatch import warn_of
-from ppl_ext.numpyro.densities import find_mismatches
+from ppl_ext.numpyro.density_mismatch import find_mismatches
 
 __all__ = ["StickTheLanding"]
 

@@ -15,7 +15,7 @@ from ppl_ext.numpyro.estimators import (
     AbstractPathEstimator,
     AbstractScoreEstimator,
 )
-from ppl_ext.numpyro.paired import Pair, Run, plates_of, reduce_to
+from ppl_ext.numpyro.paired_run import Pair, Run, plates_of, reduce_to
 
 __all__ = ["JointDraws"]
 

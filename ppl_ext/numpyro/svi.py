@@ -16,8 +16,8 @@ from ppl_ext.mismatch import having_told, warn_of
 from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.autoguide.gaussian import AbstractAutoGaussian
 from ppl_ext.numpyro.call import seed_from, x64_scope
-from ppl_ext.numpyro.densities import trace_mismatches
 from ppl_ext.numpyro.density import inspect_call, trace_density
+from ppl_ext.numpyro.density_mismatch import trace_mismatches
 from ppl_ext.numpyro.descent import descend
 from ppl_ext.numpyro.fitted import Fit
 from ppl_ext.numpyro.programs import compile_programs

@@ -5,8 +5,8 @@ from ppl_ext.pyro import distributions as distributions
 from ppl_ext.pyro import estimators as estimators
 from ppl_ext.pyro import factorization as factorization
 from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
-from ppl_ext.pyro.densities import RelaxedDensityWarning, check_densities
 from ppl_ext.pyro.density import trace_density
+from ppl_ext.pyro.density_mismatch import RelaxedDensityWarning, check_densities
 from ppl_ext.pyro.discrete_elbo import DiscreteELBO
 from ppl_ext.pyro.elbo import StickTheLanding
 from ppl_ext.pyro.export import from_mcmc, from_svi

@@ -7,7 +7,7 @@ import torch
 from pyro.distributions import MaskedDistribution
 from pyro.distributions.util import scale_and_mask
 
-from ppl_ext.pyro.densities import strip
+from ppl_ext.pyro.density_mismatch import strip
 from ppl_ext.pyro.distributions.arguments import widen
 from ppl_ext.pyro.distributions.one_hot import OneHotCategoricalStraightThrough
 

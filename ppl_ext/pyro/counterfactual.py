@@ -8,7 +8,7 @@ from pyro.ops.provenance import detach_provenance
 from ppl_ext.pyro.choice import Choice
 from ppl_ext.pyro.dependence import Dependence
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
-from ppl_ext.pyro.paired import Pair, Run, plates_of, reduce_to
+from ppl_ext.pyro.paired_run import Pair, Run, plates_of, reduce_to
 
 __all__ = ["SiteExpectation"]
 

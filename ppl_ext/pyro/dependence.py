@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pyro.ops.provenance import get_provenance
 
-from ppl_ext.pyro.paired import Run, Term, plates_of
+from ppl_ext.pyro.paired_run import Run, Term, plates_of
 
 __all__ = ["Dependence", "find_dependence"]
 

@@ -11,14 +11,14 @@ from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_nan
 
 from ppl_ext.pyro.choice import read_choice
-from ppl_ext.pyro.densities import warn_once
+from ppl_ext.pyro.density_mismatch import warn_once
 from ppl_ext.pyro.dependence import find_dependence
 from ppl_ext.pyro.estimators import VIMCO, AbstractEstimator, AbstractPathEstimator
 from ppl_ext.pyro.estimators.arguments import check_count
-from ppl_ext.pyro.estimators.choices import draw_one_hot
+from ppl_ext.pyro.estimators.one_hot_draws import draw_one_hot
 from ppl_ext.pyro.joint_draws import JointDraws
-from ppl_ext.pyro.matching import discrete_sites, match_estimators, refuse_misfits
-from ppl_ext.pyro.paired import Pair, Run
+from ppl_ext.pyro.paired_run import Pair, Run
+from ppl_ext.pyro.site_estimators import discrete_sites, match_estimators, refuse_misfits
 
 __all__ = ["DiscreteELBO"]
 

@@ -7,7 +7,7 @@ from pyro.infer import MCMC, SVI
 
 from ppl_ext.pyro.drawing import draw_guide, score_samples
 from ppl_ext.pyro.isolation import own_random_state
-from ppl_ext.pyro.pair import refuse_pair
+from ppl_ext.pyro.refusal import refuse_pair
 from ppl_ext.tree import build_tree
 
 if TYPE_CHECKING:

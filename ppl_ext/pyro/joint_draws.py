@@ -15,7 +15,7 @@ from ppl_ext.pyro.estimators import (
     AbstractPathEstimator,
     AbstractScoreEstimator,
 )
-from ppl_ext.pyro.paired import Pair, Run, plates_of, reduce_to
+from ppl_ext.pyro.paired_run import Pair, Run, plates_of, reduce_to
 
 __all__ = ["JointDraws"]
 

@@ -19,8 +19,8 @@ from ppl_ext.pyro.density import density_of
 from ppl_ext.pyro.descent import descend
 from ppl_ext.pyro.fitted import Fit, parameters_of
 from ppl_ext.pyro.isolation import own_param_store, own_random_state
-from ppl_ext.pyro.pair import refuse_pair
 from ppl_ext.pyro.program import Program, read_program
+from ppl_ext.pyro.refusal import refuse_pair
 from ppl_ext.pyro.stochastic import Stochastic
 from ppl_ext.pyro.visit import StochasticOnlyError
 

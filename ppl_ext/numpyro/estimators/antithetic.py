@@ -9,8 +9,8 @@ from jax.lax import stop_gradient
 
 from ppl_ext.numpyro.distributions.arguments import refuse, widen
 from ppl_ext.numpyro.distributions.noise import signed_uniform
-from ppl_ext.numpyro.estimators.choices import score
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
+from ppl_ext.numpyro.estimators.one_hot_draws import score
 
 __all__ = ["ARM", "AbstractAntithetic", "DisARM"]
 

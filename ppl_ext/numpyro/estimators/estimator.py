@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import jax
 
-from ppl_ext.numpyro.estimators.choices import draw_one_hot, log_prob_of
 from ppl_ext.numpyro.estimators.integrand import read_integrand
+from ppl_ext.numpyro.estimators.one_hot_draws import draw_one_hot, log_prob_of
 
 __all__ = ["AbstractEstimator", "AbstractPathEstimator", "AbstractScoreEstimator"]
 

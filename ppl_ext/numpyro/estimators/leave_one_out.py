@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import jax
 
 from ppl_ext.numpyro.estimators.arguments import check_count
-from ppl_ext.numpyro.estimators.choices import score
 from ppl_ext.numpyro.estimators.estimator import AbstractScoreEstimator
+from ppl_ext.numpyro.estimators.one_hot_draws import score
 
 __all__ = ["LeaveOneOut"]
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from ppl_ext.numpyro.distributions.arguments import widen
-from ppl_ext.numpyro.estimators.choices import draw_one_hot, score
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
+from ppl_ext.numpyro.estimators.one_hot_draws import draw_one_hot, score
 
 __all__ = ["LocalExpectation"]
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ppl_ext.numpyro.estimators.arguments import check_count
-from ppl_ext.numpyro.estimators.choices import score
 from ppl_ext.numpyro.estimators.estimator import AbstractScoreEstimator
+from ppl_ext.numpyro.estimators.one_hot_draws import score
 
 __all__ = ["VIMCO"]
 

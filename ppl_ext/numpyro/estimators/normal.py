@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from ppl_ext.numpyro.distributions.arguments import refuse
-from ppl_ext.numpyro.estimators.choices import score
+from ppl_ext.numpyro.estimators.one_hot_draws import score
 
 __all__ = ["AbstractNormalEstimator", "NormalPath", "NormalScoreFunction"]
 

@@ -11,9 +11,9 @@ from jax.lax import stop_gradient
 from ppl_ext.numpyro.estimators.arguments import check_count, check_temperature
 from ppl_ext.numpyro.estimators.averaging import average_product
 from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
+from ppl_ext.numpyro.estimators.one_hot_paths import draw_through, softmax_product
 from ppl_ext.numpyro.estimators.pytree import register_estimator
 from ppl_ext.numpyro.estimators.reinmax import reinmax_product
-from ppl_ext.numpyro.estimators.through import draw_through, softmax_product
 
 __all__ = ["GumbelRao", "ReinMaxControlVariate", "ReinMaxRao"]
 

@@ -6,8 +6,8 @@ import jax
 
 from ppl_ext.numpyro.estimators.arguments import check_temperature
 from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
+from ppl_ext.numpyro.estimators.one_hot_paths import draw_through, softmax_product
 from ppl_ext.numpyro.estimators.pytree import register_estimator
-from ppl_ext.numpyro.estimators.through import draw_through, softmax_product
 
 __all__ = ["ReinMax"]
 

@@ -16,12 +16,12 @@ from ppl_ext.gradients import (
 )
 from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits, refuse
 from ppl_ext.numpyro.estimators.arguments import check_count, check_function
-from ppl_ext.numpyro.estimators.choices import to_one_hot
 from ppl_ext.numpyro.estimators.estimation import check_estimator, estimate_gradient
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 from ppl_ext.numpyro.estimators.integrand import read_integrand
 from ppl_ext.numpyro.estimators.leave_one_out import LeaveOneOut
 from ppl_ext.numpyro.estimators.local_expectation import LocalExpectation
+from ppl_ext.numpyro.estimators.one_hot_draws import to_one_hot
 from ppl_ext.numpyro.estimators.rao import GumbelRao, ReinMaxRao
 from ppl_ext.numpyro.estimators.reinmax import ReinMax
 from ppl_ext.numpyro.estimators.relaxation import (

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import jax
 
 from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
+from ppl_ext.numpyro.estimators.one_hot_paths import draw_through, softmax_product
 from ppl_ext.numpyro.estimators.pytree import register_estimator
-from ppl_ext.numpyro.estimators.through import draw_through, softmax_product
 
 __all__ = ["StraightThrough"]
 

@@ -7,8 +7,8 @@ import torch
 
 from ppl_ext.pyro.distributions.arguments import refuse, widen
 from ppl_ext.pyro.distributions.noise import signed_uniform
-from ppl_ext.pyro.estimators.choices import score
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
+from ppl_ext.pyro.estimators.one_hot_draws import score
 
 __all__ = ["ARM", "AbstractAntithetic", "DisARM"]
 

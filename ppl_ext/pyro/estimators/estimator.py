@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import torch
 
-from ppl_ext.pyro.estimators.choices import draw_one_hot, log_prob_of
 from ppl_ext.pyro.estimators.integrand import read_integrand
+from ppl_ext.pyro.estimators.one_hot_draws import draw_one_hot, log_prob_of
 
 __all__ = ["AbstractEstimator", "AbstractPathEstimator", "AbstractScoreEstimator"]
 

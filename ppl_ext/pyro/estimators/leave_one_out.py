@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from ppl_ext.pyro.estimators.arguments import check_count
-from ppl_ext.pyro.estimators.choices import score
 from ppl_ext.pyro.estimators.estimator import AbstractScoreEstimator
+from ppl_ext.pyro.estimators.one_hot_draws import score
 
 __all__ = ["LeaveOneOut"]
 

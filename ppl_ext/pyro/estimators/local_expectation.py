@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from ppl_ext.pyro.distributions.arguments import widen
-from ppl_ext.pyro.estimators.choices import draw_one_hot, score
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
+from ppl_ext.pyro.estimators.one_hot_draws import draw_one_hot, score
 
 __all__ = ["LocalExpectation"]
 

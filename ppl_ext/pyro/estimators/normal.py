@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ppl_ext.pyro.distributions.arguments import refuse
-from ppl_ext.pyro.estimators.choices import score
+from ppl_ext.pyro.estimators.one_hot_draws import score
 
 __all__ = ["AbstractNormalEstimator", "NormalPath", "NormalScoreFunction"]
 

@@ -7,8 +7,8 @@ import torch
 from ppl_ext.pyro.estimators.arguments import check_count, check_temperature
 from ppl_ext.pyro.estimators.averaging import average_product
 from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
+from ppl_ext.pyro.estimators.one_hot_paths import draw_through, softmax_product
 from ppl_ext.pyro.estimators.reinmax import reinmax_product
-from ppl_ext.pyro.estimators.through import draw_through, softmax_product
 
 __all__ = ["GumbelRao", "ReinMaxControlVariate", "ReinMaxRao"]
 

@@ -9,9 +9,9 @@ from ppl_ext.pyro.distributions.choosing import draw_class, straight_through
 from ppl_ext.pyro.distributions.noise import gumbel_noise
 from ppl_ext.pyro.distributions.simplex import softmax
 from ppl_ext.pyro.estimators.arguments import check_temperature
-from ppl_ext.pyro.estimators.choices import to_one_hot
 from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
-from ppl_ext.pyro.estimators.through import read_path_logits
+from ppl_ext.pyro.estimators.one_hot_draws import to_one_hot
+from ppl_ext.pyro.estimators.one_hot_paths import read_path_logits
 
 __all__ = ["GappedStraightThrough", "GumbelSoftmax", "StraightThroughGumbelSoftmax"]
 

@@ -15,12 +15,12 @@ from ppl_ext.gradients import (
 )
 from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, refuse, to_probs
 from ppl_ext.pyro.estimators.arguments import check_count, check_function
-from ppl_ext.pyro.estimators.choices import to_one_hot
 from ppl_ext.pyro.estimators.estimation import check_estimator, estimate_gradient
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
 from ppl_ext.pyro.estimators.integrand import read_integrand
 from ppl_ext.pyro.estimators.leave_one_out import LeaveOneOut
 from ppl_ext.pyro.estimators.local_expectation import LocalExpectation
+from ppl_ext.pyro.estimators.one_hot_draws import to_one_hot
 from ppl_ext.pyro.estimators.rao import GumbelRao, ReinMaxRao
 from ppl_ext.pyro.estimators.reinmax import ReinMax
 from ppl_ext.pyro.estimators.relaxation import (

@@ -6,8 +6,8 @@ import torch
 
 from ppl_ext.pyro.distributions.arguments import refuse
 from ppl_ext.pyro.estimators.arguments import check_count
-from ppl_ext.pyro.estimators.choices import score
 from ppl_ext.pyro.estimators.estimator import AbstractScoreEstimator
+from ppl_ext.pyro.estimators.one_hot_draws import score
 
 __all__ = ["MovingAverage", "ScoreFunction"]
 

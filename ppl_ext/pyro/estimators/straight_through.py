@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
-from ppl_ext.pyro.estimators.through import draw_through, softmax_product
+from ppl_ext.pyro.estimators.one_hot_paths import draw_through, softmax_product
 
 __all__ = ["StraightThrough"]
 

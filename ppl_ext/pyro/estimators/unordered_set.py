@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from ppl_ext.pyro.distributions.arguments import refuse, widen
-from ppl_ext.pyro.estimators.choices import log_prob_of, score, to_one_hot
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
+from ppl_ext.pyro.estimators.one_hot_draws import log_prob_of, score, to_one_hot
 from ppl_ext.pyro.estimators.without_replacement import draw_different
 
 __all__ = ["UnorderedSet"]

@@ -9,7 +9,7 @@ from pyro.poutine.util import site_is_subsample
 
 from ppl_ext.mismatch import DensityMismatch
 from ppl_ext.pyro.batching import model_scope
-from ppl_ext.pyro.densities import find_mismatches
+from ppl_ext.pyro.density_mismatch import find_mismatches
 from ppl_ext.pyro.inspection import check_data
 from ppl_ext.pyro.site import is_data
 

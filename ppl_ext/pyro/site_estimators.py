@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from pyro.poutine.util import site_is_subsample
 
-from ppl_ext.pyro.densities import is_discrete, strip
+from ppl_ext.pyro.density_mismatch import is_discrete, strip
 from ppl_ext.pyro.dependence import Dependence
 from ppl_ext.pyro.estimators import (
     REBAR,
@@ -14,7 +14,7 @@ from ppl_ext.pyro.estimators import (
     AbstractPathEstimator,
     AbstractScoreEstimator,
 )
-from ppl_ext.pyro.paired import Run, plates_of
+from ppl_ext.pyro.paired_run import Run, plates_of
 
 __all__ = ["discrete_sites", "match_estimators", "refuse_misfits"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from ppl_ext.numpyro.densities import is_discrete, strip
+from ppl_ext.numpyro.density_mismatch import is_discrete, strip
 from ppl_ext.numpyro.dependence import Dependence
 from ppl_ext.numpyro.estimators import (
     REBAR,
@@ -12,7 +12,7 @@ from ppl_ext.numpyro.estimators import (
     AbstractPathEstimator,
     AbstractScoreEstimator,
 )
-from ppl_ext.numpyro.paired import Run, plates_of
+from ppl_ext.numpyro.paired_run import Run, plates_of
 
 __all__ = ["discrete_sites", "match_estimators", "refuse_misfits"]
 
