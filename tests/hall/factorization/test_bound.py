@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from ppl_ext.factorization import (
     Fixed,
@@ -48,6 +49,8 @@ def test_bound_with_features_is_that_of_the_fit_and_of_coefficients_far_from_it(
     # Nothing that is learned here has a penalty.
     bound = measure_bound(factors, RATINGS, **features)
     assert bound.total == pytest.approx(factors.elbo[-1], rel=1e-9)
+    thin = {name: sparse.csr_array(table) for name, table in features.items()}
+    assert measure_bound(factors, RATINGS, **thin).total == pytest.approx(bound.total, rel=1e-12)
     # The sweep's formula holds at the optimum alone: move the coefficients away from it.
     known = guide_parameters(factors)
     for name in sides:
