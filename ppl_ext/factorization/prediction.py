@@ -16,6 +16,8 @@ _SHOWN = (0.5, 0.8, 0.9, 0.95)
 _SLACK = 0.02
 # Squared errors of so many predicted variances are worth a word: 1.0 to 1.07 on ratings of films.
 _SURPRISE = 1.2
+# Of fewer ratings, intervals that are wrong cannot be told from those that are right.
+_FEWEST = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +107,12 @@ class Assessment:
 
     @property
     def ok(self) -> bool:
-        """True where intervals cover what they should and no tail is missed, but for chance."""
-        return abs(self.excess) <= self._allow(self._worst) and not self._has_tails
+        """True where intervals cover what they should and no tail is missed, but for chance.
+
+        False also where there are fewer than 50 ratings, which cannot tell.
+        """
+        right = abs(self.excess) <= self._allow(self._worst) and not self._has_tails
+        return right and self.count >= _FEWEST
 
     @property
     def _has_tails(self) -> bool:
@@ -128,6 +134,11 @@ class Assessment:
         """What to do about it, in a sentence."""
         if self.ok:
             return "The intervals can be trusted on ratings like these."
+        if self.count < _FEWEST:
+            return (
+                f"{self.count} ratings are too few to tell whether the intervals are right: set "
+                f"at least {_FEWEST} aside."
+            )
         if self._has_tails:
             return (
                 "Some ratings lie much farther out than the intervals say: squared errors are "

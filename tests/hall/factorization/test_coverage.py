@@ -62,3 +62,10 @@ def test_plot_shows_the_fractions(ax):
     assert line.get_xydata().tolist() == [[0.5, 0.45], [0.9, 0.85]]
     assert line.get_color() == "red"
     assert ax.get_title(loc="left") == "RMSE 0.900, negative log-likelihood 1.300"
+
+
+def test_a_handful_of_ratings_is_no_proof():
+    prediction = Prediction(np.zeros(20), np.zeros(20), np.ones(20))
+    found = assess_prediction(prediction, stats.norm.ppf((np.arange(20) + 0.5) / 20))
+    assert not found.ok
+    assert "20 ratings are too few to tell" in found.advice
