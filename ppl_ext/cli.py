@@ -81,7 +81,13 @@ def _add_factorize(commands: Any) -> None:
         metavar="RATINGS",
         help="*.csv or *.tsv with a header, *.parquet, or MovieLens (u.data, ratings.dat)",
     )
-    add("--out", type=Path, default=Path("factors"), metavar="DIR", help="folder of the results")
+    add(
+        "--out",
+        type=Path,
+        default=Path("factors"),
+        metavar="DIR",
+        help="folder of the results (default factors)",
+    )
     add("--factors", type=int, default=16, help="number of factors (default 16)")
     add(
         "--test-fraction",
@@ -101,8 +107,7 @@ def _add_factorize(commands: Any) -> None:
     add(
         "--top-n",
         type=int,
-        default=10,
-        help="items to recommend to every user; 0 for none (default 10)",
+        help="items to recommend to every user; 0 for none (default 10, or all of fewer)",
     )
     add(
         "--user-features",

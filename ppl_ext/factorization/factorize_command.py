@@ -92,9 +92,10 @@ def _factorize(options: argparse.Namespace, folder: Path) -> list[Path]:
     start = load_factors(options.start) if options.start else None
     name, ratings, truth = _read(options)
     ratings, features = _read_features(options, ratings)
-    if not 0 <= options.top_n <= ratings.num_items:
+    top_n = min(10, ratings.num_items) if options.top_n is None else options.top_n
+    if not 0 <= top_n <= ratings.num_items:
         raise ValueError(
-            f"factorize: --top-n {options.top_n} of {ratings.num_items:,} items; expected 0, for "
+            f"factorize: --top-n {top_n} of {ratings.num_items:,} items; expected 0, for "
             f"none, to as many as there are. Write --top-n {min(10, ratings.num_items)}."
         )
     train, test, aside = _split(options, ratings)
@@ -113,8 +114,8 @@ def _factorize(options: argparse.Namespace, folder: Path) -> list[Path]:
         prediction = trial.predict()
         assessment = assess_prediction(prediction, test.values)
         written.append(_write_predictions(test, prediction, options.level, folder))
-    if options.top_n:
-        written.append(_write_top_n(factors, ratings, options.top_n, folder))
+    if top_n:
+        written.append(_write_top_n(factors, ratings, top_n, folder))
     report = format_report(trial, assessment)
     print(f"\n{report}")
     written.append(folder / "report.txt")

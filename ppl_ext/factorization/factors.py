@@ -353,6 +353,7 @@ def _find(ids: np.ndarray, labels: Labels, name: str) -> np.ndarray:
         )
         raise KeyError(
             f"Factors: {name} {first!r} is unknown; expected {such}. Add it by its ratings: "
-            f"factors.fold_in_{name}s(ratings)."
+            f"factors.fold_in_{name}s(ratings); one without any has to be there before the fit: "
+            f"read_ratings(source, {name}_ids=...)."
         )
     return np.asarray(rows)

@@ -90,7 +90,7 @@ class Assessment:
         >>> print(assess_prediction(prediction, np.linspace(-1, 1, 5000)))
         5,000 ratings: RMSE 0.577, negative log-likelihood 1.086
         intervals of 50 %, 80 %, 90 %, 95 % cover 67.4 %, 100.0 %, 100.0 %, 100.0 %
-        The intervals are too wide: the noise of these ratings is not that of the fitted ones.
+        The intervals are too wide: the noise of these ratings is not that of the fitted ones ...
     """
 
     count: int
@@ -143,16 +143,19 @@ class Assessment:
             return (
                 "Some ratings lie much farther out than the intervals say: squared errors are "
                 f"{self.surprise:.3g} times the predicted variances. End the fit on ratings held "
-                "out: fit(ratings, held_out=...), or --hold-out 0.1 on the command line."
+                "out: fit(ratings, held_out=...), or --hold-out 0.1 on the command line. "
+                "Of counts and amounts, fit the logarithm."
             )
         if self.excess > 0:
             return (
                 "The intervals are too wide: the noise of these ratings is not that of the fitted "
-                "ones."
+                "ones or no Gaussian's, or the model has too many factors; fit again with fewer, "
+                "and keep those with the higher ELBO."
             )
         return (
             "The intervals are too narrow: these ratings differ from the fitted ones, or the "
-            "model has too many factors; fit again with fewer, or with learned priors and noise."
+            "model has too many factors; fit again with fewer, or with learned priors and noise. "
+            "Where ratings take two or three values, no Gaussian covers every level."
         )
 
     def __str__(self) -> str:

@@ -220,7 +220,7 @@ def collect_ratings(
             f"read_ratings: {name_place(again)} rates item {item_labels[item_codes[at]]!s} by "
             f"user {user_labels[user_codes[at]]!s} again, after {name_place(at)}; expected one "
             f"rating for each pair; {len(repeated):,} are repeated. Pass keep_last=True for the "
-            "later ones."
+            "later ones, or --keep-last on the command line."
         )
     # The order is stable, so that the last of equal pairs is the latest of the input.
     keep = np.ones(len(order), dtype=bool)

@@ -114,7 +114,8 @@ def read_ratings(
         return collect_frame(source, names, "the frame", "row {}".format, checks)
     raise TypeError(
         f"read_ratings: got a {type(source).__name__}; expected a path, a pandas frame, a SciPy "
-        "sparse matrix or a tuple of arrays. Write read_ratings((users, items, ratings))."
+        "sparse matrix or a tuple of arrays. Write read_ratings((users, items, ratings)); of a "
+        "table with nan where nothing is known, read_ratings((*np.nonzero(known), table[known]))."
     )
 
 
@@ -198,7 +199,8 @@ def find_column(frame: pandas.DataFrame, role: str, name: str | None, where: str
         if name in columns or (role == "time" and name == "time"):
             return name if name in columns else None
         raise ValueError(
-            f"read_ratings: {where} has the columns {columns}; expected '{name}' among them. "
+            f"read_ratings: {where} has the columns {_list_columns(columns)}; expected '{name}' "
+            "among them. "
             f"Write {role}= and one of these names."
         )
     lowered = {column.strip().lower(): column for column in columns}
@@ -208,9 +210,16 @@ def find_column(frame: pandas.DataFrame, role: str, name: str | None, where: str
     if role == "time":
         return None
     raise ValueError(
-        f"read_ratings: {where} has the columns {columns}; none is called like a {role} "
-        f"({', '.join(_USUAL[role])}). Name it: read_ratings(source, {role}='...')."
+        f"read_ratings: {where} has the columns {_list_columns(columns)}; none is called like "
+        f"{'an' if role == 'item' else 'a'} {role} ({', '.join(_USUAL[role])}). Name it: "
+        f"read_ratings(source, {role}='...'), or --{role} on the command line. Where the first "
+        "line is a rating, put such names above it."
     )
+
+
+def _list_columns(columns: list[str]) -> str:
+    more = f" and {len(columns) - 8:,} more" if len(columns) > 8 else ""
+    return f"{columns[:8]}{more}"
 
 
 def _to_numbers(column: Any, role: str, name_place: Any) -> np.ndarray:

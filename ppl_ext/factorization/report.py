@@ -141,7 +141,7 @@ def _describe_predictions(
         for level in (0.5, 0.8, 0.9, 0.95)
     )
     return [
-        ("RMSE", f"{found.rmse:.4f} of the ratings set aside; {constant:.4f} by their mean alone"),
+        ("RMSE", f"{found.rmse:.4f} of the ratings set aside; {constant:.4f} by a constant"),
         ("MAE", f"{found.mae:.4f}"),
         ("NLL", f"{found.nll:.4f} nats for each rating"),
         ("coverage", f"intervals cover {covered}"),

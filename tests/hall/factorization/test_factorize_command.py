@@ -192,6 +192,14 @@ def test_bad_features_are_refused(table, tmp_path, capsys, features, message):
     assert message in capsys.readouterr().err
 
 
+def test_a_table_with_few_items_ranks_all_of_them(tmp_path):
+    path = tmp_path / "few.csv"
+    rows = [f"ann{i},{j},{(i * j) % 5}" for i in range(8) for j in range(4) if i != j]
+    path.write_text("user,item,rating\n" + "\n".join(rows), encoding="utf-8")
+    assert run(tmp_path / "out", path) == 0
+    assert max(int(row["rank"]) for row in read(tmp_path / "out" / "top_n.csv")) <= 4
+
+
 def test_an_interruption_keeps_what_was_reached(table, tmp_path, monkeypatch, capsys):
     original = Sweeper.sweep
 
