@@ -164,7 +164,8 @@ def params_of(host, fitted):
     return () if host.name == "pyro" else (fitted[1].params,)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+# With features there is all that there is without.
+@pytest.mark.parametrize("name", [name for name in SETTINGS if name != "full"])
 def test_elbo_term_by_term(host, name):
     factors = fit(name)
     bound = measure(factors)
@@ -363,3 +364,10 @@ def test_refusals(host):
     else:
         with pytest.raises(ValueError, match=r"'user_loc' has the shape \(25, 3\)"):
             guide.to_factors(params)
+
+
+@pytest.mark.parametrize("name", ["FactorModel", "FactorGuide"])
+def test_what_are_no_factors_is_refused_by_name(host, name):
+    ratings = simulate_ratings(num_users=10, num_items=8, seed=0).ratings
+    with pytest.raises(TypeError, match=f"{name}: got a Ratings; expected factors"):
+        getattr(host.room.factorization, name)(ratings)
