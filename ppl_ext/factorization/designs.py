@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ppl_ext.factorization.factors import Factors
 from ppl_ext.factorization.features import read_features
 from ppl_ext.factorization.regression import Design
-
-if TYPE_CHECKING:
-    from ppl_ext.factorization.factors import Factors
 
 __all__ = ["read_designs"]
 
@@ -30,8 +28,13 @@ def read_designs(
 
     Raises:
         ValueError: There are features where the fit had none, none where it had some, or others.
-        TypeError: A feature is no number.
+        TypeError: These are no factors, or a feature is no number.
     """
+    if not isinstance(factors, Factors):
+        raise TypeError(
+            f"{called}: got a {type(factors).__name__}; expected factors. Write {called}("
+            "MatrixFactorization(16).fit(ratings))."
+        )
     designs = {}
     for name, side, source in (
         ("user", factors.users, user_features),

@@ -106,6 +106,7 @@ def _count(total: int, fraction: float, called: str, what: str) -> int:
     if not 0 < count < total:
         raise ValueError(
             f"{called}: fraction={fraction} of {total:,} {what} leaves one part empty; expected "
-            f"some on both sides. Write {called}(ratings, fraction=0.1)."
+            f"some on both sides. Write {called}(ratings, fraction=0.1), or 0.5 of a few; where "
+            "there is one, fit without a test, on the command line with --test-fraction 0."
         )
     return count

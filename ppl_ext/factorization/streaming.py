@@ -106,7 +106,7 @@ class StreamedFactorization:
             TypeError: These are no blocks, or ``start`` is no fit.
             ModuleNotFoundError: numba is not installed.
         """
-        if isinstance(blocks, Ratings) or not isinstance(blocks, Iterable):
+        if isinstance(blocks, Ratings | str) or not isinstance(blocks, Iterable):
             raise TypeError(
                 f"StreamedFactorization.fit: got a {type(blocks).__name__}; expected blocks of "
                 "ratings. Pass RatingStream(path), or cut_blocks(ratings, 10**6)."

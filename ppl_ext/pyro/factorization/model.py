@@ -45,7 +45,7 @@ class FactorModel:
 
     Raises:
         ValueError: The features are not those of the fit.
-        TypeError: A feature is no number.
+        TypeError: These are no factors, or a feature is no number.
 
     Example:
         >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings
