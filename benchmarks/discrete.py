@@ -71,7 +71,12 @@ def extremes_of(log_prob: np.ndarray, value: np.ndarray) -> dict[str, float]:
 def finite_plan(draws: int) -> list[tuple[int, float, int]]:
     """Classes, scale of the logits and draws: a tenth of the numbers for each hundredfold."""
     plan = [(10, 1.0, draws), (10, 100.0, draws), (1000, 100.0, draws // 100)]
-    return [*plan, (10_000, 100.0, draws // 1000)]
+    plan.append((10_000, 100.0, draws // 1000))
+    return [(classes, scale, max(count, 1)) for classes, scale, count in plan]
+
+
+def verdict(met: bool) -> str:
+    return "met" if met else "NOT MET"
 
 
 def show(host: str, found: dict) -> None:
@@ -80,9 +85,16 @@ def show(host: str, found: dict) -> None:
     for row, (ours, theirs) in found["times"].items():
         target = TARGETS[host].get(row)
         ratio = ours / theirs
-        met = "-" if target is None else "yes" if ratio <= target else "no"
-        rows.append([row, *map(number, (ours, theirs, ratio, target)), met])
-    print(format_table(["row", "ours", "host", "ratio", "target", "met"], rows))
+        met = "-" if target is None else verdict(ratio <= target)
+        rows.append([row, *(number(each, 3) for each in (ours, theirs, ratio, target)), met])
+    print(format_table(["row", "ours", "host", "ratio", "target", ""], rows))
+    print(f"\n{host}: precision against mpmath and float64 sums")
+    rows = [
+        [name, f"{value:.3g}", f"{'>=' if least else '<='} {target:g}", verdict(met)]
+        for name, value, target, least in found["precision"]
+        for met in [value >= target if least else value <= target]
+    ]
+    print(format_table(["quantity", "found", "target", ""], rows))
     print(f"\n{host}: own draws, float32")
     header = ["distribution", "temperature", "classes", "scale", "draws", "finite", "sum error"]
     rows = [
@@ -90,6 +102,10 @@ def show(host: str, found: dict) -> None:
         for name, *where, got in found["draws"]
     ]
     print(format_table(header, rows))
+    share = min(got["finite"] for *_, got in found["draws"])
+    error = max(got["sum"] for *_, got in found["draws"])
+    print(f"finite densities of own draws: {share:.6f}, target 1: {verdict(share == 1)}")
+    print(f"error of sums: {error:.1e}, target 5e-07: {verdict(error <= 5e-7)}")
     for problem, report in found["estimators"]:
         print(f"\n{host}: {problem}\n{report}")
 

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 from discrete import TEMPERATURES, compare_times, extremes_of, finite_plan
 
 import ppl_ext.numpyro as px
+from contenders.discrete_precision import judge_precision
 from contenders.gradient_problems import PROBLEMS, evaluate
+from ppl_ext.numpyro.distributions.noise import uniform_to_gumbel
 
 __all__ = ["run"]
 
@@ -16,6 +18,7 @@ def run(rows: int, classes: int, draws: int, estimates: int) -> dict:
     return {
         "times": _times(rows, classes),
         "draws": list(_own_draws(draws)),
+        "precision": list(_precision()),
         "estimators": list(_estimators(estimates)),
     }
 
@@ -92,6 +95,21 @@ def _estimators(estimates):
             num_draws=estimates,
         )
         yield name, str(report)
+
+
+def _precision():
+    def relaxed(temperature, logits):
+        relaxed = px.distributions.ExpRelaxedOneHotCategorical(temperature, logits=logits)
+        y = relaxed.sample(jax.random.key(0), (1000,))
+        return y, relaxed.log_prob(y)
+
+    def gumbel(dtype):
+        return px.distributions.Gumbel(dtype(0), dtype(1))
+
+    jax.config.update("jax_enable_x64", True)
+    rows = list(judge_precision(gumbel, uniform_to_gumbel, relaxed, jnp.asarray))
+    jax.config.update("jax_enable_x64", False)
+    return rows
 
 
 def _own_draws(draws):

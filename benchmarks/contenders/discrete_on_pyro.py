@@ -2,6 +2,7 @@
 
 import importlib.util
 
+import numpy as np
 import pyro.distributions as dist
 import torch
 from discrete import TEMPERATURES, compare_times, extremes_of, finite_plan
@@ -9,7 +10,9 @@ from torch.distributions import Categorical
 from torch.nn.functional import gumbel_softmax
 
 import ppl_ext.pyro as px
+from contenders.discrete_precision import judge_precision
 from contenders.gradient_problems import PROBLEMS, evaluate
+from ppl_ext.pyro.distributions.noise import uniform_to_gumbel
 
 __all__ = ["run"]
 
@@ -20,6 +23,7 @@ def run(rows: int, classes: int, draws: int, estimates: int) -> dict:
     torch.manual_seed(0)
     return {
         "times": _times(rows, classes),
+        "precision": list(_precision()),
         "draws": list(_own_draws(draws)),
         "estimators": list(_estimators(estimates)),
     }
@@ -59,9 +63,11 @@ def _times(rows, classes):
                 lambda: backward((weight * gumbel_softmax(logits, 0.5)).sum()),
             ),
             "the same with its log density": (
-                lambda: with_density(ours.RelaxedOneHotCategorical(0.5, logits=logits)),
+                # Both unchecked: the host refuses draws of its own.
                 lambda: with_density(
-                    # Unchecked: it refuses draws of its own.
+                    ours.RelaxedOneHotCategorical(0.5, logits=logits, validate_args=False)
+                ),
+                lambda: with_density(
                     dist.RelaxedOneHotCategorical(temperature, logits=logits, validate_args=False)
                 ),
             ),
@@ -115,6 +121,19 @@ def _estimators(estimates):
             num_draws=estimates,
         )
         yield name, str(report)
+
+
+def _precision():
+    def relaxed(temperature, logits):
+        relaxed = px.distributions.ExpRelaxedOneHotCategorical(temperature, logits=logits)
+        y = relaxed.rsample((1000,))
+        return y, relaxed.log_prob(y)
+
+    def gumbel(dtype):
+        zero, one = torch.as_tensor(np.array([0, 1], dtype))
+        return px.distributions.Gumbel(zero, one)
+
+    yield from judge_precision(gumbel, uniform_to_gumbel, relaxed, torch.as_tensor)
 
 
 def _own_draws(draws):

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 import ppl_ext.numpyro as px
+from ppl_ext.numpyro.distributions.words import random_words
 from tests.oracles.discrete import ROWS
 
 ARGUMENTS = {row.name: row.arguments for row in ROWS}
@@ -84,3 +85,13 @@ def test_a_guide_on_the_simplex_itself():
     svi = numpyro.infer.SVI(model, guide, optax.adam(0.02), numpyro.infer.Trace_ELBO())
     result = svi.run(jax.random.key(0), 50, progress_bar=False)
     assert np.isfinite(np.asarray(result.losses)).all()
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 5), (2**16 + 1,)])
+def test_random_words_are_those_of_jax(shape):
+    for key in (jax.random.key(7), jax.random.PRNGKey(7), jax.random.key(7, impl="rbg")):
+        ours = random_words(key, shape)
+        np.testing.assert_array_equal(ours, jax.random.bits(key, shape, jnp.uint32))
+    keys = jax.random.split(jax.random.key(7), 3)
+    rows = jax.vmap(lambda key: random_words(key, shape))(keys)
+    np.testing.assert_array_equal(rows[1], jax.random.bits(keys[1], shape, jnp.uint32))
