@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pyro
 import pyro.distributions as dist
 import torch
 from pyro import poutine
@@ -10,7 +11,7 @@ from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import site_is_subsample
 
 from ppl_ext.mismatch import DensityMismatch, RelaxedDensityWarning, warn_of
-from ppl_ext.pyro.isolation import own_random_state
+from ppl_ext.pyro.isolation import own_param_store, own_random_state
 from ppl_ext.pyro.site import support_of
 
 __all__ = [
@@ -53,7 +54,9 @@ def check_densities(
         ...     [each.site for each in check_densities(model, guide)]
         ['z']
     """
-    with own_random_state(0), torch.no_grad(), poutine.block():
+    # Parameters that begin at random have to do so in training, not here.
+    params = own_param_store(pyro.get_param_store().get_state())
+    with own_random_state(0), params, torch.no_grad(), poutine.block():
         drawn = poutine.trace(guide).get_trace(*args, **kwargs)
         replayed = poutine.trace(poutine.replay(model, trace=drawn)).get_trace(*args, **kwargs)
     found = find_mismatches(drawn, replayed)

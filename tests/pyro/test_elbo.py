@@ -9,6 +9,7 @@ from pyro.infer import SVI, Trace_ELBO
 from pyro.infer.autoguide import AutoIAFNormal, AutoNormalizingFlow, AutoNormalMessenger
 from torch import nn
 
+from ppl_ext.pyro import check_densities
 from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
 from ppl_ext.pyro.elbo import StickTheLanding
 
@@ -163,3 +164,21 @@ def test_training_reaches_the_posterior():
     loc, scale = guide.gaussian()
     np.testing.assert_allclose(loc, MEAN, atol=0.1)
     np.testing.assert_allclose(scale, SD, rtol=0.1)
+
+
+def test_a_look_at_the_densities_begins_no_parameters():
+    """They may begin at random, and have to do so in training."""
+
+    def guide():
+        loc = pyro.param("loc", lambda: torch.randn(2))
+        scale = pyro.param("scale", torch.ones(2))
+        pyro.sample("x", dist.Normal(loc, scale).to_event(1))
+        with pyro.plate("p", 2):
+            pyro.sample("s", dist.LogNormal(0.0, 1.0))
+
+    store = pyro.get_param_store()
+    with store.scope():
+        kept = pyro.param("scale", torch.full((2,), 3.0)).unconstrained()
+        assert check_densities(target, guide) == ()
+        assert list(store) == ["scale"]
+        assert store.get_param("scale").unconstrained() is kept

@@ -211,3 +211,13 @@ def test_schedules(host, name):
     first = next(iter(vars(schedule)))
     with pytest.raises(ValueError, match=first):
         type(schedule)(**{first: -1.0})
+
+
+@pytest.mark.parametrize("index", [2, 1, -1])
+def test_posterior_gumbels_of_no_possible_class(host, index):
+    logits = host.array(np.array([0.0, -np.inf]))
+    with (
+        host.ppl.validation_enabled(),
+        pytest.raises(ValueError, match=r"posterior_gumbels: index has .*expected classes from 0"),
+    ):
+        host.random(host.room.distributions.posterior_gumbels, logits, host.array(np.array(index)))

@@ -2,9 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.lax import stop_gradient
 
-from ppl_ext.numpyro.distributions.arguments import refuse, widen
+from ppl_ext.numpyro.distributions.arguments import checking, refuse, widen
 from ppl_ext.numpyro.distributions.noise import gumbel_noise
 
 __all__ = ["gumbel_max", "gumbel_top_k", "posterior_gumbels"]
@@ -117,6 +118,9 @@ def posterior_gumbels(
         Perturbed logits ``(*sample_shape, *batch, class)`` in float32 or wider, the one at
         ``index`` strictly the largest.
 
+    Raises:
+        ValueError: An index that is no class, or of a class that is ruled out.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> perturbed = posterior_gumbels(
@@ -130,6 +134,8 @@ def posterior_gumbels(
     """
     logits = widen(logits)
     shape = jnp.broadcast_shapes(logits.shape[:-1], jnp.shape(index))
+    if checking(None, logits) and checking(None, index):
+        _check_index(np.broadcast_to(logits, (*shape, logits.shape[-1])), index)
     shape = (*sample_shape, *shape, logits.shape[-1])
     noise = gumbel_noise(rng_key, shape, dtype=logits.dtype, exact=exact)
     chosen = jax.nn.one_hot(index, shape[-1], dtype=bool)
@@ -143,6 +149,17 @@ def posterior_gumbels(
     top = top + centre
     ceiling = jnp.nextafter(stop_gradient(top), -jnp.inf)
     return jnp.where(chosen, top, jnp.minimum(below, ceiling))
+
+
+def _check_index(logits, index):
+    chosen = np.asarray(index)[..., None] == np.arange(logits.shape[-1])
+    if not (chosen & (logits > -np.inf)).any(-1).all():
+        raise refuse(
+            "posterior_gumbels",
+            "index has a class that is ruled out, or that there is not",
+            f"classes from 0 to {logits.shape[-1] - 1} whose logits are above -inf",
+            "Draw it from the same logits: index = sample_categorical(rng_key, logits).",
+        )
 
 
 def _perturb(rng_key, logits, exact):

@@ -2,8 +2,8 @@
 
 import torch
 
-from ppl_ext.pyro.distributions.arguments import refuse, widen
-from ppl_ext.pyro.distributions.noise import gumbel_noise
+from ppl_ext.pyro.distributions.arguments import checking, refuse, widen
+from ppl_ext.pyro.distributions.noise import gumbel_noise, plain_tensors
 
 __all__ = ["gumbel_max", "gumbel_top_k", "posterior_gumbels"]
 
@@ -109,6 +109,9 @@ def posterior_gumbels(
         Perturbed logits ``(*sample_shape, *batch, class)`` in float32 or wider, the one at
         ``index`` strictly the largest.
 
+    Raises:
+        ValueError: An index that is no class, or of a class that is ruled out.
+
     Example:
         >>> import torch
         >>> _ = torch.manual_seed(0)
@@ -121,6 +124,8 @@ def posterior_gumbels(
     """
     logits = widen(logits)
     shape = torch.broadcast_shapes(logits.shape[:-1], index.shape)
+    if checking(None) and plain_tensors():
+        _check_index(logits.expand(*shape, logits.shape[-1]), index.expand(shape))
     noise = gumbel_noise(
         (*sample_shape, *shape, logits.shape[-1]),
         dtype=logits.dtype,
@@ -139,6 +144,20 @@ def posterior_gumbels(
     top = top + centre
     ceiling = torch.nextafter(top.detach(), torch.full_like(top, -torch.inf))
     return torch.minimum(below, ceiling).scatter(-1, chosen, top)
+
+
+def _check_index(logits, index):
+    count = logits.shape[-1]
+    # One look for both: what is no class is taken for one that is ruled out.
+    padded = torch.nn.functional.pad(logits.detach(), (1, 1), value=-torch.inf)
+    chosen = padded.gather(-1, (index.clamp(-1, count) + 1).unsqueeze(-1))
+    if not bool((chosen > -torch.inf).all()):
+        raise refuse(
+            "posterior_gumbels",
+            "index has a class that is ruled out, or that there is not",
+            f"classes from 0 to {count - 1} whose logits are above -inf",
+            "Draw it from the same logits: index = sample_categorical(logits).",
+        )
 
 
 def _perturb(logits, exact):
