@@ -294,34 +294,18 @@ class Factors:
                 f"Factors.to_datatree: num_draws={num_draws}; expected at least 1. Write "
                 "to_datatree(100)."
             )
-        from ppl_ext.tree import build_tree
+        from ppl_ext.factorization.draws_tree import arrange_draws
 
         rng = np.random.default_rng(seed)
-        values: dict[str, np.ndarray] = {}
-        dims: dict[str, tuple[str, ...]] = {}
-        coords: dict[str, Any] = {"factor": np.arange(self.num_factors)}
-        k = self.num_factors
+        draws: dict[str, np.ndarray] = {}
+        coefficients: dict[str, np.ndarray] = {}
         for name, side in (("user", self.users), ("item", self.items)):
-            draws = np.stack([side.draw(rng) for _ in range(num_draws)])
-            values[f"{name}_factors"] = draws[..., :k]
-            dims[f"{name}_factors"] = (name, "factor")
-            if self.biases:
-                values[f"{name}_bias"] = draws[..., k]
-                dims[f"{name}_bias"] = (name,)
-            coords[name] = side.ids
+            draws[name] = np.stack([side.draw(rng) for _ in range(num_draws)])
             if side.regression is not None:
-                feature = f"{name}_feature"
-                effects = np.stack(
+                coefficients[name] = np.stack(
                     [side.regression.draw(rng, side.prior) for _ in range(num_draws)]
                 )
-                values[f"{name}_coefficients"] = effects[..., :k]
-                dims[f"{name}_coefficients"] = (feature, "factor")
-                if self.biases:
-                    values[f"{name}_bias_coefficients"] = effects[..., k]
-                    dims[f"{name}_bias_coefficients"] = (feature,)
-                coords[feature] = side.regression.names
-        attrs = {"elbo": float(self.elbo[-1]), "center": self.center}
-        return build_tree(values, dims=dims, coords=coords, attrs=attrs)
+        return arrange_draws(self, draws, coefficients)
 
     def _predict_rows(self, users: np.ndarray, items: np.ndarray) -> Prediction:
         mean, variance = self.measure(users.ravel(), items.ravel())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import linalg
 
 from ppl_ext.factorization.bound import sum_terms
+from ppl_ext.factorization.draws_tree import arrange_draws
 from ppl_ext.factorization.priors import GaussianPrior
 from ppl_ext.factorization.ratings import Ratings
 from ppl_ext.factorization.regression import Design, Regression
@@ -172,28 +173,12 @@ def draw_tree(
     Returns:
         The tree.
     """
-    from ppl_ext.tree import build_tree
-
-    k = factors.num_factors
-    values: dict[str, np.ndarray] = {}
-    dims: dict[str, tuple[str, ...]] = {}
-    coords: dict[str, Any] = {"factor": np.arange(k)}
-
-    def split(own: np.ndarray, row: str, factors_name: str, bias_name: str) -> None:
-        values[factors_name], dims[factors_name] = own[..., :k], (row, "factor")
-        if factors.biases:
-            values[bias_name], dims[bias_name] = own[..., k], (row,)
-
-    for name, side in name_sides(factors):
-        split(np.asarray(draws[name]), name, f"{name}_factors", f"{name}_bias")
-        coords[name] = side.ids
-        if side.regression is not None:
-            own = np.swapaxes(_spread(side.prior) @ regressions[name], -1, -2)
-            feature = f"{name}_feature"
-            split(own, feature, f"{name}_coefficients", f"{name}_bias_coefficients")
-            coords[feature] = side.regression.names
-    attrs = {"elbo": float(factors.elbo[-1]), "center": factors.center}
-    return build_tree(values, dims=dims, coords=coords, attrs=attrs)
+    coefficients = {
+        name: np.swapaxes(_spread(side.prior) @ regressions[name], -1, -2)
+        for name, side in name_sides(factors)
+        if side.regression is not None
+    }
+    return arrange_draws(factors, draws, coefficients)
 
 
 def _restore_prior(
