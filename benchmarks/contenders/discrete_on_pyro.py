@@ -63,11 +63,9 @@ def _times(rows, classes):
                 lambda: backward((weight * gumbel_softmax(logits, 0.5)).sum()),
             ),
             "the same with its log density": (
-                # Both unchecked: the host refuses draws of its own.
+                lambda: with_density(ours.RelaxedOneHotCategorical(0.5, logits=logits)),
                 lambda: with_density(
-                    ours.RelaxedOneHotCategorical(0.5, logits=logits, validate_args=False)
-                ),
-                lambda: with_density(
+                    # Unchecked: it refuses draws of its own.
                     dist.RelaxedOneHotCategorical(temperature, logits=logits, validate_args=False)
                 ),
             ),
