@@ -85,9 +85,3 @@ def test_a_file_is_read_in_place_of_the_simulation(tmp_path, table):
     said = describe_fit(read, EQUAL_NOISE.fit(read.train, progress_bar=False))
     assert str(path) in said[0]
     assert len(describe_fit(table, EQUAL_NOISE.fit(table.train, progress_bar=False))) == 4
-
-
-@pytest.mark.parametrize("name", ["FactorModel", "FactorGuide"])
-def test_ratings_in_place_of_factors_are_refused(host, table, name):
-    with pytest.raises(TypeError, match=f"{name}: got a Ratings; expected factors"):
-        getattr(host.room.factorization, name)(table.train)
