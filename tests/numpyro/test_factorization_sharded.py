@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -74,6 +75,13 @@ def test_single_precision_agrees_within_its_rounding():
     assert ours.users.table.dtype == np.float32
     np.testing.assert_allclose(ours.elbo, compiled.elbo, rtol=1e-6)
     assert not jax.config.jax_enable_x64
+
+
+def test_ratings_far_from_zero_are_told_apart():
+    far = replace(RATINGS, values=RATINGS.values.astype(np.float64) + 1e6)
+    compiled, ours = fit_both(far)
+    np.testing.assert_allclose(ours.elbo, compiled.elbo, rtol=1e-6)
+    assert_same(fit_both()[0], compiled, rtol=1e-6)
 
 
 def test_fit_goes_on_from_other_factors():

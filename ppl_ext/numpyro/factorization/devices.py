@@ -144,7 +144,8 @@ class _Fit:
 
         def advance(steps: int) -> np.ndarray:
             nonlocal users, items, weights, known, before
-            knowns = [Knowns(*map(place.copy, each)) for each in _list_knowns(known, first.center)]
+            each_side = _list_knowns(known, first.center - place.origin)
+            knowns = [Knowns(*map(place.copy, each)) for each in each_side]
             new_users, new_items, *totals = self._sweep(
                 place.user_half, place.item_half, weights, items, *knowns
             )

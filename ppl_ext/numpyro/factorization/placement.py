@@ -37,6 +37,7 @@ class Placement:
         count: Number of ratings of all processes.
         mean: Their mean.
         variance: Their variance.
+        origin: What was taken from the ratings before they were placed.
         num_users: Number of users of all processes.
         user_counts: ``[user]``, ratings of this process' users.
         item_counts: ``[item]``, ratings of all items by all users.
@@ -70,6 +71,10 @@ class Placement:
             )
         self.mean = total / self.count
         self.variance = gather_numbers(np.sum((values - self.mean) ** 2)).sum() / self.count
+        far = gather_numbers(np.float64(ratings.values.dtype == np.float64)).any()
+        # What single precision cannot tell apart far from zero, it can near their mean.
+        self.origin = self.mean if far else 0.0
+        rated = values - self.mean if far else ratings.values
         self.user_counts = np.bincount(ratings.users, minlength=users)
         own = np.bincount(items, minlength=len(self.item_ids))
         self.item_counts = gather_numbers(own).sum(axis=0)
@@ -83,7 +88,7 @@ class Placement:
         slots = self.users.slots[ratings.users]
         self.user_half = self._place(
             cut_segments(
-                self.users, ratings.users, self.items.slots[items], ratings.values,
+                self.users, ratings.users, self.items.slots[items], rated,
                 self.items.places - 1, _agree(count_chunks(self.users, ratings.users)),
             ),
             self.spread(_count(self.users, self.user_counts)),
@@ -93,7 +98,7 @@ class Placement:
         room = _agree(max(count_chunks(self.items, items[part]) for part in parts))
         segments = [
             cut_segments(
-                self.items, items[part], place[part], ratings.values[part],
+                self.items, items[part], place[part], rated[part],
                 self.users.places - 1, room,
             )
             for part in parts
