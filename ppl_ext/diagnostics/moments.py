@@ -7,6 +7,10 @@ import numpy as np
 
 __all__ = ["BatchMoments", "Moments", "label_elements", "pool_moments", "summarize_batch"]
 
+# Smallest standard deviation that is told from none where all values are whole numbers, as those
+# of discrete sites: that of an event that happens once in four hundred draws.
+_LEAST_OF_WHOLE = 0.05
+
 
 @dataclass(frozen=True)
 class BatchMoments:
@@ -16,11 +20,13 @@ class BatchMoments:
         log_total: Logarithm of the sum of the weights.
         mean: ``[element]``, over all elements of all sites in order.
         variance: ``[element]``.
+        whole: ``[element]``, whether all values are whole numbers.
     """
 
     log_total: float
     mean: np.ndarray
     variance: np.ndarray
+    whole: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,15 @@ class Moments:
         mean_error: ``[element]``, standard error of the mean in units of ``sd``; zero for a
             constant.
         sd_error: ``[element]``, standard error of ``log(sd)``; zero for a constant.
+        least: ``[element]``, standard deviation that stands for all smaller ones where moments
+            are compared: rare values of discrete sites come too seldom to tell.
     """
 
     mean: np.ndarray
     sd: np.ndarray
     mean_error: np.ndarray
     sd_error: np.ndarray
+    least: np.ndarray
 
     @property
     def still(self) -> np.ndarray:
@@ -56,9 +65,10 @@ class Moments:
             absolute logarithms of the ratio of standard deviations; zero for constants.
         """
         still = _stand_still(np.maximum(self.sd, other.sd), other.mean)
+        own, others = (np.maximum(moments.sd, self.least) for moments in (self, other))
         with np.errstate(divide="ignore", invalid="ignore"):
-            means = np.abs(self.mean - other.mean) / other.sd
-            sds = np.abs(np.log(self.sd / other.sd))
+            means = np.abs(self.mean - other.mean) / others
+            sds = np.abs(np.log(own / others))
         return tuple(  # type: ignore[return-value]
             np.where(still, 0.0, np.nan_to_num(shift, nan=np.inf)) for shift in (means, sds)
         )
@@ -83,14 +93,15 @@ def summarize_batch(values: Mapping[str, np.ndarray], log_weights: np.ndarray) -
     flat = np.concatenate(
         [np.reshape(array, (len(log_weights), -1)) for array in values.values()], axis=1
     ).astype(np.float64)
+    whole = np.all(flat == np.round(flat), axis=0)
     if not np.isfinite(log_total):
         nothing = np.full(flat.shape[1], np.nan)
-        return BatchMoments(-np.inf, nothing, nothing)
+        return BatchMoments(-np.inf, nothing, nothing, whole)
     weights = np.exp(log_weights - log_total)
     # A draw of weight zero may hold an infinite value, which must not become NaN.
     flat = np.where(weights[:, None] > 0, flat, 0.0)
     mean = weights @ flat
-    return BatchMoments(log_total, mean, weights @ (flat - mean) ** 2)
+    return BatchMoments(log_total, mean, weights @ (flat - mean) ** 2, whole)
 
 
 def pool_moments(batches: Sequence[BatchMoments]) -> Moments:
@@ -108,7 +119,8 @@ def pool_moments(batches: Sequence[BatchMoments]) -> Moments:
     batches = [batch for batch in batches if np.isfinite(batch.log_total)]
     if len(batches) < 2:
         size = len(batches[0].mean) if batches else 0
-        return Moments(*np.full((4, size), np.nan))
+        unknown = np.full(size, np.nan)
+        return Moments(unknown, unknown, unknown, unknown, np.zeros(size))
     log_totals = np.array([batch.log_total for batch in batches])
     weights = np.exp(log_totals - log_totals.max())
     means = np.stack([batch.mean for batch in batches])
@@ -121,10 +133,14 @@ def pool_moments(batches: Sequence[BatchMoments]) -> Moments:
     spread = np.sqrt(len(batches) - 1)
     # Half of a Cholesky factor never moves: it has no error, not an unknown one.
     still = _stand_still(sd, mean)
+    least = np.where(np.all([batch.whole for batch in batches], axis=0), _LEAST_OF_WHOLE, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean_error = spread * np.std([part[0] for part in left_out], axis=0) / sd
-        sd_error = spread * np.std(np.log([part[1] for part in left_out]), axis=0)
-    return Moments(mean, sd, np.where(still, 0.0, mean_error), np.where(still, 0.0, sd_error))
+        mean_error = spread * np.std([part[0] for part in left_out], axis=0)
+        mean_error /= np.maximum(sd, least)
+        sds = np.maximum([part[1] for part in left_out], least)
+        sd_error = spread * np.std(np.log(sds), axis=0)
+    mean_error, sd_error = (np.where(still, 0.0, error) for error in (mean_error, sd_error))
+    return Moments(mean, sd, mean_error, sd_error, least)
 
 
 def _stand_still(sd: np.ndarray, mean: np.ndarray) -> np.ndarray:

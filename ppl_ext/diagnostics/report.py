@@ -275,7 +275,8 @@ def judge(
         advice="",
         log=log,
     )
-    return replace(report, advice=_advise(report, gaussian, fixed_site))
+    discrete = gaussian is None and bool(raw_moments.least.any())
+    return replace(report, advice=_advise(report, gaussian, fixed_site, discrete))
 
 
 def _smooth(log_weights: np.ndarray) -> np.ndarray:
@@ -332,7 +333,7 @@ def _find_fixed_site(
     return labels[0] if raw.still.all() else ""
 
 
-def _advise(report: Report, gaussian: Gaussian | None, fixed_site: str) -> str:
+def _advise(report: Report, gaussian: Gaussian | None, fixed_site: str, discrete: bool) -> str:
     if report.ok:
         return "use the draws as they are."
     if report.resampled_ok:
@@ -361,6 +362,11 @@ def _advise(report: Report, gaussian: Gaussian | None, fixed_site: str) -> str:
         return (
             f"the posterior of '{report.heavy_site}' has tails beyond the guide: give it a "
             "lighter-tailed prior, reparameterise it, or sample with NUTS."
+        )
+    if discrete:
+        return (
+            "the guide of the discrete sites is not the posterior: let their logits depend on the "
+            "other sites, train longer, or sum the sites out with the host's enumeration."
         )
     return (
         "the posterior is far from Gaussian: in a hierarchy try the non-centred form "

@@ -169,6 +169,38 @@ def test_constants_do_not_count_against_a_fit():
     assert report.correction_error < 0.02
 
 
+@pytest.mark.parametrize(
+    ("guide", "posterior", "verdict"),
+    [
+        (0.3, 0.3, "good"),
+        (0.3, 0.4, "good after importance resampling"),  # .22 sd apart
+        (1e-4, 1e-5, "good"),  # the standard deviations differ threefold, of next to nothing
+    ],
+)
+def test_values_of_a_discrete_site(guide, posterior, verdict):
+    """Events too rare to be seen say nothing against a fit; others count as ever."""
+    rng = np.random.default_rng(0)
+    batches = []
+    for _ in range(8):
+        z = rng.random((2500, 2)) < (guide, 0.5)
+        log_p, log_q = (np.log(np.where(z[:, 0], p, 1 - p)) for p in (posterior, guide))
+        batches.append(Draws({"z": z.astype(float)}, log_p, log_q))
+    report = judge(batches, LOG)
+    assert report.verdict == verdict
+
+
+def test_a_wrong_discrete_guide_is_advised_as_such():
+    rng = np.random.default_rng(0)
+    batches = []
+    for _ in range(8):
+        z = rng.random((2500, 8)) < 0.1
+        log_p, log_q = (np.log(np.where(z, p, 1 - p)).sum(1) for p in (0.9, 0.1))
+        batches.append(Draws({"z": z.astype(float)}, log_p, log_q))
+    report = judge(batches, LOG)
+    assert report.verdict == "not to be trusted"
+    assert "discrete sites" in report.advice
+
+
 def test_an_interrupted_fit_is_told_so():
     log = FitLog(np.array([1.0]), INTERRUPTED, False, seconds=0.1)
     density = gaussian(np.zeros(2), np.eye(2))
