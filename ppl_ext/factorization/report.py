@@ -137,8 +137,7 @@ def _describe_predictions(
 ) -> list[tuple[str, str]]:
     constant = np.sqrt(np.mean((test.values - np.mean(train.values, dtype=np.float64)) ** 2))
     covered = ", ".join(
-        f"{100 * found.coverage[level]:.1f} % for {100 * level:g} %"
-        for level in (0.5, 0.8, 0.9, 0.95)
+        f"{100 * found.coverage[level]:.1f} % for {100 * level:g} %" for level in _LEVELS
     )
     return [
         ("RMSE", f"{found.rmse:.4f} of the ratings set aside; {constant:.4f} by a constant"),

@@ -27,7 +27,7 @@ from ppl_ext.factorization.lanes import (
 from ppl_ext.factorization.side import TILE
 from ppl_ext.factorization.vectors import LANES, add_rows
 
-__all__ = ["GROUP", "LANES", "update_rows"]
+__all__ = ["GROUP", "update_rows"]
 
 # Rows gathered before they are solved: a tile is read from far memory once for so many rows.
 GROUP = 512

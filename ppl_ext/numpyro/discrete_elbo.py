@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from numpyro.infer.elbo import ELBO
 from numpyro.util import check_model_guide_match
 
@@ -12,6 +11,7 @@ from ppl_ext.mismatch import warn_of
 from ppl_ext.numpyro.choice import read_choice
 from ppl_ext.numpyro.density_mismatch import find_mismatches
 from ppl_ext.numpyro.dependence import find_dependence
+from ppl_ext.numpyro.elbo import average_particles
 from ppl_ext.numpyro.estimators import VIMCO, AbstractEstimator, AbstractPathEstimator
 from ppl_ext.numpyro.estimators.arguments import check_count
 from ppl_ext.numpyro.estimators.one_hot_draws import draw_one_hot
@@ -106,14 +106,7 @@ class DiscreteELBO(ELBO):
         def estimate(rng_key):
             return self._estimate(rng_key, (model, guide, args, kwargs, dict(param_map)))
 
-        if self.num_particles == 1:
-            elbo, mutable = estimate(rng_key)
-        else:
-            keys = jax.random.split(rng_key, self.num_particles)
-            elbos, mutable = self.vectorize_particles_fn(estimate, keys)
-            # One state has to be carried on, and each estimate made one.
-            elbo, mutable = jnp.mean(elbos), jax.tree.map(lambda leaf: leaf[0], mutable)
-        return {"loss": -elbo, "mutable_state": mutable or None}
+        return average_particles(self, estimate, rng_key)
 
     def _estimate(self, rng_key, program):
         def sample(name, rng_key, fn):

@@ -17,7 +17,7 @@ from numpyro.util import check_model_guide_match
 from ppl_ext.mismatch import warn_of
 from ppl_ext.numpyro.density_mismatch import find_mismatches
 
-__all__ = ["StickTheLanding"]
+__all__ = ["StickTheLanding", "average_particles"]
 
 
 class StickTheLanding(ELBO):
@@ -83,14 +83,32 @@ class StickTheLanding(ELBO):
         def one_draw(rng_key):
             return _one_draw(rng_key, dict(param_map), model, guide, args, kwargs)
 
-        if self.num_particles == 1:
-            elbo, mutable = one_draw(rng_key)
-        else:
-            keys = jax.random.split(rng_key, self.num_particles)
-            elbos, mutable = self.vectorize_particles_fn(one_draw, keys)
-            # One state has to be carried on, and each draw made one.
-            elbo, mutable = jnp.mean(elbos), jax.tree.map(lambda leaf: leaf[0], mutable)
-        return {"loss": -elbo, "mutable_state": mutable or None}
+        return average_particles(self, one_draw, rng_key)
+
+
+def average_particles(
+    elbo: ELBO,
+    estimate: Callable[[jax.Array], tuple[jax.Array, dict[str, Any]]],
+    rng_key: jax.Array,
+) -> dict[str, Any]:
+    """Average the estimates of a bound over its particles, as the host's ``SVI`` wants the loss.
+
+    Args:
+        elbo: The bound, which says how many particles there are and how they run.
+        estimate: From a random key to an estimate and the values of ``mutable`` sites.
+        rng_key: Random key.
+
+    Returns:
+        The loss and the values of ``mutable`` sites, None where there are none.
+    """
+    if elbo.num_particles == 1:
+        value, mutable = estimate(rng_key)
+    else:
+        keys = jax.random.split(rng_key, elbo.num_particles)
+        values, mutable = elbo.vectorize_particles_fn(estimate, keys)
+        # One state has to be carried on, and each particle made one.
+        value, mutable = jnp.mean(values), jax.tree.map(lambda leaf: leaf[0], mutable)
+    return {"loss": -value, "mutable_state": mutable or None}
 
 
 def _one_draw(rng_key, params, model, guide, args, kwargs):
