@@ -6,8 +6,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ppl_ext.density import Density
-from ppl_ext.diagnostics.psis import smooth_weights
-from ppl_ext.draws import Draws
+from ppl_ext.draws import Draws, smooth_weights
 
 __all__ = ["compare", "draw_gaussian", "factorize", "measure_accuracy"]
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from ppl_ext.cli import main
+from ppl_ext.commands.cli import main
 
 __all__ = ["main"]
 

@@ -43,8 +43,8 @@ from numpyro.infer import SVI, Trace_ELBO
 from numpyro.infer.autoguide import AutoMultivariateNormal
 
 import ppl_ext.numpyro as px
-from ppl_ext.demo.kidscore import KID_SCORE, MOM_HS, MOM_IQ, REFERENCE, TERMS
-from ppl_ext.loo import estimate_loo
+from ppl_ext.commands.demo.kidscore import KID_SCORE, MOM_HS, MOM_IQ, REFERENCE, TERMS
+from ppl_ext.draws import estimate_loo
 from ppl_ext.plots import plot_khat, plot_pair_overlay
 
 SMOKE = "PPL_EXT_SMOKE" in os.environ  # the tests run every tutorial, on fewer steps

@@ -7,7 +7,7 @@ from discrete import TEMPERATURES, compare_times, extremes_of, finite_plan
 import ppl_ext.numpyro as px
 from contenders.discrete_precision import judge_precision
 from contenders.gradient_problems import PROBLEMS, evaluate
-from ppl_ext.numpyro.distributions.noise import uniform_to_gumbel
+from ppl_ext.numpyro.gumbel.noise import uniform_to_gumbel
 
 __all__ = ["run"]
 

@@ -12,7 +12,7 @@ from torch.nn.functional import gumbel_softmax
 import ppl_ext.pyro as px
 from contenders.discrete_precision import judge_precision
 from contenders.gradient_problems import PROBLEMS, evaluate
-from ppl_ext.pyro.distributions.noise import uniform_to_gumbel
+from ppl_ext.pyro.gumbel.noise import uniform_to_gumbel
 
 __all__ = ["run"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from noise_grid import CHUNK, first_half_wins, rare_ratio, total_variation
 
 from ppl_ext.numpyro.distributions import sample_categorical
-from ppl_ext.numpyro.distributions.noise import uniform_to_gumbel
+from ppl_ext.numpyro.gumbel.noise import uniform_to_gumbel
 
 __all__ = ["run"]
 

@@ -5,7 +5,7 @@ import torch
 from noise_grid import CHUNK, first_half_wins, rare_ratio, total_variation
 
 from ppl_ext.pyro.distributions import sample_categorical
-from ppl_ext.pyro.distributions.noise import uniform_to_gumbel
+from ppl_ext.pyro.gumbel.noise import uniform_to_gumbel
 
 __all__ = ["run"]
 

@@ -9,7 +9,7 @@ was thrown at 5 m/s and 45 degrees. The posterior was integrated by Gauss-Legend
 
 import numpy as np
 
-from ppl_ext.demo.reference import Reference
+from ppl_ext.commands.demo.reference import Reference
 
 __all__ = ["GRAVITY", "HEIGHT", "LANDED", "LOG_EVIDENCE", "NOISE", "REFERENCE"]
 

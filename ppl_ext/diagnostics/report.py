@@ -13,10 +13,15 @@ from ppl_ext.diagnostics.moments import (
     pool_moments,
     summarize_batch,
 )
-from ppl_ext.diagnostics.psis import smooth_weights
-from ppl_ext.diagnostics.reach import Gaussian, MissedMode, find_missed_modes, probe_tails
-from ppl_ext.draws import Draws
-from ppl_ext.fitting import FitLog
+from ppl_ext.diagnostics.tails_and_modes import (
+    Gaussian,
+    MissedMode,
+    find_missed_modes,
+    probe_tails,
+)
+from ppl_ext.draws.draws import Draws
+from ppl_ext.draws.psis import smooth_weights
+from ppl_ext.fitting.loop import FitLog
 
 __all__ = ["Report", "judge", "plan_batches"]
 

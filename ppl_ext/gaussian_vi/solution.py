@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppl_ext.fitting import FitLog
+from ppl_ext.fitting.loop import FitLog
 
 __all__ = ["GaussianSolution", "SampleAverage"]
 

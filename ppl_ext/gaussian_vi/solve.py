@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from ppl_ext.density import Density
-from ppl_ext.fitting import open_bar
+from ppl_ext.fitting.loop import open_bar
 from ppl_ext.gaussian_vi.ascent import climb, measure_diagonal_curvature
 from ppl_ext.gaussian_vi.full_rank import ascend_full_rank
 from ppl_ext.gaussian_vi.mean_field import ascend_mean_field

@@ -4,16 +4,16 @@ from ppl_ext.gaussian_vi import SampleAverage
 from ppl_ext.numpyro import distributions as distributions
 from ppl_ext.numpyro import estimators as estimators
 from ppl_ext.numpyro import factorization as factorization
-from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
-from ppl_ext.numpyro.density import trace_density
-from ppl_ext.numpyro.density_mismatch import RelaxedDensityWarning, check_densities
-from ppl_ext.numpyro.discrete_elbo import DiscreteELBO
-from ppl_ext.numpyro.elbo import StickTheLanding
-from ppl_ext.numpyro.export import from_mcmc, from_svi
-from ppl_ext.numpyro.fitted import Fit
-from ppl_ext.numpyro.saving import load
-from ppl_ext.numpyro.stochastic import Stochastic
-from ppl_ext.numpyro.svi import fit
+from ppl_ext.numpyro.arviz_data import from_mcmc, from_svi
+from ppl_ext.numpyro.fitting.entry import fit
+from ppl_ext.numpyro.fitting.result import Fit
+from ppl_ext.numpyro.fitting.saving import load
+from ppl_ext.numpyro.fitting.settings import Stochastic
+from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
+from ppl_ext.numpyro.objectives.discrete.elbo import DiscreteELBO
+from ppl_ext.numpyro.objectives.discrete.mismatch import RelaxedDensityWarning, check_densities
+from ppl_ext.numpyro.objectives.stick_the_landing import StickTheLanding
+from ppl_ext.numpyro.tracing.density import trace_density
 
 __all__ = [
     "AutoFullRank",

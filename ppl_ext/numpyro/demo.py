@@ -12,10 +12,10 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 from numpyro.infer import MCMC, NUTS
 
-from ppl_ext.demo.entry import Entry, Judgement
-from ppl_ext.demo.problem import Problem
-from ppl_ext.numpyro.autoguide import AutoFullRank, AutoMeanField
-from ppl_ext.numpyro.svi import fit
+from ppl_ext.commands.demo.entry import Entry, Judgement
+from ppl_ext.commands.demo.problem import Problem
+from ppl_ext.numpyro.fitting.entry import fit
+from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
 
 __all__ = ["METHODS", "eight_schools", "kidscore"]
 

@@ -11,7 +11,7 @@ from ppl_ext.plots.palette import open_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ppl_ext.factorization.biclusters import Blocks
+    from ppl_ext.factorization.result.biclusters import Blocks
 
 __all__ = ["plot_blocks"]
 

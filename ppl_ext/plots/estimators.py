@@ -10,7 +10,7 @@ from ppl_ext.plots.palette import BLUE, GREY, VERMILLION, add_legend, open_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ppl_ext.gradients import AbstractEstimatorReport
+    from ppl_ext.estimators.accuracy import AbstractEstimatorReport
 
 __all__ = ["plot_estimators"]
 
@@ -34,7 +34,7 @@ def plot_estimators(report: AbstractEstimatorReport, ax: Axes | None = None, **s
         The axes.
 
     Example:
-        >>> from ppl_ext.gradients import AbstractEstimatorReport, EstimatorAccuracy
+        >>> from ppl_ext.estimators import AbstractEstimatorReport, EstimatorAccuracy
         >>> row = EstimatorAccuracy("ReinMax()", 0.01, 1e-4, 0.3, 0.1, 0.02, 1.0, 1, 1e-6)
         >>> plot_estimators(AbstractEstimatorReport((row,), 1.5, 1.0, 10_000)).get_xlabel()
         'bias / length of the gradient'

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from ppl_ext.draws import Draws
+from ppl_ext.draws.draws import Draws
 from ppl_ext.plots.palette import DASHES, GREY, SERIES, SHADES, open_axes
 from ppl_ext.plots.quantities import collect_quantities
 

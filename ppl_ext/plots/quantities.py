@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppl_ext.draws import Draws
+from ppl_ext.draws.draws import Draws
 
 if TYPE_CHECKING:
     import xarray

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from ppl_ext.diagnostics.psis import smooth_weights
-from ppl_ext.draws import Draws
+from ppl_ext.draws.draws import Draws
+from ppl_ext.draws.psis import smooth_weights
 from ppl_ext.plots.palette import BLUE, GREY, VERMILLION, add_legend, open_axes
 
 if TYPE_CHECKING:

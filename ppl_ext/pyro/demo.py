@@ -10,11 +10,11 @@ import pyro.distributions as dist
 import torch
 from pyro.infer import MCMC, NUTS
 
-from ppl_ext.demo.entry import Entry, Judgement
-from ppl_ext.demo.problem import Problem
-from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
-from ppl_ext.pyro.export import from_mcmc
-from ppl_ext.pyro.svi import fit
+from ppl_ext.commands.demo.entry import Entry, Judgement
+from ppl_ext.commands.demo.problem import Problem
+from ppl_ext.pyro.arviz_data import from_mcmc
+from ppl_ext.pyro.fitting.entry import fit
+from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
 
 __all__ = ["METHODS", "eight_schools", "kidscore"]
 

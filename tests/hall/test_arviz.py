@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ppl_ext.draws import Draws
-from ppl_ext.loo import estimate_loo
+from ppl_ext.draws import Draws, estimate_loo
 
 COUNT = 1000
 
@@ -84,7 +83,7 @@ def test_two_guides_lie_over_each_other(tree):
 
 def test_draws_import_neither_arviz_nor_xarray():
     code = (
-        "import ppl_ext.draws, ppl_ext.loo, ppl_ext.storage, ppl_ext.fitting, ppl_ext.stopping, "
+        "import ppl_ext.draws, ppl_ext.draws, ppl_ext.storage, ppl_ext.fitting, ppl_ext.fitting, "
         "sys; assert not [name for name in sys.modules if name.split('.')[0] in "
         "{'arviz_base', 'arviz_stats', 'xarray', 'safetensors', 'tqdm', 'jax', 'torch'}]"
     )

@@ -4,9 +4,9 @@ from importlib import metadata
 
 import pytest
 
-from ppl_ext import doctor
-from ppl_ext.doctor import Checkup, Finding
-from ppl_ext.parts import PARTS, Package
+from ppl_ext.commands import doctor
+from ppl_ext.commands.doctor import Checkup, Finding
+from ppl_ext.commands.requirements import PARTS, Package
 
 BASE, NUMPYRO, PYRO, PLOTS, FACTORIZATION = PARTS
 

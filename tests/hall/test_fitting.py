@@ -4,8 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from ppl_ext.fitting import FitLog, NonFiniteLossError, drive
-from ppl_ext.stopping import Plateau
+from ppl_ext.fitting import FitLog, NonFiniteLossError, Plateau, drive
 
 
 class Countdown:

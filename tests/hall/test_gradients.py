@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ppl_ext.gradients import (
+from ppl_ext.estimators import (
     AbstractEstimatorReport,
     EstimatorAccuracy,
     assess_estimator,

@@ -6,8 +6,7 @@ import pytest
 import xarray
 from scipy import stats
 
-from ppl_ext.draws import Draws
-from ppl_ext.loo import estimate_loo
+from ppl_ext.draws import Draws, estimate_loo
 
 PRIOR_SCALE = 3.0
 DATA = np.array([1.9, 0.3, -0.6, 1.1, 2.4, -1.2, 0.8, 0.1])

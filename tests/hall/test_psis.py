@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ppl_ext.diagnostics import smooth_weights
+from ppl_ext.draws import smooth_weights
 
 
 @pytest.mark.parametrize("shape", [0.2, 0.5, 0.9])

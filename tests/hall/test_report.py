@@ -7,7 +7,7 @@ from scipy.stats import t as student_t
 
 from ppl_ext.diagnostics import Gaussian, judge
 from ppl_ext.diagnostics.moments import pool_moments, summarize_batch
-from ppl_ext.diagnostics.reach import find_missed_modes, probe_tails
+from ppl_ext.diagnostics.tails_and_modes import find_missed_modes, probe_tails
 from ppl_ext.draws import Draws
 from ppl_ext.fitting import INTERRUPTED, FitLog
 from ppl_ext.gaussian_vi import solve_full_rank, solve_mean_field

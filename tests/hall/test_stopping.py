@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from ppl_ext.stopping import Plateau
+from ppl_ext.fitting import Plateau
 
 RUNS = 40
 STEPS = 20_000

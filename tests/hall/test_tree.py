@@ -7,7 +7,7 @@ import pytest
 import xarray
 
 from ppl_ext import __version__
-from ppl_ext.tree import build_tree
+from ppl_ext.draws import build_tree
 
 
 def test_plate_axes_are_named_and_event_axes_numbered():

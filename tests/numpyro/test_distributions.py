@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import ppl_ext.numpyro as px
-from ppl_ext.numpyro.distributions.words import random_words
+from ppl_ext.numpyro.gumbel.random_bits import random_words
 from tests.oracles.discrete import ROWS
 
 ARGUMENTS = {row.name: row.arguments for row in ROWS}

@@ -6,7 +6,7 @@ import pyro.distributions as dist
 import torch
 from pyro.infer import SVI, Trace_ELBO
 
-from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
+from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
 
 GUIDES = [AutoMeanField, AutoFullRank]
 

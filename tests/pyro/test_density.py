@@ -9,7 +9,7 @@ from pyro import poutine
 from pyro.infer.reparam import LocScaleReparam
 from scipy import stats
 
-from ppl_ext.pyro.density import trace_density
+from ppl_ext.pyro.tracing.density import trace_density
 
 Z = np.random.default_rng(0).normal(size=(7, 3))
 

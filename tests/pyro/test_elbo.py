@@ -10,8 +10,8 @@ from pyro.infer.autoguide import AutoIAFNormal, AutoNormalizingFlow, AutoNormalM
 from torch import nn
 
 from ppl_ext.pyro import check_densities
-from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
-from ppl_ext.pyro.elbo import StickTheLanding
+from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
+from ppl_ext.pyro.objectives.stick_the_landing import StickTheLanding
 
 
 def target():

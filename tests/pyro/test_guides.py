@@ -17,8 +17,8 @@ from pyro.infer import (
 from pyro.infer.autoguide import AutoDelta, AutoGuideList
 from scipy import stats
 
-from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
-from ppl_ext.pyro.density import trace_density
+from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
+from ppl_ext.pyro.tracing.density import trace_density
 from tests.pyro.guide_cases import GUIDES, Y, schools, some_gaussian, train
 
 

@@ -15,7 +15,7 @@ from pyro.infer import (
 )
 from pyro.infer.autoguide import AutoGuideList, init_to_mean
 
-from ppl_ext.pyro.autoguide import AutoFullRank, AutoMeanField
+from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
 from tests.pyro.guide_cases import GUIDES, Y, schools, some_gaussian, train
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import ppl_ext.pyro as px
-from ppl_ext.pyro.distributions import by_rows
-from ppl_ext.pyro.distributions.drawn import recall
+from ppl_ext.pyro.distributions.remembered_scores import recall
+from ppl_ext.pyro.gumbel import row_blocks
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -28,15 +28,15 @@ def loss(logits, temperature):
 
 def test_first_and_second_derivatives(problem, monkeypatch):
     """Against finite differences, over several pieces of rows."""
-    monkeypatch.setattr(by_rows, "PIECE", 10)
+    monkeypatch.setattr(row_blocks, "PIECE", 10)
 
     def draw(logits, temperature):
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            return by_rows.draw_relaxed(logits, temperature, (2, 3, 5))
+            return row_blocks.draw_relaxed(logits, temperature, (2, 3, 5))
 
     def density(logits, temperature, scores):
-        return by_rows.log_density_of_draw(logits, temperature, scores, scores.softmax(-1))
+        return row_blocks.log_density_of_draw(logits, temperature, scores, scores.softmax(-1))
 
     for function, inputs in ((draw, problem[:2]), (density, problem)):
         assert torch.autograd.gradcheck(function, inputs)

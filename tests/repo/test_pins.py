@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from ppl_ext.parts import PARTS
+from ppl_ext.commands.requirements import PARTS
 from tests.repo.source import ROOT
 
 PACKAGES = [(part, package) for part in PARTS for package in part.packages]

@@ -5,7 +5,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from ppl_ext.demo.problem import PROBLEMS
+from ppl_ext.commands.demo.problem import PROBLEMS
 from tests.hosts import Host
 
 WORKED = {"eight_schools": "noncentered", "kidscore": "model"}

@@ -5,7 +5,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from ppl_ext import fitting
+from ppl_ext.fitting import loop
 from ppl_ext.gaussian_vi import solve
 from tests.oracles import regression as truth
 
@@ -70,7 +70,7 @@ def test_a_deterministic_fit_shows_its_progress(host, linear, monkeypatch, wante
 
     def open_bar(total, progress_bar, *args, **kwargs):
         asked.append(progress_bar)
-        return fitting.open_bar(total, False, *args, **kwargs)
+        return loop.open_bar(total, False, *args, **kwargs)
 
     monkeypatch.setattr(solve, "open_bar", open_bar)
     guide = host.room.AutoMeanField(linear.model)

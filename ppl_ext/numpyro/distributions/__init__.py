@@ -1,15 +1,11 @@
 """Distributions of discrete choices and their relaxations, and what they are made of."""
 
-from ppl_ext.numpyro.distributions.choosing import sample_categorical, straight_through
 from ppl_ext.numpyro.distributions.gumbel import Gumbel
 from ppl_ext.numpyro.distributions.invertible_gaussian import InvertibleGaussian
-from ppl_ext.numpyro.distributions.noise import gumbel_noise
 from ppl_ext.numpyro.distributions.one_hot import (
     OneHotCategoricalStraightThrough,
     RelaxedOneHotCategoricalStraightThrough,
 )
-from ppl_ext.numpyro.distributions.permutation import best_permutation, gumbel_sinkhorn
-from ppl_ext.numpyro.distributions.perturbation import gumbel_max, gumbel_top_k, posterior_gumbels
 from ppl_ext.numpyro.distributions.plackett_luce import PlackettLuce
 from ppl_ext.numpyro.distributions.relaxed import (
     ExpRelaxedOneHotCategorical,
@@ -20,13 +16,17 @@ from ppl_ext.numpyro.distributions.relaxed_bernoulli import (
     RelaxedBernoulli,
 )
 from ppl_ext.numpyro.distributions.relaxed_subset import relaxed_top_k
-from ppl_ext.numpyro.distributions.simplex import LogRatioTransform, log_simplex
 from ppl_ext.numpyro.distributions.temperature import (
     ConstantTemperature,
     ExponentialTemperature,
     LinearTemperature,
 )
 from ppl_ext.numpyro.distributions.truncated_gumbel import TruncatedGumbel
+from ppl_ext.numpyro.gumbel.categorical_draws import sample_categorical, straight_through
+from ppl_ext.numpyro.gumbel.noise import gumbel_noise
+from ppl_ext.numpyro.gumbel.permutations import best_permutation, gumbel_sinkhorn
+from ppl_ext.numpyro.gumbel.simplex import LogRatioTransform, log_simplex
+from ppl_ext.numpyro.gumbel.tricks import gumbel_max, gumbel_top_k, posterior_gumbels
 
 __all__ = [
     "ConstantTemperature",

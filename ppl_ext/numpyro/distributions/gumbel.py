@@ -8,9 +8,9 @@ from jax.scipy.special import gammaln
 from numpyro.distributions import Distribution, constraints, kl_divergence
 from numpyro.distributions.util import promote_shapes, validate_sample
 
-from ppl_ext.numpyro.distributions import tails
-from ppl_ext.numpyro.distributions.arguments import widen
-from ppl_ext.numpyro.distributions.noise import gumbel_noise
+from ppl_ext.numpyro.gumbel import standard_gumbel
+from ppl_ext.numpyro.gumbel.arguments import widen
+from ppl_ext.numpyro.gumbel.noise import gumbel_noise
 
 __all__ = ["Gumbel"]
 
@@ -73,7 +73,7 @@ class Gumbel(Distribution):
 
     def cdf(self, value):
         """Return the probability of at most this value."""
-        return self._narrow(tails.cdf(self._standardize(value)))
+        return self._narrow(standard_gumbel.cdf(self._standardize(value)))
 
     def log_cdf(self, value):
         """Return the log-probability of at most this value."""
@@ -81,27 +81,27 @@ class Gumbel(Distribution):
 
     def sf(self, value):
         """Return the probability of more than this value."""
-        return self._narrow(tails.sf(self._standardize(value)))
+        return self._narrow(standard_gumbel.sf(self._standardize(value)))
 
     def log_sf(self, value):
         """Return the log-probability of more than this value."""
-        return self._narrow(tails.log_sf(self._standardize(value)))
+        return self._narrow(standard_gumbel.log_sf(self._standardize(value)))
 
     def icdf(self, value):
         """Return the point below which this probability lies."""
-        return self._place(tails.quantile, value)
+        return self._place(standard_gumbel.quantile, value)
 
     def isf(self, value):
         """Return the point above which this probability lies."""
-        return self._place(tails.upper_quantile, value)
+        return self._place(standard_gumbel.upper_quantile, value)
 
     def icdf_from_log_cdf(self, value):
         """Return the point at which ``log_cdf`` has this value."""
-        return self._place(tails.quantile_of_log_cdf, value)
+        return self._place(standard_gumbel.quantile_of_log_cdf, value)
 
     def icdf_from_log_sf(self, value):
         """Return the point at which ``log_sf`` has this value."""
-        return self._place(tails.quantile_of_log_sf, value)
+        return self._place(standard_gumbel.quantile_of_log_sf, value)
 
     def entropy(self):
         """Return the entropy ``log(scale) + 1 + 0.5772...``."""

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 from numpyro.distributions import Distribution, constraints, kl_divergence
 from numpyro.distributions.util import validate_sample
 
-from ppl_ext.numpyro.distributions.arguments import (
+from ppl_ext.numpyro.gumbel.arguments import (
     check_axis,
     read_floats,
     read_temperature,
     widen,
 )
-from ppl_ext.numpyro.distributions.simplex import rounded_simplex
+from ppl_ext.numpyro.gumbel.simplex import rounded_simplex
 
 __all__ = ["InvertibleGaussian"]
 

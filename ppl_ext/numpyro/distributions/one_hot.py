@@ -5,19 +5,19 @@ import jax.numpy as jnp
 from numpyro.distributions import Distribution, constraints, kl_divergence
 from numpyro.distributions.util import validate_sample
 
-from ppl_ext.numpyro.distributions.arguments import (
+from ppl_ext.numpyro.distributions.relaxed import RelaxedOneHotCategorical
+from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
+from ppl_ext.numpyro.estimators.relaxation import GumbelSoftmax
+from ppl_ext.numpyro.estimators.straight_through import StraightThrough
+from ppl_ext.numpyro.gumbel.arguments import (
     check_classes,
     read_logits,
     refuse,
     to_probs,
     widen,
 )
-from ppl_ext.numpyro.distributions.choosing import straight_through
-from ppl_ext.numpyro.distributions.relaxed import RelaxedOneHotCategorical
-from ppl_ext.numpyro.distributions.simplex import logits_vector
-from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
-from ppl_ext.numpyro.estimators.relaxation import GumbelSoftmax
-from ppl_ext.numpyro.estimators.straight_through import StraightThrough
+from ppl_ext.numpyro.gumbel.categorical_draws import straight_through
+from ppl_ext.numpyro.gumbel.simplex import logits_vector
 
 __all__ = ["OneHotCategoricalStraightThrough", "RelaxedOneHotCategoricalStraightThrough"]
 

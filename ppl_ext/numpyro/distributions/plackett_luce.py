@@ -6,16 +6,16 @@ import numpy as np
 from numpyro.distributions import Distribution, constraints
 from numpyro.distributions.util import validate_sample
 
-from ppl_ext.numpyro.distributions import ranking
-from ppl_ext.numpyro.distributions.arguments import (
+from ppl_ext.numpyro.gumbel import plackett_luce_probs
+from ppl_ext.numpyro.gumbel.arguments import (
     check_classes,
     checking,
     read_logits,
     refuse,
     widen,
 )
-from ppl_ext.numpyro.distributions.perturbation import gumbel_top_k
-from ppl_ext.numpyro.distributions.simplex import logits_vector
+from ppl_ext.numpyro.gumbel.simplex import logits_vector
+from ppl_ext.numpyro.gumbel.tricks import gumbel_top_k
 
 __all__ = ["PlackettLuce"]
 
@@ -102,17 +102,17 @@ class PlackettLuce(Distribution):
     @validate_sample
     def log_prob(self, value):
         """Return the log-probability of a list in its order."""
-        return self._score(ranking.log_prob_ordered, value)
+        return self._score(plackett_luce_probs.log_prob_ordered, value)
 
     @validate_sample
     def log_prob_unordered(self, value: jax.Array) -> jax.Array:
         """Return the log-probability of the set that a list holds: of any order of it."""
-        return self._score(ranking.log_prob_of_set, value)
+        return self._score(plackett_luce_probs.log_prob_of_set, value)
 
     @property
     def inclusion_probs(self):
         """Probability of each class to be among the ``k``, with shape ``(*batch, class)``."""
-        result = ranking.inclusion_probs(widen(self.logits), self.k)
+        result = plackett_luce_probs.inclusion_probs(widen(self.logits), self.k)
         return result.astype(self.logits.dtype)
 
     @property

@@ -6,16 +6,16 @@ from jax.core import Tracer
 from numpyro.distributions import Distribution, constraints, kl_divergence
 from numpyro.distributions.util import validate_sample
 
-from ppl_ext.numpyro.distributions import concrete_density
-from ppl_ext.numpyro.distributions.arguments import (
+from ppl_ext.numpyro.gumbel import concrete_density
+from ppl_ext.numpyro.gumbel.arguments import (
     check_classes,
     read_logits,
     read_temperature,
     to_probs,
     widen,
 )
-from ppl_ext.numpyro.distributions.noise import gumbel_noise
-from ppl_ext.numpyro.distributions.simplex import log_simplex, logits_vector, rounded_simplex
+from ppl_ext.numpyro.gumbel.noise import gumbel_noise
+from ppl_ext.numpyro.gumbel.simplex import log_simplex, logits_vector, rounded_simplex
 
 __all__ = ["ExpRelaxedOneHotCategorical", "RelaxedOneHotCategorical"]
 

@@ -8,14 +8,14 @@ from jax.scipy.special import logit
 from numpyro.distributions import Distribution, constraints, kl_divergence
 from numpyro.distributions.util import validate_sample
 
-from ppl_ext.numpyro.distributions.arguments import (
+from ppl_ext.numpyro.gumbel.arguments import (
     checking,
     read_logits,
     read_temperature,
     refuse,
     widen,
 )
-from ppl_ext.numpyro.distributions.noise import signed_uniform
+from ppl_ext.numpyro.gumbel.noise import signed_uniform
 
 __all__ = ["LogitRelaxedBernoulli", "RelaxedBernoulli"]
 

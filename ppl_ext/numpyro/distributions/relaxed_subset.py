@@ -3,15 +3,15 @@
 import jax
 import jax.numpy as jnp
 
-from ppl_ext.numpyro.distributions.arguments import (
+from ppl_ext.numpyro.distributions.plackett_luce import check_size
+from ppl_ext.numpyro.gumbel.arguments import (
     check_classes,
     read_logits,
     read_temperature,
     widen,
 )
-from ppl_ext.numpyro.distributions.choosing import straight_through
-from ppl_ext.numpyro.distributions.noise import gumbel_noise
-from ppl_ext.numpyro.distributions.plackett_luce import check_size
+from ppl_ext.numpyro.gumbel.categorical_draws import straight_through
+from ppl_ext.numpyro.gumbel.noise import gumbel_noise
 
 __all__ = ["relaxed_top_k"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from ppl_ext.numpyro.distributions.arguments import refuse
+from ppl_ext.numpyro.gumbel.arguments import refuse
 
 __all__ = ["ConstantTemperature", "ExponentialTemperature", "LinearTemperature"]
 

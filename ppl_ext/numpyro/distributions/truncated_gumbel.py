@@ -6,9 +6,9 @@ import numpy as np
 from numpyro.distributions import Distribution, constraints
 from numpyro.distributions.util import validate_sample
 
-from ppl_ext.numpyro.distributions.arguments import checking, refuse, widen
-from ppl_ext.numpyro.distributions.noise import signed_uniform
-from ppl_ext.numpyro.distributions.truncation import Cut, log_rest
+from ppl_ext.numpyro.gumbel.arguments import checking, refuse, widen
+from ppl_ext.numpyro.gumbel.noise import signed_uniform
+from ppl_ext.numpyro.gumbel.standard_truncated_gumbel import Cut, log_rest
 
 __all__ = ["TruncatedGumbel"]
 

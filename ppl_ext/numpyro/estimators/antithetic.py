@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from ppl_ext.numpyro.distributions.arguments import refuse, widen
-from ppl_ext.numpyro.distributions.noise import signed_uniform
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 from ppl_ext.numpyro.estimators.one_hot_draws import score
+from ppl_ext.numpyro.gumbel.arguments import refuse, widen
+from ppl_ext.numpyro.gumbel.noise import signed_uniform
 
 __all__ = ["ARM", "AbstractAntithetic", "DisARM"]
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from ppl_ext.numpyro.distributions.words import random_words
+from ppl_ext.numpyro.gumbel.random_bits import random_words
 
 
 def average_product(rng_key, log_probs, hard, vector, temperature, num_draws, lead=0.0):

@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits, refuse, widen
 from ppl_ext.numpyro.estimators.arguments import check_function
+from ppl_ext.numpyro.gumbel.arguments import check_classes, read_logits, refuse, widen
 
 
 def read_integrand(called, f, logits):

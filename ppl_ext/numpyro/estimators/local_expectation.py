@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from ppl_ext.numpyro.distributions.arguments import widen
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 from ppl_ext.numpyro.estimators.one_hot_draws import draw_one_hot, score
+from ppl_ext.numpyro.gumbel.arguments import widen
 
 __all__ = ["LocalExpectation"]
 

@@ -5,9 +5,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits, widen
-from ppl_ext.numpyro.distributions.choosing import draw_class
 from ppl_ext.numpyro.estimators.one_hot_draws import to_one_hot
+from ppl_ext.numpyro.gumbel.arguments import check_classes, read_logits, widen
+from ppl_ext.numpyro.gumbel.categorical_draws import draw_class
 
 
 def draw_through(called, rng_key, logits, sample_shape, multiply, parameters=()):

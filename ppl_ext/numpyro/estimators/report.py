@@ -7,14 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppl_ext.gradients import (
+from ppl_ext.estimators.accuracy import (
     AbstractEstimatorReport,
     assess_estimator,
     enumerate_choices,
     expect_exactly,
     plan_groups,
 )
-from ppl_ext.numpyro.distributions.arguments import check_classes, read_logits, refuse
 from ppl_ext.numpyro.estimators.arguments import check_count, check_function
 from ppl_ext.numpyro.estimators.estimation import check_estimator, estimate_gradient
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
@@ -31,6 +30,7 @@ from ppl_ext.numpyro.estimators.relaxation import (
 )
 from ppl_ext.numpyro.estimators.score_function import ScoreFunction
 from ppl_ext.numpyro.estimators.straight_through import StraightThrough
+from ppl_ext.numpyro.gumbel.arguments import check_classes, read_logits, refuse
 
 __all__ = ["EstimatorReport"]
 

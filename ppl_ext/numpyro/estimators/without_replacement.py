@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from ppl_ext.numpyro.distributions.noise import gumbel_noise
+from ppl_ext.numpyro.gumbel.noise import gumbel_noise
 
 
 def draw_different(rng_key, logits, count):

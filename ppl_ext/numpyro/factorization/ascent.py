@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ppl_ext.factorization import Factors, MatrixFactorization, Ratings
-from ppl_ext.factorization.bound import measure_bound
-from ppl_ext.factorization.parameters import guide_parameters
+from ppl_ext.factorization.model.parameters import guide_parameters
+from ppl_ext.factorization.result.bound import measure_bound
 
 __all__ = ["CAVI", "CAVIRunResult"]
 

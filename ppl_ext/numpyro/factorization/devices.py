@@ -12,16 +12,16 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ppl_ext.factorization import Factors, MatrixFactorization, Ratings
-from ppl_ext.factorization.hyperparameters import Conclusion, SideSums, conclude_sweep
-from ppl_ext.factorization.priors import GaussianPrior
-from ppl_ext.factorization.side import TILE, Side
-from ppl_ext.factorization.start import open_fit
-from ppl_ext.fitting import drive
-from ppl_ext.numpyro.call import x64_scope
+from ppl_ext.factorization.model.first_state import open_fit
+from ppl_ext.factorization.model.hyperparameters import Conclusion, SideSums, conclude_sweep
+from ppl_ext.factorization.model.priors import GaussianPrior
+from ppl_ext.factorization.model.side_posterior import TILE, Side
+from ppl_ext.fitting.loop import drive
 from ppl_ext.numpyro.factorization.kernel import Knowns, Rows, Totals
 from ppl_ext.numpyro.factorization.placement import Placement, collect_local
 from ppl_ext.numpyro.factorization.processes import take_first
 from ppl_ext.numpyro.factorization.sweep import AXIS, compile_sweep
+from ppl_ext.numpyro.tracing.bound_model import x64_scope
 
 __all__ = ["fit_on_devices"]
 

@@ -10,8 +10,8 @@ import numpyro
 import numpyro.distributions as dist
 
 from ppl_ext.factorization import Factors, Ratings
-from ppl_ext.factorization.designs import read_designs
-from ppl_ext.factorization.parameters import (
+from ppl_ext.factorization.data.designs import read_designs
+from ppl_ext.factorization.model.parameters import (
     draw_tree,
     guide_parameters,
     name_sides,

@@ -51,7 +51,7 @@ class Rows(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Sums over updated rows; see `ppl_ext.factorization.hyperparameters.SideSums`."""
+    """Sums over updated rows; see `ppl_ext.factorization.model.hyperparameters.SideSums`."""
 
     first: jax.Array
     second: jax.Array

@@ -10,8 +10,8 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
 from ppl_ext.factorization import Factors, Ratings
-from ppl_ext.factorization.designs import read_designs
-from ppl_ext.factorization.parameters import model_constants, name_sides
+from ppl_ext.factorization.data.designs import read_designs
+from ppl_ext.factorization.model.parameters import model_constants, name_sides
 
 __all__ = ["FactorModel", "constrain_parameter"]
 

@@ -1,15 +1,11 @@
 """Distributions of discrete choices and their relaxations, and what they are made of."""
 
-from ppl_ext.pyro.distributions.choosing import sample_categorical, straight_through
 from ppl_ext.pyro.distributions.gumbel import Gumbel
 from ppl_ext.pyro.distributions.invertible_gaussian import InvertibleGaussian
-from ppl_ext.pyro.distributions.noise import gumbel_noise
 from ppl_ext.pyro.distributions.one_hot import (
     OneHotCategoricalStraightThrough,
     RelaxedOneHotCategoricalStraightThrough,
 )
-from ppl_ext.pyro.distributions.permutation import best_permutation, gumbel_sinkhorn
-from ppl_ext.pyro.distributions.perturbation import gumbel_max, gumbel_top_k, posterior_gumbels
 from ppl_ext.pyro.distributions.plackett_luce import PlackettLuce
 from ppl_ext.pyro.distributions.relaxed import (
     ExpRelaxedOneHotCategorical,
@@ -20,13 +16,17 @@ from ppl_ext.pyro.distributions.relaxed_bernoulli import (
     RelaxedBernoulli,
 )
 from ppl_ext.pyro.distributions.relaxed_subset import relaxed_top_k
-from ppl_ext.pyro.distributions.simplex import LogRatioTransform, log_simplex
 from ppl_ext.pyro.distributions.temperature import (
     ConstantTemperature,
     ExponentialTemperature,
     LinearTemperature,
 )
 from ppl_ext.pyro.distributions.truncated_gumbel import TruncatedGumbel
+from ppl_ext.pyro.gumbel.categorical_draws import sample_categorical, straight_through
+from ppl_ext.pyro.gumbel.noise import gumbel_noise
+from ppl_ext.pyro.gumbel.permutations import best_permutation, gumbel_sinkhorn
+from ppl_ext.pyro.gumbel.simplex import LogRatioTransform, log_simplex
+from ppl_ext.pyro.gumbel.tricks import gumbel_max, gumbel_top_k, posterior_gumbels
 
 __all__ = [
     "ConstantTemperature",

@@ -7,9 +7,9 @@ from pyro.distributions import TorchDistribution
 from torch.distributions import constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
-from ppl_ext.pyro.distributions import tails
-from ppl_ext.pyro.distributions.arguments import widen
-from ppl_ext.pyro.distributions.noise import gumbel_noise
+from ppl_ext.pyro.gumbel import standard_gumbel
+from ppl_ext.pyro.gumbel.arguments import widen
+from ppl_ext.pyro.gumbel.noise import gumbel_noise
 
 __all__ = ["Gumbel"]
 
@@ -80,7 +80,7 @@ class Gumbel(TorchDistribution):
 
     def cdf(self, value):
         """Return the probability of at most this value."""
-        return self._narrow(tails.cdf(self._standardize(value)))
+        return self._narrow(standard_gumbel.cdf(self._standardize(value)))
 
     def log_cdf(self, value):
         """Return the log-probability of at most this value."""
@@ -88,27 +88,27 @@ class Gumbel(TorchDistribution):
 
     def sf(self, value):
         """Return the probability of more than this value."""
-        return self._narrow(tails.sf(self._standardize(value)))
+        return self._narrow(standard_gumbel.sf(self._standardize(value)))
 
     def log_sf(self, value):
         """Return the log-probability of more than this value."""
-        return self._narrow(tails.log_sf(self._standardize(value)))
+        return self._narrow(standard_gumbel.log_sf(self._standardize(value)))
 
     def icdf(self, value):
         """Return the point below which this probability lies."""
-        return self._place(tails.quantile, value)
+        return self._place(standard_gumbel.quantile, value)
 
     def isf(self, value):
         """Return the point above which this probability lies."""
-        return self._place(tails.upper_quantile, value)
+        return self._place(standard_gumbel.upper_quantile, value)
 
     def icdf_from_log_cdf(self, value):
         """Return the point at which ``log_cdf`` has this value."""
-        return self._place(tails.quantile_of_log_cdf, value)
+        return self._place(standard_gumbel.quantile_of_log_cdf, value)
 
     def icdf_from_log_sf(self, value):
         """Return the point at which ``log_sf`` has this value."""
-        return self._place(tails.quantile_of_log_sf, value)
+        return self._place(standard_gumbel.quantile_of_log_sf, value)
 
     def entropy(self):
         """Return the entropy ``log(scale) + 1 + 0.5772...``."""

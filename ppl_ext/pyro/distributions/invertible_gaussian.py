@@ -6,9 +6,9 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch.distributions import constraints, register_kl
 
-from ppl_ext.pyro.distributions.arguments import check_axis, read_floats, read_temperature, widen
-from ppl_ext.pyro.distributions.drawn import recall, remember
-from ppl_ext.pyro.distributions.simplex import rounded_simplex, softmax
+from ppl_ext.pyro.distributions.remembered_scores import recall, remember
+from ppl_ext.pyro.gumbel.arguments import check_axis, read_floats, read_temperature, widen
+from ppl_ext.pyro.gumbel.simplex import rounded_simplex, softmax
 
 __all__ = ["InvertibleGaussian"]
 

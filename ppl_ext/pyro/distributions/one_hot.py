@@ -4,20 +4,20 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch.distributions import constraints, register_kl
 
-from ppl_ext.pyro.distributions.arguments import (
+from ppl_ext.pyro.distributions.relaxed import RelaxedOneHotCategorical
+from ppl_ext.pyro.distributions.remembered_scores import remember
+from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
+from ppl_ext.pyro.estimators.relaxation import GumbelSoftmax
+from ppl_ext.pyro.estimators.straight_through import StraightThrough
+from ppl_ext.pyro.gumbel.arguments import (
     check_classes,
     read_logits,
     refuse,
     to_probs,
     widen,
 )
-from ppl_ext.pyro.distributions.choosing import draw_class, straight_through
-from ppl_ext.pyro.distributions.drawn import remember
-from ppl_ext.pyro.distributions.relaxed import RelaxedOneHotCategorical
-from ppl_ext.pyro.distributions.simplex import logits_vector, softmax
-from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
-from ppl_ext.pyro.estimators.relaxation import GumbelSoftmax
-from ppl_ext.pyro.estimators.straight_through import StraightThrough
+from ppl_ext.pyro.gumbel.categorical_draws import draw_class, straight_through
+from ppl_ext.pyro.gumbel.simplex import logits_vector, softmax
 
 __all__ = ["OneHotCategoricalStraightThrough", "RelaxedOneHotCategoricalStraightThrough"]
 

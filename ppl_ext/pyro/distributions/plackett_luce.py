@@ -4,16 +4,16 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch.distributions import constraints
 
-from ppl_ext.pyro.distributions import ranking
-from ppl_ext.pyro.distributions.arguments import (
+from ppl_ext.pyro.gumbel import plackett_luce_probs
+from ppl_ext.pyro.gumbel.arguments import (
     check_classes,
     checking,
     read_logits,
     refuse,
     widen,
 )
-from ppl_ext.pyro.distributions.perturbation import gumbel_top_k
-from ppl_ext.pyro.distributions.simplex import logits_vector
+from ppl_ext.pyro.gumbel.simplex import logits_vector
+from ppl_ext.pyro.gumbel.tricks import gumbel_top_k
 
 __all__ = ["PlackettLuce"]
 
@@ -101,18 +101,18 @@ class PlackettLuce(TorchDistribution):
         """Return the log-probability of a list in its order."""
         if self._validate_args:
             self._validate_sample(value)
-        return self._score(ranking.log_prob_ordered, value)
+        return self._score(plackett_luce_probs.log_prob_ordered, value)
 
     def log_prob_unordered(self, value: torch.Tensor) -> torch.Tensor:
         """Return the log-probability of the set that a list holds: of any order of it."""
         if self._validate_args:
             self._validate_sample(value)
-        return self._score(ranking.log_prob_of_set, value)
+        return self._score(plackett_luce_probs.log_prob_of_set, value)
 
     @property
     def inclusion_probs(self):
         """Probability of each class to be among the ``k``, with shape ``(*batch, class)``."""
-        result = ranking.inclusion_probs(widen(self.logits), self.k)
+        result = plackett_luce_probs.inclusion_probs(widen(self.logits), self.k)
         return result.to(self.logits.dtype)
 
     @property

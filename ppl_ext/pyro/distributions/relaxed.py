@@ -4,8 +4,9 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch.distributions import constraints, register_kl
 
-from ppl_ext.pyro.distributions import concrete_density
-from ppl_ext.pyro.distributions.arguments import (
+from ppl_ext.pyro.distributions.remembered_scores import is_softmax, recall, remember
+from ppl_ext.pyro.gumbel import concrete_density
+from ppl_ext.pyro.gumbel.arguments import (
     check_classes,
     checking,
     read_logits,
@@ -13,10 +14,9 @@ from ppl_ext.pyro.distributions.arguments import (
     to_probs,
     widen,
 )
-from ppl_ext.pyro.distributions.by_rows import draw_relaxed, log_density_of_draw
-from ppl_ext.pyro.distributions.drawn import is_softmax, recall, remember
-from ppl_ext.pyro.distributions.noise import gumbel_noise, plain_tensors
-from ppl_ext.pyro.distributions.simplex import (
+from ppl_ext.pyro.gumbel.noise import gumbel_noise, plain_tensors
+from ppl_ext.pyro.gumbel.row_blocks import draw_relaxed, log_density_of_draw
+from ppl_ext.pyro.gumbel.simplex import (
     log_simplex,
     log_softmax,
     logits_vector,

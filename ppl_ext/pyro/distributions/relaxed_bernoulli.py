@@ -4,15 +4,15 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch.distributions import constraints, register_kl
 
-from ppl_ext.pyro.distributions.arguments import (
+from ppl_ext.pyro.distributions.remembered_scores import recall, remember
+from ppl_ext.pyro.gumbel.arguments import (
     checking,
     read_logits,
     read_temperature,
     refuse,
     widen,
 )
-from ppl_ext.pyro.distributions.drawn import recall, remember
-from ppl_ext.pyro.distributions.noise import signed_uniform
+from ppl_ext.pyro.gumbel.noise import signed_uniform
 
 __all__ = ["LogitRelaxedBernoulli", "RelaxedBernoulli"]
 

@@ -2,15 +2,15 @@
 
 import torch
 
-from ppl_ext.pyro.distributions.arguments import (
+from ppl_ext.pyro.distributions.plackett_luce import check_size
+from ppl_ext.pyro.gumbel.arguments import (
     check_classes,
     read_logits,
     read_temperature,
     widen,
 )
-from ppl_ext.pyro.distributions.choosing import straight_through
-from ppl_ext.pyro.distributions.noise import gumbel_noise
-from ppl_ext.pyro.distributions.plackett_luce import check_size
+from ppl_ext.pyro.gumbel.categorical_draws import straight_through
+from ppl_ext.pyro.gumbel.noise import gumbel_noise
 
 __all__ = ["relaxed_top_k"]
 

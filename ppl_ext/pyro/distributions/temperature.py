@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ppl_ext.pyro.distributions.arguments import refuse
+from ppl_ext.pyro.gumbel.arguments import refuse
 
 __all__ = ["ConstantTemperature", "ExponentialTemperature", "LinearTemperature"]
 

@@ -5,9 +5,9 @@ from pyro.distributions import TorchDistribution
 from torch.distributions import biject_to, constraints, transform_to
 from torch.distributions.utils import broadcast_all
 
-from ppl_ext.pyro.distributions.arguments import checking, refuse, widen
-from ppl_ext.pyro.distributions.noise import signed_uniform
-from ppl_ext.pyro.distributions.truncation import Cut, log_rest
+from ppl_ext.pyro.gumbel.arguments import checking, refuse, widen
+from ppl_ext.pyro.gumbel.noise import signed_uniform
+from ppl_ext.pyro.gumbel.standard_truncated_gumbel import Cut, log_rest
 
 __all__ = ["TruncatedGumbel"]
 

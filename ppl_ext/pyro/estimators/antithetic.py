@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from ppl_ext.pyro.distributions.arguments import refuse, widen
-from ppl_ext.pyro.distributions.noise import signed_uniform
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
 from ppl_ext.pyro.estimators.one_hot_draws import score
+from ppl_ext.pyro.gumbel.arguments import refuse, widen
+from ppl_ext.pyro.gumbel.noise import signed_uniform
 
 __all__ = ["ARM", "AbstractAntithetic", "DisARM"]
 

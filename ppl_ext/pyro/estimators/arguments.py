@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from ppl_ext.pyro.distributions.arguments import refuse
-from ppl_ext.pyro.distributions.noise import plain_tensors
+from ppl_ext.pyro.gumbel.arguments import refuse
+from ppl_ext.pyro.gumbel.noise import plain_tensors
 
 
 def check_temperature(called: str, temperature: Any) -> None:

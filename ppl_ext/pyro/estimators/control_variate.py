@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ppl_ext.pyro.distributions.arguments import refuse, widen
-from ppl_ext.pyro.distributions.perturbation import posterior_gumbels
 from ppl_ext.pyro.estimators.arguments import check_temperature
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
 from ppl_ext.pyro.estimators.one_hot_draws import draw_one_hot, log_prob_of
+from ppl_ext.pyro.gumbel.arguments import refuse, widen
+from ppl_ext.pyro.gumbel.tricks import posterior_gumbels
 
 __all__ = ["REBAR", "RELAX", "AbstractControlVariate"]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, refuse
 from ppl_ext.pyro.estimators.arguments import check_count, check_function
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
+from ppl_ext.pyro.gumbel.arguments import check_classes, read_logits, refuse
 
 __all__ = ["GradientEstimate", "estimate_gradient", "second_moment"]
 

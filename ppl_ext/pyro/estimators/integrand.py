@@ -2,8 +2,8 @@
 
 import torch
 
-from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, refuse, widen
 from ppl_ext.pyro.estimators.arguments import check_function
+from ppl_ext.pyro.gumbel.arguments import check_classes, read_logits, refuse, widen
 
 
 def read_integrand(called, f, logits):

@@ -2,9 +2,9 @@
 
 import torch
 
-from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, widen
-from ppl_ext.pyro.distributions.choosing import draw_class
-from ppl_ext.pyro.distributions.noise import plain_tensors
+from ppl_ext.pyro.gumbel.arguments import check_classes, read_logits, widen
+from ppl_ext.pyro.gumbel.categorical_draws import draw_class
+from ppl_ext.pyro.gumbel.noise import plain_tensors
 
 
 def draw_through(called, logits, sample_shape, multiply):

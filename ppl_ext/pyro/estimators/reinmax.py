@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ppl_ext.pyro.distributions.by_rows import pieces
-from ppl_ext.pyro.distributions.noise import plain_tensors
 from ppl_ext.pyro.estimators.arguments import check_temperature
 from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
 from ppl_ext.pyro.estimators.one_hot_paths import draw_through
+from ppl_ext.pyro.gumbel.noise import plain_tensors
+from ppl_ext.pyro.gumbel.row_blocks import pieces
 
 __all__ = ["ReinMax"]
 

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from ppl_ext.gradients import (
+from ppl_ext.estimators.accuracy import (
     AbstractEstimatorReport,
     assess_estimator,
     enumerate_choices,
     expect_exactly,
     plan_groups,
 )
-from ppl_ext.pyro.distributions.arguments import check_classes, read_logits, refuse, to_probs
 from ppl_ext.pyro.estimators.arguments import check_count, check_function
 from ppl_ext.pyro.estimators.estimation import check_estimator, estimate_gradient
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
@@ -30,6 +29,7 @@ from ppl_ext.pyro.estimators.relaxation import (
 )
 from ppl_ext.pyro.estimators.score_function import ScoreFunction
 from ppl_ext.pyro.estimators.straight_through import StraightThrough
+from ppl_ext.pyro.gumbel.arguments import check_classes, read_logits, refuse, to_probs
 
 __all__ = ["EstimatorReport"]
 

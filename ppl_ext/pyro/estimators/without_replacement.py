@@ -2,7 +2,7 @@
 
 import torch
 
-from ppl_ext.pyro.distributions.noise import gumbel_noise
+from ppl_ext.pyro.gumbel.noise import gumbel_noise
 
 
 def draw_different(logits, count):

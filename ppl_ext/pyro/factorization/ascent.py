@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from ppl_ext.factorization import Factors, MatrixFactorization, Ratings
-from ppl_ext.factorization.bound import measure_bound
-from ppl_ext.factorization.parameters import guide_parameters
+from ppl_ext.factorization.model.parameters import guide_parameters
+from ppl_ext.factorization.result.bound import measure_bound
 
 __all__ = ["CAVI", "CAVIRunResult"]
 

@@ -8,8 +8,8 @@ import pyro.distributions as dist
 import torch
 
 from ppl_ext.factorization import Factors, Ratings
-from ppl_ext.factorization.designs import read_designs
-from ppl_ext.factorization.parameters import (
+from ppl_ext.factorization.data.designs import read_designs
+from ppl_ext.factorization.model.parameters import (
     draw_tree,
     guide_parameters,
     model_constants,

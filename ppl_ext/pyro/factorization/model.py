@@ -9,8 +9,8 @@ import torch
 from pyro.distributions import constraints
 
 from ppl_ext.factorization import Factors, Ratings
-from ppl_ext.factorization.designs import read_designs
-from ppl_ext.factorization.parameters import model_constants, name_sides
+from ppl_ext.factorization.data.designs import read_designs
+from ppl_ext.factorization.model.parameters import model_constants, name_sides
 
 __all__ = ["FactorModel", "constrain_parameter"]
 

@@ -10,7 +10,7 @@ from ppl_ext.factorization import (
     simulate_ratings,
     sort_blocks,
 )
-from ppl_ext.factorization.ranking import combine
+from ppl_ext.factorization.result.ranking import combine
 from ppl_ext.plots import plot_blocks
 
 plt.switch_backend("Agg")

@@ -12,8 +12,12 @@ from ppl_ext.factorization import (
     measure_bound,
     simulate_ratings,
 )
-from ppl_ext.factorization.designs import read_designs
-from ppl_ext.factorization.parameters import guide_parameters, model_constants, restore_factors
+from ppl_ext.factorization.data.designs import read_designs
+from ppl_ext.factorization.model.parameters import (
+    guide_parameters,
+    model_constants,
+    restore_factors,
+)
 from tests.hall.factorization import dense
 
 RATINGS = simulate_ratings(num_users=40, num_items=20, density=0.3, seed=3).ratings

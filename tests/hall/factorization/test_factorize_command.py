@@ -11,14 +11,13 @@ import numpy as np
 import pandas
 import pytest
 
-from ppl_ext import cli
+from ppl_ext.commands import cli, factorize
 from ppl_ext.factorization import (
     MatrixFactorization,
-    factorize_command,
     load_factors,
     simulate_ratings,
 )
-from ppl_ext.factorization.sweeps import Sweeper
+from ppl_ext.factorization.solver.sweeps import Sweeper
 
 RATINGS = simulate_ratings(num_users=60, num_items=40, density=0.3, seed=1).ratings
 USERS = np.char.add("u", RATINGS.users.astype(str))
@@ -100,7 +99,7 @@ def test_features_bring_in_those_without_ratings(table, tmp_path, capsys):
 
 
 def test_nothing_set_aside_and_no_pictures(table, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(factorize_command, "find_spec", lambda name: None)
+    monkeypatch.setattr(factorize, "find_spec", lambda name: None)
     assert run(tmp_path, table, "--test-fraction", "0", "--top-n", "0") == 0
     assert 'pip install "ppl-ext[plots]"' in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"factors.safetensors", "report.txt"}

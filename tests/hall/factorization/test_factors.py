@@ -15,7 +15,7 @@ from ppl_ext.factorization import (
     simulate_ratings,
     split_by_user,
 )
-from ppl_ext.factorization.ranking import combine
+from ppl_ext.factorization.result.ranking import combine
 from tests.hall.factorization import dense
 
 RATINGS = simulate_ratings(num_users=80, num_items=50, density=0.25, seed=4).ratings

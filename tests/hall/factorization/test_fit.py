@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import ppl_ext.factorization.sweeps as sweeps
+import ppl_ext.factorization.solver.sweeps as sweeps
 from ppl_ext.factorization import (
     ARD,
     Fixed,
@@ -268,6 +268,6 @@ def test_nothing_to_fit():
 
 
 def test_numba_is_asked_for_by_name(monkeypatch):
-    monkeypatch.setattr("ppl_ext.factorization.rows.find_spec", lambda name: None)
+    monkeypatch.setattr("ppl_ext.factorization.model.side_rows.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "ppl-ext\[factorization\]"'):
         fit()

@@ -10,7 +10,7 @@ import pandas
 import pytest
 from scipy import sparse
 
-import ppl_ext.factorization.lines as lines_module
+import ppl_ext.factorization.data.lines as lines_module
 from ppl_ext.factorization import (
     Ratings,
     read_ratings,
@@ -75,10 +75,10 @@ def test_frames_and_arrays():
 
 def test_parquet_is_read_or_asked_for(tmp_path, monkeypatch):
     path = write(tmp_path, "ratings.parquet", "")
-    monkeypatch.setattr("ppl_ext.factorization.reading.find_spec", lambda name: None)
+    monkeypatch.setattr("ppl_ext.factorization.data.reading.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install pyarrow"):
         read_ratings(path)
-    monkeypatch.setattr("ppl_ext.factorization.reading.find_spec", lambda name: name)
+    monkeypatch.setattr("ppl_ext.factorization.data.reading.find_spec", lambda name: name)
     monkeypatch.setattr(pandas, "read_parquet", lambda source: FRAME)
     check(read_ratings(path))
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import integrate, optimize, stats
 
 from ppl_ext.factorization import MatrixFactorization, simulate_ratings
-from ppl_ext.factorization.hyperparameters import add_side
-from ppl_ext.factorization.side import pack, unpack
+from ppl_ext.factorization.model.hyperparameters import add_side
+from ppl_ext.factorization.model.side_posterior import pack, unpack
 
 RATINGS = simulate_ratings(num_users=60, num_items=30, density=0.3, seed=2).ratings
 SIDE = MatrixFactorization(2, num_threads=1).fit(RATINGS, progress_bar=False).users

@@ -18,8 +18,8 @@ from ppl_ext.factorization import (
     read_ratings,
     simulate_ratings,
 )
-from ppl_ext.factorization.rows import write_rows
-from ppl_ext.factorization.sweeps import Adjacency, update_side
+from ppl_ext.factorization.model.side_rows import write_rows
+from ppl_ext.factorization.solver.sweeps import Adjacency, update_side
 from tests.hall.factorization import dense
 
 RATINGS = simulate_ratings(num_users=150, num_items=40, density=0.2, seed=3).ratings

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from ppl_ext.factorization.vectors import LANES, add_rows, multiply_lanes
+from ppl_ext.factorization.solver.simd import LANES, add_rows, multiply_lanes
 
 
 @numba.njit

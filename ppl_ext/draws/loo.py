@@ -1,0 +1,84 @@
+"""Leave-one-out cross-validation of draws that come from a guide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ppl_ext.draws.draws import Draws
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["estimate_loo"]
+
+
+def estimate_loo(
+    draws: Draws | xarray.DataTree, *, site: str | None = None, pointwise: bool | None = None
+) -> Any:
+    r"""Estimate the expected log predictive density of each datum, left out.
+
+    Importance sampling from the guide to the posterior without datum i, with log weights
+    ``log p - log q - log p(y_i | draw)``, Pareto-smoothed. ArviZ's ``loo`` leaves out
+    ``log p - log q``: it takes the draws for the posterior's own and is wrong for a guide by as
+    much as the guide is. Draws of MCMC belong to ``arviz_stats.loo``.
+
+    Args:
+        draws: Raw draws with ``log_likelihood``, or their tree. Resampled draws are refused.
+        site: The observed site; may be None where there is one.
+        pointwise: Keep the value and k-hat of every datum; ArviZ's setting if None.
+
+    Returns:
+        ``arviz_stats.ELPDData`` with ``elpd``, ``se``, ``p`` and, pointwise, ``elpd_i`` and
+        ``pareto_k``; ``arviz_stats.compare`` takes it.
+
+    Raises:
+        ValueError: Resampled draws, a tree without ``lp`` and ``log_q``, no log likelihood, or
+            several observed sites and none chosen.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> x, y = rng.normal(size=2000), np.array([0.3, -0.1])
+        >>> log_likelihood = -0.5 * (y - x[:, None]) ** 2 - 0.5 * np.log(2 * np.pi)
+        >>> draws = Draws(
+        ...     {"x": x},
+        ...     log_p=log_likelihood.sum(1) - x**2 / 2,
+        ...     log_q=-(x**2) / 2,
+        ...     log_likelihood={"y": log_likelihood},
+        ... )
+        >>> round(float(estimate_loo(draws).elpd), 1)
+        -2.3
+
+    References:
+        Magnusson, Andersen, Jonasson, Vehtari (2019), Bayesian leave-one-out cross-validation
+        for large data, ICML, arXiv:1904.10679.
+    """
+    import arviz_stats
+
+    tree = draws.to_datatree() if isinstance(draws, Draws) else draws
+    if tree.attrs.get("resampled") or tree["posterior"].attrs.get("resampled"):
+        raise ValueError(
+            "estimate_loo: these draws were resampled, so log_p and log_q no longer say how they "
+            "were drawn. Use the raw draws: estimate_loo(fit.draws(...))."
+        )
+    stats = tree.children.get("sample_stats")
+    if stats is None or "lp" not in stats or "log_q" not in stats:
+        raise ValueError(
+            "estimate_loo: the tree has no sample_stats 'lp' and 'log_q'; both are needed for "
+            "draws of a guide. For draws of MCMC use arviz_stats.loo(tree)."
+        )
+    if "log_likelihood" not in tree.children:
+        raise ValueError(
+            "estimate_loo: the draws carry no log likelihood; expected one entry for each datum. "
+            "Does the model have an observed site?"
+        )
+    sites = sorted(str(name) for name in tree["log_likelihood"].data_vars)
+    if (site is None and len(sites) > 1) or (site is not None and site not in sites):
+        raise ValueError(
+            f"estimate_loo: site={site!r}, but the observed sites are {sites}. "
+            f"Choose one: estimate_loo(draws, site={sites[0]!r})."
+        )
+    arviz: Any = arviz_stats  # untyped
+    return arviz.loo_approximate_posterior(
+        tree, stats["lp"], stats["log_q"], pointwise=pointwise, var_name=site
+    )

@@ -1,0 +1,1 @@
+"""Ratings and features: read, named, split, streamed and simulated."""

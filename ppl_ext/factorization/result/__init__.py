@@ -1,0 +1,1 @@
+"""Fitted factors, and what can be done with them."""

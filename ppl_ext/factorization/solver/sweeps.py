@@ -1,0 +1,299 @@
+"""Coordinate ascent over all users and all items, and the bound it climbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from ppl_ext.factorization.data.ratings import Ratings
+from ppl_ext.factorization.model.hyperparameters import WARM_UP, add_side, conclude_sweep
+from ppl_ext.factorization.model.noise import Noise
+from ppl_ext.factorization.model.priors import AbstractPrior
+from ppl_ext.factorization.model.regression import Design
+from ppl_ext.factorization.model.side_posterior import Side, pack, unpack
+from ppl_ext.factorization.solver.row_kernel import GROUP, update_rows
+
+__all__ = ["Adjacency", "Moments", "State", "Sweeper", "update_side"]
+
+# Rows are shared out in so many pieces whatever the number of threads, so that sums are rounded
+# in the same way and every machine gives the same answer.
+_BLOCKS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Adjacency:
+    """The ratings of each row of one side.
+
+    Args:
+        indptr: ``[row + 1]``, where the ratings of each row start; int64.
+        columns: ``[rating]``, rows of the other side; int32.
+        values: ``[rating]``.
+    """
+
+    indptr: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def by_user(cls, ratings: Ratings) -> Adjacency:
+        """Ratings by user: the order they are in, nothing is copied."""
+        indptr = np.zeros(ratings.num_users + 1, dtype=np.int64)
+        np.cumsum(np.bincount(ratings.users, minlength=ratings.num_users), out=indptr[1:])
+        return cls(indptr, ratings.items, ratings.values)
+
+    @classmethod
+    def by_item(cls, ratings: Ratings) -> Adjacency:
+        """Ratings by item."""
+        indptr = cls.by_user(ratings).indptr
+        # SciPy widens the columns to the type of the pointers.
+        if len(ratings) < np.iinfo(np.int32).max:
+            indptr = indptr.astype(np.int32)
+        shape = (ratings.num_users, ratings.num_items)
+        rows = sparse.csr_array((ratings.values, ratings.items, indptr), shape=shape)
+        matrix = rows.tocsc()
+        return cls(
+            matrix.indptr.astype(np.int64),
+            matrix.indices.astype(np.int32, copy=False),
+            matrix.data,
+        )
+
+    @property
+    def counts(self) -> np.ndarray:
+        """``[row]``, number of ratings."""
+        return np.diff(self.indptr)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sums over the rows of a side after its update.
+
+    Args:
+        first: ``[dim]``, of ``E[w]``.
+        second: ``[dim, dim]``, of ``E[w w']``.
+        log_det: Of the log determinants of the precisions.
+        error: Of the expected squared errors, weighted by row and column.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    log_det: float
+    error: float
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Everything a sweep starts from.
+
+    Args:
+        users: The users.
+        items: The items.
+        noise_precision: Of a rating whose weights are one.
+        center: The constant of the model.
+        sweeps: Number of sweeps behind it.
+    """
+
+    users: Side
+    items: Side
+    noise_precision: float
+    center: float
+    sweeps: int = 0
+
+
+def update_side(
+    side: Side,
+    other: Side,
+    adjacency: Adjacency,
+    *,
+    center: float,
+    noise_precision: float,
+    bias: bool,
+    diagonal: bool,
+    run: Callable[..., object] = map,
+) -> tuple[Side, Moments]:
+    """Update every row of a side, in place, and its weights.
+
+    Args:
+        side: The side; its arrays are written.
+        other: The other side.
+        adjacency: The side's ratings.
+        center: The constant of the model.
+        noise_precision: Of a rating whose weights are one.
+        bias: True where the model has biases.
+        diagonal: True for diagonal covariances.
+        run: ``map``, or the like of a pool of threads.
+
+    Returns:
+        The side with its new weights, and sums over it.
+    """
+    dim = side.dim
+    precision = pack(side.prior.precision)
+    pull = side.prior_means() @ side.prior.precision
+    work = np.cumsum(adjacency.counts * len(precision) + dim**3)
+    count = min(_BLOCKS, -(-len(side) // GROUP))
+    cuts = np.searchsorted(work, np.linspace(0, work[-1], count + 1)[1:-1])
+    cuts = np.unique(np.concatenate([[0], cuts, [len(side)]]))
+    second = np.zeros((len(cuts) - 1, len(precision)))
+    first = np.zeros((len(cuts) - 1, dim))
+    errors = np.empty(len(side))
+
+    def update(block: int) -> tuple[float, float]:
+        found: tuple[float, float] = update_rows(
+            cuts[block], cuts[block + 1], adjacency.indptr, adjacency.columns, adjacency.values,
+            center, other.table, other.summary, side.table, side.summary, errors,
+            precision, pull, noise_precision, side.concentration, bias, diagonal,
+            second[block], first[block],
+        )  # fmt: skip
+        return found
+
+    totals = np.array(list(run(update, range(len(cuts) - 1))))  # type: ignore[call-overload]
+    moments = Moments(
+        first.sum(axis=0), unpack(second.sum(axis=0), dim), *map(float, totals.sum(axis=0))
+    )
+    if side.concentration:
+        side = replace(
+            side,
+            shape=side.concentration + adjacency.counts / 2,
+            rate=side.concentration + noise_precision * errors / 2,
+        )
+    return side, moments
+
+
+def regress(
+    side: Side, moments: Moments, design: Design, relevance: bool
+) -> tuple[Side, Moments, float]:
+    """Regress the latent vectors of a side on its features.
+
+    Args:
+        side: The side.
+        moments: Sums over it.
+        design: Its features.
+        relevance: Whether the relevances of features are learned.
+
+    Returns:
+        The side with its new offsets, the sums of what they leave unexplained, to which the
+        prior is then fitted, and what the bound loses.
+    """
+    if side.regression is None:
+        raise ValueError("regress: the side has no regression; expected one, as it has features.")
+    means = side.means()
+    regression, lost = side.regression.learn(design, means, side.prior, relevance)
+    offsets = regression.offsets(design)
+    crossed = means.T @ offsets
+    kept = regression.coefficients.T @ (regression.relevance[:, None] * regression.coefficients)
+    left = replace(
+        moments,
+        first=moments.first - offsets.sum(axis=0),
+        second=moments.second - crossed - crossed.T + offsets.T @ offsets + kept,
+    )
+    side = replace(side, regression=regression, offsets=offsets.astype(side.summary.dtype))
+    return side, left, lost
+
+
+class Sweeper:
+    """Climbs the ELBO for one table of ratings.
+
+    Args:
+        ratings: The ratings.
+        user_prior: What the prior of the users may learn.
+        item_prior: What the prior of the items may learn.
+        noise: What the noise may learn.
+        variances: ``[dim]``, what is expected of latent vectors before any rating is seen.
+        spread: Variance of the ratings.
+        bias: True where the model has biases.
+        diagonal: True for diagonal covariances.
+        threads: Number of threads.
+        designs: Standardised features of users and of items, or None.
+    """
+
+    def __init__(
+        self, ratings: Ratings, *, user_prior: AbstractPrior, item_prior: AbstractPrior,
+        noise: Noise, variances: np.ndarray, spread: float, bias: bool, diagonal: bool,
+        threads: int, designs: tuple[Design | None, Design | None] = (None, None),
+    ):  # fmt: skip
+        self._users = Adjacency.by_user(ratings)
+        self._items = Adjacency.by_item(ratings)
+        self._priors = user_prior, item_prior
+        self._designs = designs
+        self._noise = noise
+        self._variances = variances
+        self._spread = spread
+        self._bias, self._diagonal = bias, diagonal
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._conductor = ThreadPoolExecutor(1)
+
+    def finish_sweep(self, state: State) -> tuple[State, float, bool]:
+        """Sweep, and let Ctrl-C wait for the end, since half a sweep has no ELBO.
+
+        Args:
+            state: Where to start; its arrays are written.
+
+        Returns:
+            The new state, its ELBO, and whether Ctrl-C was pressed.
+        """
+        interrupted = False
+        future = self._conductor.submit(self.sweep, state)
+        while True:
+            try:
+                return *future.result(), interrupted
+            except KeyboardInterrupt:
+                interrupted = True
+
+    def sweep(self, state: State) -> tuple[State, float]:
+        """Update all users, all items, and then noise and priors.
+
+        Args:
+            state: Where to start; its arrays are written.
+
+        Returns:
+            The new state and its ELBO in nats, less the penalties of what is learned.
+        """
+        run = self._pool.map if self._pool else map
+        tau, center = state.noise_precision, state.center
+
+        def update(side: Side, other: Side, adjacency: Adjacency) -> tuple[Side, Moments]:
+            return update_side(
+                side, other, adjacency, center=center, noise_precision=tau, bias=self._bias,
+                diagonal=self._diagonal, run=run,
+            )  # fmt: skip
+
+        users, user_moments = update(state.users, state.items, self._users)
+        items, item_moments = update(state.items, users, self._items)
+        sides, sums, lost = [], [], 0.0
+        for side, moments, adjacency, design in zip(
+            (users, items),
+            (user_moments, item_moments),
+            (self._users, self._items),
+            self._designs,
+            strict=True,
+        ):
+            if design is not None:
+                side, moments, more = regress(side, moments, design, state.sweeps >= WARM_UP)
+                lost += more
+            sides.append(side)
+            sums.append(
+                add_side(side, adjacency.counts, moments.first, moments.second, moments.log_det)
+            )
+        done = conclude_sweep(
+            (sums[0], sums[1]), count=len(self._users.values), error=item_moments.error,
+            sweeps=state.sweeps, noise_precision=tau,
+            concentrations=(users.concentration, items.concentration), kinds=self._priors,
+            noise=self._noise, variances=self._variances, spread=self._spread, bias=self._bias,
+        )  # fmt: skip
+        users, items = (
+            replace(side, prior=prior, concentration=concentration)
+            for side, prior, concentration in zip(
+                sides, done.priors, done.concentrations, strict=True
+            )
+        )
+        state = State(users, items, done.noise_precision, center, state.sweeps + 1)
+        return state, done.bound - lost
+
+    def close(self) -> None:
+        """End the threads."""
+        self._conductor.shutdown()
+        if self._pool:
+            self._pool.shutdown()

@@ -1,0 +1,6 @@
+"""Automatic guides for NumPyro models."""
+
+from ppl_ext.numpyro.guides.full_rank import AutoFullRank
+from ppl_ext.numpyro.guides.mean_field import AutoMeanField
+
+__all__ = ["AutoFullRank", "AutoMeanField"]

@@ -1,0 +1,1 @@
+"""A NumPyro model with its arguments, read: its sites, its plates, and its log density."""

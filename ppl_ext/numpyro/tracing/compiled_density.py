@@ -1,0 +1,229 @@
+"""The compiled programs of a model's log density, and how batches of draws run through them."""
+
+import contextlib
+import functools
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro import handlers
+from numpyro.distributions import biject_to
+
+from ppl_ext.density import Site
+from ppl_ext.numpyro.tracing.bound_model import ModelCall, x64_scope
+from ppl_ext.numpyro.tracing.find_sites import WholePlates, inspect_model, put_unconstrained
+from ppl_ext.numpyro.tracing.sites import dims_of
+
+__all__ = [
+    "Programs",
+    "compile_programs",
+    "explain_at",
+    "run_batches",
+    "score_trace",
+    "to_numpy",
+]
+
+# Draws of one compiled batch, and the most floats that one batch may hold.
+_BATCH = 256
+_FLOATS = 4_000_000
+# Up to here a few calls of the program for one draw are cheaper than one padded batch.
+_FEW = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Programs:
+    """The compiled functions of one call, each ``(z, arrays) -> ...``."""
+
+    sites: tuple[Site, ...]
+    names: tuple[str, ...]
+    dim: int
+    batch: int
+    dtype: np.dtype
+    x64: bool
+    log_density: Callable
+    log_p: Callable
+    constrain: Callable
+    likelihood: Callable
+    predict: Callable
+    terms: Callable
+    _compiled: list[float] = field(default_factory=list)
+
+    def compile_log_density(self, arrays: tuple[jax.Array, ...]) -> float:
+        """Compile the log density where that has not been done, and say how long it took."""
+        if self._compiled:
+            return 0.0
+        began = time.perf_counter()
+        for size in (1, self.batch):
+            jax.block_until_ready(self.log_density(np.zeros((size, self.dim), self.dtype), arrays))
+        self._compiled.append(time.perf_counter() - began)
+        return self._compiled[0]
+
+
+@functools.lru_cache(maxsize=64)
+def compile_programs(call: ModelCall, whole: bool = False) -> Programs:
+    """The programs of a call, kept for the next one like it.
+
+    Args:
+        call: The model and its fixed arguments.
+        whole: Whether to show it every row of its plates.
+    """
+    inspection = inspect_model(call, whole)
+    if whole and not inspect_model(call).subsamples:
+        return compile_programs(call)
+    sites: list[Site] = []
+    for latent in inspection.latents:
+        start = sites[-1].stop if sites else 0
+        stop = start + math.prod(latent.unconstrained_shape)
+        sites.append(Site(latent.name, latent.shape, start, stop, dims_of(latent)))
+    shapes = {latent.name: latent.unconstrained_shape for latent in inspection.latents}
+    names = (*shapes, *inspection.deterministics)
+    observed = [site.name for site in inspection.observed]
+
+    def run(z, arrays):
+        """One run of the model: its trace, and the log-Jacobian of every latent site."""
+        position = {
+            site.name: z[site.start : site.stop].reshape(shapes[site.name]) for site in sites
+        }
+        args, kwargs = call.arguments(arrays)
+        placed = put_unconstrained(
+            handlers.seed(call.model, 0), lambda site, _: position.get(site["name"])
+        )
+        with handlers.block(), WholePlates() if whole else contextlib.nullcontext():
+            trace = handlers.trace(placed).get_trace(*args, **kwargs)
+        # The host's potential_energy adds the log-Jacobians as factors at the sites, where masks,
+        # scales and blocks around a site reach them; the change of variables is not theirs.
+        log_jacobians = {}
+        for name in shapes:
+            transform = biject_to(trace[name]["fn"].support)
+            log_jacobian = transform.log_abs_det_jacobian(position[name], trace[name]["value"])
+            log_jacobians[name] = jnp.sum(log_jacobian)
+        return trace, log_jacobians
+
+    def terms(z, arrays):
+        trace, log_jacobians = run(z, arrays)
+        return {k: jnp.sum(v) for k, v in score_trace(trace).items()}, log_jacobians
+
+    def log_p(z, arrays):
+        return sum(jax.tree.leaves(terms(z, arrays)), start=jnp.zeros((), z.dtype))
+
+    def constrain(z, arrays):
+        trace = run(z, arrays)[0]
+        return {name: trace[name]["value"] for name in names}
+
+    def likelihood(z, arrays):
+        log_probs = score_trace(run(z, arrays)[0])
+        return {name: log_probs[name] for name in observed}
+
+    def predict(z, arrays, seed):
+        trace, rng_key = run(z, arrays)[0], jax.random.key(seed)
+        return {
+            name: trace[name]["fn"].sample(jax.random.fold_in(rng_key, i))
+            for i, name in enumerate(observed)
+        }
+
+    def over_draws(function, *per_draw):
+        return jax.jit(jax.vmap(function, in_axes=(0, None, *per_draw)))
+
+    widest = max([sites[-1].stop, *(math.prod(site.shape) for site in inspection.observed)])
+    return Programs(
+        sites=tuple(sites),
+        names=names,
+        dim=sites[-1].stop,
+        batch=max(1, min(_BATCH, _FLOATS // widest)),
+        dtype=call.dtype,
+        x64=call.x64,
+        log_density=over_draws(jax.value_and_grad(log_p)),
+        log_p=over_draws(log_p),
+        constrain=over_draws(constrain),
+        likelihood=over_draws(likelihood),
+        predict=over_draws(predict, 0),
+        terms=jax.jit(terms),
+    )
+
+
+def score_trace(trace: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """Log density of every sample site of a trace, not summed over its plates."""
+    log_probs = {}
+    for name, site in trace.items():
+        if site["type"] != "sample":
+            continue
+        if site["intermediates"]:
+            log_prob = site["fn"].log_prob(site["value"], site["intermediates"])
+        else:
+            log_prob = site["fn"].log_prob(site["value"])
+        log_probs[name] = log_prob if site["scale"] is None else site["scale"] * log_prob
+    return log_probs
+
+
+def run_batches(
+    programs: Programs,
+    program: Callable,
+    arrays: tuple[jax.Array, ...],
+    z: np.ndarray,
+    *columns: np.ndarray,
+) -> Any:
+    """Run a program on draws cut or padded to the sizes it is compiled for.
+
+    Args:
+        programs: The programs of the call.
+        program: One of them.
+        arrays: The array arguments of the call.
+        z: Draws on unconstrained space, ``[draw, dim]``.
+        *columns: What else the program takes of every draw, ``[draw]``.
+
+    Returns:
+        The program's result, NumPy arrays with the draws first.
+    """
+    z = np.asarray(z, dtype=programs.dtype)
+    if z.ndim != 2 or z.shape[1] != programs.dim:
+        raise ValueError(
+            f"Density: z has shape {z.shape}; expected (draw, {programs.dim}). "
+            "Give one point as z[None]."
+        )
+    if jax.config.jax_enable_x64 != programs.x64:
+        with x64_scope(programs.x64):
+            return run_batches(programs, program, arrays, z, *columns)
+    if len(z) == 1:
+        return to_numpy(program(z, arrays, *columns))
+    size = programs.batch if len(z) > _FEW else 1
+    parts = []
+    for start in range(0, max(1, len(z)), size):
+        rows = min(size, len(z) - start)
+        padded = [
+            np.concatenate([part, np.zeros((size - rows, *part.shape[1:]), part.dtype)])
+            for part in (column[start : start + rows] for column in (z, *columns))
+        ]
+        parts.append(to_numpy(program(padded[0], arrays, *padded[1:]), rows))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def to_numpy(tree: Any, rows: int = 1) -> Any:
+    """The first rows of every array of a tree, floats in float64."""
+
+    def convert(leaf):
+        array = np.asarray(leaf)[:rows]
+        return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+    return jax.tree.map(convert, tree)
+
+
+def explain_at(call: ModelCall, arrays: tuple[jax.Array, ...], z: np.ndarray) -> str:
+    """Name the sites whose log density is not finite at one draw."""
+    programs = compile_programs(call)
+    with x64_scope(programs.x64):
+        log_probs, log_jacobians = programs.terms(np.asarray(z, dtype=programs.dtype), arrays)
+    sentences = []
+    for latent in [site.name for site in programs.sites]:
+        sentences += [
+            (f"the log density of latent site '{latent}'", log_probs.pop(latent)),
+            (f"the log-Jacobian of latent site '{latent}'", log_jacobians[latent]),
+        ]
+    sentences += [(f"the log density of observed site '{n}'", t) for n, t in log_probs.items()]
+    return "; ".join(
+        f"{what} is {float(term)}" for what, term in sentences if not np.isfinite(term)
+    )

@@ -1,0 +1,195 @@
+"""Find out what a model is made of, by tracing it without running it."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from numpyro import handlers
+from numpyro.distributions import biject_to
+from numpyro.primitives import Messenger
+
+from ppl_ext.numpyro.tracing.bound_model import ModelCall
+from ppl_ext.numpyro.tracing.sites import Inspection, Latent, Observed, Plate
+
+__all__ = ["WholePlates", "inspect_model", "put_unconstrained"]
+
+
+def put_unconstrained(model: Callable, read: Callable[[Mapping, Any], Any]) -> Callable:
+    """The model with its latent sites set from unconstrained space.
+
+    Args:
+        model: NumPyro model.
+        read: ``(site, transform) -> unconstrained value``, or None to leave the site as it is.
+    """
+
+    def value_of(site):
+        if site["type"] != "sample" or site["is_observed"]:
+            return None
+        transform = _bijection(site["fn"])
+        unconstrained = read(site, transform)
+        if unconstrained is None:
+            return None
+        # Inside the host's scan a site is visited step by step and needs its step's row.
+        step = site["infer"].get("_scan_current_index")
+        ndim = len(_value_shape(site)) - transform.codomain.event_dim + transform.domain.event_dim
+        if step is not None and jnp.ndim(unconstrained) > ndim:
+            unconstrained = unconstrained[step]
+        return transform(unconstrained)
+
+    return handlers.substitute(model, substitute_fn=value_of)
+
+
+class WholePlates(Messenger):
+    """Shows every row of every plate to a model and guide that draw minibatches themselves."""
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        """Put all rows in the place of the drawn ones."""
+        if msg["type"] == "plate":
+            size = msg["args"][0]
+            msg["args"] = (size, size)
+            msg["value"] = jnp.arange(size)
+
+
+def inspect_model(call: ModelCall, whole: bool = False) -> Inspection:
+    """Trace a model once without running it, and say what it is made of.
+
+    Args:
+        call: The model and its fixed arguments.
+        whole: Whether to show it every row of its plates.
+    """
+    inspection = _inspect(call, whole=False)
+    if not (whole and inspection.subsamples):
+        return inspection
+    try:
+        return _inspect(call, whole=True)
+    except (TypeError, ValueError) as error:
+        drawn = [p.name for p in inspection.plates.values() if p.size != p.subsample_size]
+        raise ValueError(
+            f"draws: the model cannot see all rows of the plates {drawn} ({error}); expected it "
+            "to take all data and to pick its rows by the plate: with numpyro.plate(...) as i, "
+            "and obs=y[i]."
+        ) from error
+
+
+@functools.lru_cache(maxsize=128)
+def _inspect(call: ModelCall, whole: bool) -> Inspection:
+    found = {}
+
+    def run(arrays):
+        args, kwargs = call.arguments(arrays)
+        model = put_unconstrained(handlers.seed(call.model, 0), _origin)
+        # A guide that is inspected in the middle of a run must not be heard by the run's handlers.
+        with handlers.block(), WholePlates() if whole else contextlib.nullcontext():
+            trace = handlers.trace(model).get_trace(*args, **kwargs)
+        found.update(_describe(trace))
+        if whole:
+            # Data of a minibatch show only here that they are not those of all rows.
+            for site in found["observed"]:
+                trace[site.name]["fn"].log_prob(trace[site.name]["value"])
+        return {name: trace[name]["value"] for name in (site.name for site in found["observed"])}
+
+    observe = jax.jit(run)
+    observe.eval_shape(call.shapes)
+    return Inspection(**found, observe=observe)
+
+
+def _origin(site, transform):
+    return None if transform is None else jnp.zeros(transform.inverse_shape(_value_shape(site)))
+
+
+def _value_shape(site) -> tuple[int, ...]:
+    return (*site["kwargs"].get("sample_shape", ()), *site["fn"].shape())
+
+
+def _bijection(fn):
+    """The bijection onto a support, None where the host knows none."""
+    try:
+        return None if fn.support.is_discrete else biject_to(fn.support)
+    except NotImplementedError:
+        return None
+
+
+def _is_discrete(fn) -> bool:
+    try:
+        return bool(fn.support.is_discrete)
+    except NotImplementedError:  # a support that only its values could tell
+        return False
+
+
+def _describe(trace) -> dict[str, Any]:
+    plates, latents, observed, deterministics, parameters = {}, [], [], {}, []
+    for name, site in trace.items():
+        if site["type"] == "plate":
+            size, subsample_size = site["args"]
+            plates[name] = (size, subsample_size or size)
+    around = functools.partial(_plates_around, sizes=plates)
+    for name, site in trace.items():
+        if site["type"] in ("param", "mutable"):
+            parameters.append(name)
+        elif site["type"] == "deterministic":
+            if hasattr(site["value"], "shape") or isinstance(site["value"], (int, float)):
+                deterministics[name] = (jnp.shape(site["value"]), around(site))
+        elif site["type"] == "sample" and not site["is_observed"]:
+            latents.append(_describe_latent(name, site, around(site)))
+        elif site["type"] == "sample" and not site["infer"].get("is_auxiliary"):
+            observed.append(_describe_observed(name, site, around(site)))
+    return {
+        "latents": tuple(latents),
+        "observed": tuple(observed),
+        "deterministics": deterministics,
+        "plates": {plate.name: plate for site in (*latents, *observed) for plate in site.plates},
+        "parameters": tuple(parameters),
+    }
+
+
+def _plates_around(site, sizes) -> tuple[Plate, ...]:
+    frames = sorted(site.get("cond_indep_stack", ()), key=lambda frame: frame.dim)
+    return tuple(
+        Plate(frame.name, frame.dim, sizes.get(frame.name, (frame.size,))[0], frame.size)
+        for frame in frames
+    )
+
+
+def _describe_latent(name, site, plates) -> Latent:
+    fn = site["fn"]
+    transform = _bijection(fn)
+    shape = jnp.shape(site["value"])
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(transform))
+    return Latent(
+        name=name,
+        distribution=_class_name(fn),
+        shape=shape,
+        event_dim=fn.event_dim,
+        unconstrained_shape=None if transform is None else tuple(transform.inverse_shape(shape)),
+        transform=None if traced else transform,
+        plates=plates,
+        discrete=_is_discrete(fn),
+    )
+
+
+def _describe_observed(name, site, plates) -> Observed:
+    fn, value = site["fn"], jnp.asarray(site["value"])
+    integer = value.dtype.kind in "iub"
+    discrete = _is_discrete(fn)
+    problem = ""
+    if integer and not discrete:
+        try:
+            jax.eval_shape(fn.log_prob, value)
+        except (TypeError, ValueError) as error:
+            problem = str(error)
+    return Observed(
+        name, _class_name(fn), value.shape, fn.event_dim, plates, discrete, integer, problem
+    )
+
+
+def _class_name(fn) -> str:
+    while hasattr(fn, "base_dist") and type(fn).__name__ in (
+        "ExpandedDistribution",
+        "Independent",
+        "MaskedDistribution",
+    ):
+        fn = fn.base_dist
+    return type(fn).__name__

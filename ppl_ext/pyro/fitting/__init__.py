@@ -1,0 +1,1 @@
+"""`fit`, what it runs, and what it returns."""

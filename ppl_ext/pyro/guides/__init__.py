@@ -1,0 +1,6 @@
+"""Guides for the host's SVI, Predictive and AutoGuideList, and for ``fit``."""
+
+from ppl_ext.pyro.guides.full_rank import AutoFullRank
+from ppl_ext.pyro.guides.mean_field import AutoMeanField
+
+__all__ = ["AutoFullRank", "AutoMeanField"]

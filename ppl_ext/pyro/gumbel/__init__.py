@@ -1,0 +1,1 @@
+"""Gumbel noise, and what is done with it: primitives below estimators and distributions."""

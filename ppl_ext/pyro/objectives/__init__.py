@@ -1,0 +1,1 @@
+"""Evidence lower bounds for the Pyro ``SVI``."""

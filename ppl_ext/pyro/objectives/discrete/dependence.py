@@ -1,0 +1,93 @@
+"""Which terms of the bound depend on which discrete sites of the guide."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pyro.ops.provenance import get_provenance
+
+from ppl_ext.pyro.objectives.discrete.guide_and_model import Run, Term, plates_of
+
+__all__ = ["Dependence", "find_dependence"]
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """What hangs on what in a pair of guide and model.
+
+    Args:
+        first: The run it was read from.
+        parents: The discrete sites that the distribution of each discrete site depends on.
+        terms: The terms that each discrete site has an influence on, through others too.
+        analytic: Discrete sites whose two terms have their mean in closed form.
+    """
+
+    first: Run
+    parents: Mapping[str, frozenset[str]]
+    terms: Mapping[str, tuple[Term, ...]]
+    analytic: frozenset[str]
+
+    def is_analytic(self, term: Term) -> bool:
+        """Whether a term is put in as its mean."""
+        return term[1] in self.analytic
+
+    def closed_plates(self, name: str) -> dict[int, str]:
+        """The plates of a site that no term leaves: their elements do not meet again."""
+        plates = plates_of(self.first.site(("guide", name)))
+        return {
+            dim: plate
+            for dim, plate in plates.items()
+            if all(plates_of(self.first.site(t)).get(dim) == plate for t in self.terms[name])
+        }
+
+
+def find_dependence(discrete: tuple[str, ...], first: Run, analytic: bool) -> Dependence:
+    """Read from a tracked run how the values of the discrete sites went through it.
+
+    Args:
+        discrete: Names of the guide's discrete sites.
+        first: A tracked run of guide and model.
+        analytic: Whether means in closed form are wanted.
+    """
+    sources = {t: get_provenance(first.contribution(t, analytic=False)) for t in first.terms}
+    both = [
+        name
+        for name in discrete
+        if analytic and ("model", name) in sources and _are_alike(first, name)
+    ]
+    logits = {
+        (side, name): get_provenance(first.choice((side, name)).logits)
+        for name in both
+        for side in ("guide", "model")
+    }
+    parents = {name: sources["guide", name] - {name} for name in discrete}
+    offspring = {name: _descend(name, parents) for name in discrete}
+    closed_form = frozenset(name for name in both if not logits["model", name] & offspring[name])
+    for side, name in logits:
+        if name in closed_form:
+            sources[side, name] = logits["guide", name] | logits[side, name]
+    terms = {
+        name: tuple(t for t, source in sources.items() if source & offspring[name])
+        for name in discrete
+    }
+    return Dependence(first, parents, terms, closed_form)
+
+
+def _are_alike(run, name) -> bool:
+    guide, model = (run.choice((side, name)) for side in ("guide", "model"))
+    return (
+        guide is not None
+        and model is not None
+        and guide.one_hot == model.one_hot
+        and guide.event_ndim == model.event_ndim
+        and guide.logits.shape[-1] == model.logits.shape[-1]
+    )
+
+
+def _descend(name, parents) -> frozenset[str]:
+    """The site and all discrete sites whose distributions follow from it."""
+    found = {name}
+    while True:
+        more = {child for child, its in parents.items() if its & found} - found
+        if not more:
+            return frozenset(found)
+        found |= more

@@ -1,0 +1,99 @@
+"""One run of a model at one point of unconstrained space."""
+
+import torch
+from pyro.distributions.util import scale_and_mask
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
+
+from ppl_ext.pyro.tracing.messages import (
+    has_moving_support,
+    is_deterministic,
+    is_real,
+    transform_of,
+)
+
+__all__ = ["ChangedSitesError", "Replay", "StochasticOnlyError", "Visit"]
+
+
+class ChangedSitesError(ValueError):
+    """The latent sites of a model are not the same in every run."""
+
+
+class StochasticOnlyError(ValueError):
+    """The model has no density of its latent sites alone, but stochastic gradients can fit it."""
+
+
+class Visit(Messenger):
+    """Runs the model at one point and collects its log density.
+
+    Args:
+        point: Unconstrained value of every latent site.
+    """
+
+    def __init__(self, point: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.point = point
+        self.sites: dict[str, dict] = {}
+        self.terms: dict[str, torch.Tensor] = {}
+        self.jacobians: dict[str, torch.Tensor] = {}
+
+    @property
+    def log_p(self) -> torch.Tensor:
+        """Log density on unconstrained space, shape ()."""
+        return sum(term.sum() for term in (*self.terms.values(), *self.jacobians.values()))
+
+    def unconstrained(self, msg: dict) -> torch.Tensor:
+        """The point's part for one latent site."""
+        try:
+            return self.point[msg["name"]]
+        except KeyError:
+            raise ChangedSitesError(
+                f"trace_density: latent site {msg['name']!r} was not there when the model was "
+                f"first run (it had {sorted(self.point)}). The latent sites may not depend on "
+                "sampled values; write the choice with torch.where."
+            ) from None
+
+    def _pyro_sample(self, msg: dict) -> None:
+        if site_is_subsample(msg) or msg["is_observed"]:
+            return
+        value = unconstrained = self.unconstrained(msg)
+        if not is_real(msg["fn"].support):
+            transform = transform_of(msg, "trace_density")
+            value = transform(unconstrained)
+            self.jacobians[msg["name"]] = transform.log_abs_det_jacobian(unconstrained, value)
+        msg["value"], msg["done"] = value, True
+
+    def _pyro_post_sample(self, msg: dict) -> None:
+        if site_is_subsample(msg):
+            return
+        self.sites[msg["name"]] = msg
+        if not is_deterministic(msg):
+            log_prob = msg["fn"].log_prob(msg["value"])
+            if msg["is_observed"] and has_moving_support(msg):
+                # Without validation some distributions score what they cannot have drawn.
+                inside = msg["fn"].support.check(msg["value"])
+                log_prob = torch.where(inside, log_prob, -torch.inf)
+            self.terms[msg["name"]] = scale_and_mask(log_prob, msg["scale"], msg["mask"])
+
+
+class Replay(Visit):
+    """Runs the model with its latent sites, and its minibatches, as a guide drew them.
+
+    Args:
+        point: Value of every latent site, and rows of the plates that the guide entered.
+    """
+
+    def _pyro_sample(self, msg: dict) -> None:
+        unseen_plate = site_is_subsample(msg) and msg["name"] not in self.point
+        if not (msg["is_observed"] or unseen_plate):
+            msg["value"], msg["done"] = self.unconstrained(msg), True
+
+    def unconstrained(self, msg: dict) -> torch.Tensor:
+        """The value that was drawn, in its own space."""
+        if msg["name"] not in self.point:
+            raise ChangedSitesError(
+                f"draws: latent site {msg['name']!r} of the model was not drawn (drawn were "
+                f"{sorted(self.point)}), where every latent site is expected. Draw it in the "
+                "guide, or sum it out inside the model."
+            )
+        return self.point[msg["name"]]
