@@ -44,3 +44,41 @@ def test_what_an_extra_does_not_bring_is_absent(tmp_path):
     for name in ("scipy", "pytest", "numba"):
         process = run(python, "-c", f"import {name}")
         assert process.stderr.strip().endswith(f"ModuleNotFoundError: No module named '{name}'")
+
+
+@pytest.mark.parametrize("host", HOST_NAMES)
+def test_the_doctor_is_content_with_one_host(host, tmp_path):
+    process = run(make_environment(tmp_path / "env", host), "-m", "ppl_ext", "doctor")
+    assert process.returncode == 0, process.stdout + process.stderr
+    advice = process.stdout.partition("What to do")[2]
+    for extra in ("plots", "factorization"):
+        assert f'install it with pip install "ppl-ext[{extra}]", or do without.' in advice
+    assert not any(f"[{host}]" in advice for host in ALL_HOSTS)
+
+
+@pytest.mark.parametrize("host", HOST_NAMES)
+def test_the_doctor_names_what_is_missing(host, tmp_path):
+    python = make_environment(tmp_path / "env", host, without=("opt-einsum",))
+    process = run(python, "-m", "ppl_ext", "doctor")
+    assert process.returncode == 1
+    assert f"`import ppl_ext.{host}` fails (ModuleNotFoundError: No module named 'opt_einsum'" in (
+        process.stdout
+    )
+    assert f'pip install "ppl-ext[{host}]" brings opt_einsum.' in process.stdout
+
+
+def test_the_doctor_knows_who_brings_what_another_part_misses(tmp_path):
+    script = (
+        "from ppl_ext.commands import doctor\n"
+        "part = doctor.Part('solver', '', 'ppl_ext.factorization.solver.sweeps')\n"
+        "print(*doctor._examine(part).remarks)"
+    )
+    process = run(make_environment(tmp_path / "env"), "-c", script)
+    assert "No module named 'numba'" in process.stdout, process.stderr
+    assert 'pip install "ppl-ext[factorization]" brings numba.' in process.stdout
+
+
+def test_the_doctor_asks_for_a_host(tmp_path):
+    process = run(make_environment(tmp_path / "env"), "-m", "ppl_ext", "doctor")
+    assert process.returncode == 1
+    assert "No host is ready" in process.stdout
