@@ -1,4 +1,4 @@
-# make demo | test | lint | docs | notebooks | bench | constraints
+# make demo | test | alone | lint | docs | notebooks | bench | constraints
 # Each makes the virtual environment it needs and installs into it from constraints.txt.
 #   make test PY=python3.12 VENV=.venv312 EXTRAS=numpyro,plots,factorization      another Python, one room
 #   make test TORCH_INDEX=<index of PyTorch's CPU builds>           where pip would take CUDA's
@@ -13,8 +13,9 @@ BENCH_ARGS ?=
 comma := ,
 extras := $(subst $(comma), ,$(EXTRAS))
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install -q -c constraints.txt \
-	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e ".[$(EXTRAS)]"
+PIP_INSTALL := -m pip install -q -c constraints.txt \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+INSTALL := $(BIN)/python $(PIP_INSTALL) -e ".[$(EXTRAS)]"
 
 # The rooms under test. A test of a room named here fails, and is never skipped, without its host.
 export PPL_EXT_HOSTS := $(if $(filter all,$(extras)),pyro numpyro,$(filter pyro numpyro,$(extras)))
@@ -29,7 +30,7 @@ export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 
-.PHONY: demo test lint docs notebooks bench constraints clean
+.PHONY: demo test alone lint docs notebooks bench constraints clean
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -49,6 +50,13 @@ demo: $(VENV)/installed-run
 test: export JAX_DISABLE_MOST_OPTIMIZATIONS ?= 1
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 10 $(PYTEST_ARGS)
+
+# What a user installs who wants one room and nothing else, in an environment that has nothing else.
+alone: alone-pyro alone-numpyro
+alone-%:
+	$(PY) -m venv --clear .alone/$*
+	.alone/$*/bin/python $(PIP_INSTALL) ".[$*]"
+	.alone/$*/bin/python .ci/first_use.py $*
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
@@ -75,4 +83,4 @@ constraints:
 	.ci/resolve
 
 clean:
-	rm -rf $(VENV) .jax_cache docs/_build demo notebooks
+	rm -rf $(VENV) .alone .jax_cache docs/_build demo notebooks

@@ -1,6 +1,7 @@
 """What is installed, whether it works, and what to do about it."""
 
 import platform
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -49,7 +50,7 @@ class Checkup:
 
     Args:
         system: Version of this package, of Python and of the operating system.
-        findings: One for each of ``PARTS``.
+        findings: One for each of ``PARTS``; none where this package itself is not installed.
 
     Example:
         >>> nothing = {"arviz-plots": None, "matplotlib": None}
@@ -73,6 +74,11 @@ class Checkup:
     @property
     def advice(self) -> tuple[str, ...]:
         """What to do, one sentence each; empty where there is nothing to do."""
+        if not self.findings:
+            return (
+                "ppl_ext runs from its folder and is not installed. In that folder: "
+                'pip install -c constraints.txt -e ".[numpyro]", or ".[pyro]".',
+            )
         remarks = [remark for finding in self.findings for remark in finding.remarks]
         if not self._has_host:
             remarks.insert(
@@ -86,10 +92,9 @@ class Checkup:
         lines = [self.system, ""]
         for finding in self.findings:
             lines.append(f"{finding.part.name:<14}{finding.state}")
-            for package in finding.part.packages:
-                version = finding.versions[package.name] or "-"
-                tested = " and ".join(package.tested)
-                lines.append(f"  {package.name:<14}{version:<14}tested with {tested}")
+            accepted = finding.part.requirements
+            for name, version in finding.versions.items():
+                lines.append(f"  {name:<14}{version or '-':<14}accepted: {accepted[name]}")
         lines += ["", "What to do", *(f"  - {remark}" for remark in self.advice)]
         if not self.advice:
             lines.append("  Nothing: python -m ppl_ext demo shows it at work.")
@@ -113,14 +118,16 @@ def check_up() -> Checkup:
         f"ppl_ext {ppl_ext.__version__} on Python {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}"
     )
-    return Checkup(system, tuple(_examine(part) for part in PARTS))
+    parts = () if _find_version("ppl-ext") is None else PARTS
+    return Checkup(system, tuple(_examine(part) for part in parts))
 
 
 def _examine(part: Part) -> Finding:
-    versions = {package.name: _find_version(package.name) for package in part.packages}
+    accepted = part.requirements
+    versions = {name: _find_version(name) for name in accepted}
     finding = Finding(part, versions)
     if finding.state == "not installed":
-        optional = f"{part.name}: install them with {part.install}, or do without."
+        optional = f"{part.name}: install it with {part.install}, or do without."
         return finding if part.is_host else replace(finding, remarks=(optional,))
     if finding.state == "incomplete":
         missing = ", ".join(name for name, version in versions.items() if version is None)
@@ -128,19 +135,30 @@ def _examine(part: Part) -> Finding:
         return replace(finding, remarks=(remark,))
 
     remarks = [
-        f"{part.name}: {package.name} {version} is not supported; "
-        f'pip install "{package.name}=={package.tested_here}".'
-        for package in part.packages
-        if (version := versions[package.name]) and not package.accepts(version)
+        f'{part.name}: {name} {version} is not supported; pip install "{name}{accepted[name]}".'
+        for name, version in versions.items()
+        if version and not accepted[name].contains(version, prereleases=True)
     ]
     failure = _try_import(part.module)
     if failure:
-        pins = " ".join(f'"{package.name}=={package.tested_here}"' for package in part.packages)
         remarks.append(
-            f"{part.name}: `import {part.module}` fails ({failure}). "
-            f"Go back to what was tested: pip install {pins}"
+            f"{part.name}: `import {part.module}` fails ({failure}). {_mend(part, failure)}"
         )
     return replace(finding, failure=failure, remarks=tuple(remarks))
+
+
+def _mend(part: Part, failure: str) -> str:
+    """What to install where a part does not import: what is missing, else what was tested."""
+    missing = re.fullmatch(r"ModuleNotFoundError: No module named '(\w+).*'", failure)
+    if not missing:
+        extra = f"[{part.extra}]" if part.extra else ""
+        return (
+            "Go back to the versions that were tested: in a clone of ppl_ext, "
+            f'pip install -c constraints.txt ".{extra}".'
+        )
+    name = missing[1].replace("_", "-")
+    bringing = next((each for each in PARTS if name in each.requirements), part)
+    return f"{bringing.install} brings {missing[1]}."
 
 
 def _find_version(package: str) -> str | None:

@@ -1,7 +1,7 @@
 """The deterministic solver against Gaussians it must recover and optima known in closed form."""
 
 import re
-import resource
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -192,11 +192,13 @@ def test_options_out_of_range_are_refused(field, value):
 def test_mean_field_in_many_dimensions_stays_small():
     dim = 20_000
     sd = np.geomspace(1e-2, 1e2, dim)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     density = make_density(dim, lambda z: (-0.5 * ((z / sd) ** 2).sum(-1), -z / sd**2))
+    tracemalloc.start()
     solution = solve_mean_field(density)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     assert np.allclose(solution.scale / sd, 1, rtol=0.05)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kilobytes
+    assert most < 256 * 2**20  # a matrix of these dimensions alone has 3 GB
 
 
 @pytest.mark.parametrize("solve", [solve_full_rank, solve_mean_field])

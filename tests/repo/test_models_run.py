@@ -1,7 +1,6 @@
 """Every worked model runs in every room, without a network, and prints one line."""
 
 import re
-import time
 from importlib import import_module
 
 import pytest
@@ -10,7 +9,6 @@ from tests.hosts import HOST_NAMES, MAKERS
 from tests.repo.source import ROOT
 
 FOLDERS = sorted(path.parent for path in (ROOT / "models").glob("*/data.py"))
-SECONDS = 20
 
 
 def test_every_model_stands_in_both_rooms():
@@ -25,10 +23,7 @@ def test_every_model_stands_in_both_rooms():
 @pytest.mark.parametrize("host", HOST_NAMES)
 def test_smoke(name, host, capsys, no_network):
     program = import_module(f"models.{name}.on_{host}")
-    start = time.process_time()
     program.main(["--smoke"])
-    seconds = time.process_time() - start
     lines = capsys.readouterr().out.strip().splitlines()
     assert len(lines) == 1, lines
     assert re.search(r"\d", lines[0]), lines
-    assert seconds < SECONDS

@@ -18,7 +18,7 @@ from ppl_ext.factorization.model.side_rows import (
     scatter_rows,
     start_side,
 )
-from ppl_ext.factorization.solver.sweeps import State
+from ppl_ext.factorization.model.state import State
 
 if TYPE_CHECKING:
     from ppl_ext.factorization.model.matrix_factorization import MatrixFactorization

@@ -15,9 +15,10 @@ from ppl_ext.factorization.model.noise import Noise
 from ppl_ext.factorization.model.priors import AbstractPrior
 from ppl_ext.factorization.model.regression import Design
 from ppl_ext.factorization.model.side_posterior import Side, pack, unpack
+from ppl_ext.factorization.model.state import State
 from ppl_ext.factorization.solver.row_kernel import GROUP, update_rows
 
-__all__ = ["Adjacency", "Moments", "State", "Sweeper", "update_side"]
+__all__ = ["Adjacency", "Moments", "Sweeper", "update_side"]
 
 # Rows are shared out in so many pieces whatever the number of threads, so that sums are rounded
 # in the same way and every machine gives the same answer.
@@ -82,25 +83,6 @@ class Moments:
     second: np.ndarray
     log_det: float
     error: float
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """Everything a sweep starts from.
-
-    Args:
-        users: The users.
-        items: The items.
-        noise_precision: Of a rating whose weights are one.
-        center: The constant of the model.
-        sweeps: Number of sweeps behind it.
-    """
-
-    users: Side
-    items: Side
-    noise_precision: float
-    center: float
-    sweeps: int = 0
 
 
 def update_side(

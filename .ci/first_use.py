@@ -1,0 +1,102 @@
+"""Import a part of ppl_ext and fit one small model with it, in an environment of its own.
+
+`python .ci/first_use.py numpyro` asks whether the extra `numpyro` brings all that is needed.
+"""
+
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+
+import numpy as np
+
+HEIGHTS = np.array([1.62, 1.75, 1.80, 1.69])
+
+
+def use_hall() -> None:
+    """Coordinate ascent on a normal sample, whose posterior mean is known."""
+    import ppl_ext
+    from ppl_ext.cavi import fit_normal
+
+    for module in iter_modules(ppl_ext.__path__, "ppl_ext."):
+        if module.name not in ("ppl_ext.__main__", "ppl_ext.numpyro", "ppl_ext.pyro"):
+            import_module(module.name)
+    assert abs(float(fit_normal(HEIGHTS).factors["mean"].mean) - HEIGHTS.mean()) < 1e-3
+
+
+def use_numpyro() -> None:
+    """A normal mean by NumPyro."""
+    import jax
+    import numpyro
+    import numpyro.distributions as dist
+
+    import ppl_ext.numpyro as px
+
+    def model() -> None:
+        mean = numpyro.sample("mean", dist.Normal(0, 10))
+        with numpyro.plate("person", len(HEIGHTS)):
+            numpyro.sample("height", dist.Normal(mean, 0.1), obs=HEIGHTS)
+
+    fit = px.fit(jax.random.key(0), model, px.AutoMeanField(model), progress_bar=False)
+    _check(fit, fit.draws(jax.random.key(1), 1000))
+
+
+def use_pyro() -> None:
+    """A normal mean by Pyro."""
+    import pyro
+    import pyro.distributions as dist
+    import torch
+
+    import ppl_ext.pyro as px
+
+    def model() -> None:
+        mean = pyro.sample("mean", dist.Normal(0.0, 10.0))
+        with pyro.plate("person", len(HEIGHTS)):
+            height = torch.as_tensor(HEIGHTS, dtype=torch.float32)
+            pyro.sample("height", dist.Normal(mean, 0.1), obs=height)
+
+    pyro.set_rng_seed(0)
+    fit = px.fit(model, px.AutoMeanField(model), progress_bar=False)
+    _check(fit, fit.draws(1000))
+
+
+def use_factorization() -> None:
+    """A factorization of simulated ratings."""
+    from ppl_ext.factorization import MatrixFactorization, simulate_ratings
+
+    ratings = simulate_ratings(num_users=60, num_items=40, seed=0).ratings
+    factors = MatrixFactorization(2, max_sweeps=3).fit(ratings, progress_bar=False)
+    assert factors.elbo[-1] > factors.elbo[0]
+
+
+def use_plots() -> None:
+    """A trace of a fit."""
+    from ppl_ext.fitting import FitLog
+    from ppl_ext.plots import plot_elbo
+
+    log = FitLog(1 + np.exp(-np.arange(9.0)), "converged", True, 0.1)
+    assert plot_elbo(log).get_ylabel() == "ELBO (nats)"
+
+
+def _check(fit, draws) -> None:
+    assert fit.report().ok, fit.report()
+    assert abs(float(draws.values["mean"].mean()) - HEIGHTS.mean()) < 0.02
+    assert draws.to_datatree().posterior["mean"].size == 1000
+
+
+def main(parts: list[str]) -> None:
+    """Use some parts; see to it that the others' packages are not what made it work."""
+    use_hall()
+    for part in parts:
+        globals()[f"use_{part}"]()
+    others = {"numpyro": "jax", "pyro": "torch", "factorization": "numba", "plots": "matplotlib"}
+    for part, module in others.items():
+        if part not in parts:
+            try:
+                import_module(module)
+            except ModuleNotFoundError:
+                continue
+            raise SystemExit(f"{module} is there, which none of {parts} needs")
+    print("first use:", ", ".join(["hall", *parts]))
+
+
+main(sys.argv[1:])
