@@ -15,6 +15,7 @@ from ppl_ext.factorization import (
     simulate_ratings,
     split_by_user,
 )
+from ppl_ext.factorization.result.prediction import measure_ratings
 from ppl_ext.factorization.result.ranking import combine
 from tests.hall.factorization import dense
 
@@ -37,12 +38,16 @@ def test_moments_are_those_of_draws(factors):
     draws = np.array(
         [
             np.diag(
-                combine(factors, factors.users.draw(rng, users), factors.items.draw(rng, items))
+                combine(
+                    factors.posterior,
+                    factors.users.draw(rng, users),
+                    factors.items.draw(rng, items),
+                )
             )
             for _ in range(20_000)
         ]
     )
-    mean, variance = factors.measure(users, items)
+    mean, variance = measure_ratings(factors.posterior, users, items)
     # Four standard errors of means and of variances over 20,000 draws.
     assert np.all(np.abs(draws.mean(axis=0) - mean) < 4 * np.sqrt(variance / 20_000))
     np.testing.assert_allclose(draws.var(axis=0), variance, rtol=4 * np.sqrt(2.5 / 20_000))
@@ -82,13 +87,17 @@ def test_what_was_rated_is_left_out(factors):
 
 def test_thompson_draws_are_posterior_draws(factors):
     rows = np.array([6])
-    scores = np.concatenate([Thompson(seed).score(factors, rows) for seed in range(2000)])
-    mean, variance = factors.measure(np.full(50, 6), np.arange(50))
+    scores = np.concatenate(
+        [Thompson(seed).score(factors.posterior, rows) for seed in range(2000)]
+    )
+    mean, variance = measure_ratings(factors.posterior, np.full(50, 6), np.arange(50))
     # 50 means at once: 4.5 standard errors.
     assert np.all(np.abs(scores.mean(axis=0) - mean) < 4.5 * np.sqrt(variance / 2000))
     np.testing.assert_allclose(scores.std(axis=0), np.sqrt(variance), rtol=0.12)
-    together = Thompson(1).score(factors, np.array([2, 6]))
-    np.testing.assert_allclose(together[1], Thompson(1).score(factors, rows)[0], rtol=1e-12)
+    together = Thompson(1).score(factors.posterior, np.array([2, 6]))
+    np.testing.assert_allclose(
+        together[1], Thompson(1).score(factors.posterior, rows)[0], rtol=1e-12
+    )
 
 
 def test_top_n_needs_as_many_items(factors):
@@ -190,7 +199,7 @@ def test_tree_has_labelled_users_and_items(factors):
     tree = factors.to_datatree(num_draws=300)
     posterior = tree["posterior"]
     assert posterior["user_factors"].sizes == {"chain": 1, "draw": 300, "user": 80, "factor": 3}
-    assert ("user_bias" in posterior) == factors.biases
+    assert ("user_bias" in posterior) == factors.posterior.biases
     mean = posterior["item_factors"].sel(item=7).mean(("chain", "draw")).values
     sd = np.sqrt(np.diag(factors.items.covariances(np.array([7]))[0])[:3])
     assert np.all(
