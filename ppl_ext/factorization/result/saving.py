@@ -54,10 +54,7 @@ def save_posterior(
             arrays[f"{name}.offsets"] = side.offsets
             for part in _REGRESSION:
                 arrays[f"{name}.regression.{part}"] = getattr(side.regression, part)
-        if side.ids.dtype.kind in "US":
-            header[name]["ids"] = side.ids.tolist()
-        else:
-            arrays[f"{name}.ids"] = side.ids
+        arrays |= _pack_labels(name, side.ids)
     write_arrays(path, arrays, header)
 
 
@@ -89,7 +86,7 @@ def _read_side(name: str, arrays: Mapping[str, np.ndarray], header: Mapping[str,
         parts = {part: arrays[f"{name}.regression.{part}"] for part in _REGRESSION}
         regression = Regression(tuple(header["features"]), **parts)
     return Side(
-        ids=np.asarray(header["ids"], dtype=str) if "ids" in header else arrays[f"{name}.ids"],
+        ids=_unpack_labels(name, arrays, header),
         table=arrays[f"{name}.table"],
         summary=arrays[f"{name}.summary"],
         prior=GaussianPrior(arrays[f"{name}.prior.mean"], arrays[f"{name}.prior.precision"]),
@@ -99,3 +96,29 @@ def _read_side(name: str, arrays: Mapping[str, np.ndarray], header: Mapping[str,
         regression=regression,
         offsets=arrays.get(f"{name}.offsets"),
     )
+
+
+def _pack_labels(name: str, ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Labels as arrays: a header holds no more than a hundred million characters."""
+    if ids.dtype.kind not in "US":
+        return {f"{name}.ids": ids}
+    # Lone surrogates, which file names can leave in a label, are kept.
+    encoded = [label.encode("utf-8", "surrogatepass") for label in ids.tolist()]
+    ends = np.cumsum([len(each) for each in encoded], dtype=np.int64)
+    text = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    return {f"{name}.ids.text": text, f"{name}.ids.ends": ends}
+
+
+def _unpack_labels(
+    name: str, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]
+) -> np.ndarray:
+    if f"{name}.ids.text" in arrays:
+        text = arrays[f"{name}.ids.text"].tobytes()
+        ends = arrays[f"{name}.ids.ends"].tolist()
+        labels = [
+            text[start:end].decode("utf-8", "surrogatepass")
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
+        return np.asarray(labels, dtype=str)
+    # Files of format 1 kept text in the header.
+    return np.asarray(header["ids"], dtype=str) if "ids" in header else arrays[f"{name}.ids"]

@@ -1,9 +1,12 @@
 """Predictions, rankings, newcomers, files and trees, against draws and dense algebra."""
 
+import json
+import zlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from ppl_ext.factorization import (
     ExpectedRating,
@@ -17,6 +20,7 @@ from ppl_ext.factorization import (
 )
 from ppl_ext.factorization.result.prediction import measure_ratings
 from ppl_ext.factorization.result.ranking import combine
+from ppl_ext.storage import read_arrays
 from tests.hall.factorization import dense
 
 RATINGS = simulate_ratings(num_users=80, num_items=50, density=0.25, seed=4).ratings
@@ -187,11 +191,38 @@ def test_saving_keeps_everything(tmp_path, labels):
     assert again.log.reason == factors.log.reason
 
 
+def test_labels_are_no_part_of_the_header(tmp_path):
+    labels = np.array([f"a rather long name of a user, number {at:07}" for at in range(20_000)])
+    labels[:3] = ["", "é\udcff", "a\u2028b"]
+    factors = fit(replace(RATINGS, user_ids=np.concatenate([labels[:80], labels[80:]])))
+    factors.save(tmp_path / "factors")
+    header = int.from_bytes((tmp_path / "factors").read_bytes()[:8], "little")
+    assert header < 10_000
+    assert load_factors(tmp_path / "factors").users.ids.tolist() == labels.tolist()
+
+
+def test_files_of_the_first_format_keep_their_labels(tmp_path):
+    factors = fit(replace(RATINGS, user_ids=np.char.add("u", np.arange(80).astype(str))))
+    factors.save(tmp_path / "factors")
+    arrays, header = read_arrays(tmp_path / "factors")
+    header["users"]["ids"] = factors.users.ids.tolist()
+    arrays = {name: each for name, each in arrays.items() if "users.ids" not in name}
+    checksum = 0
+    for array in arrays.values():
+        checksum = zlib.crc32(array.tobytes(), checksum)
+    header |= {"format": 1, "names": list(arrays), "checksum": checksum}
+    save_file(arrays, tmp_path / "old", metadata={"ppl_ext": json.dumps(header)})
+    with pytest.warns(UserWarning, match="'old' is of format 1"):
+        again = load_factors(tmp_path / "old")
+    assert again.users.ids.tolist() == factors.users.ids.tolist()
+    assert again.predict("u7", 3).sd == factors.predict("u7", 3).sd
+
+
 def test_damaged_files_are_refused(tmp_path, factors):
     path = tmp_path / "factors.safetensors"
     factors.save(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="cut off or no file of ppl_ext"):
+    with pytest.raises(ValueError, match="cut off, damaged or no file of ppl_ext"):
         load_factors(path)
 
 
