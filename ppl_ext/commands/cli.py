@@ -142,7 +142,7 @@ def _add_factorize(commands: Any) -> None:
         help="the same noise for all users and items, instead of learning who is careful",
     )
     add("--diagonal", action="store_true", help="neglect covariances: faster, less accurate")
-    add("--restarts", type=int, default=1, help="starts of which the best is kept (default 1)")
+    add("--num-starts", type=int, default=1, help="starts of which the best is kept (default 1)")
     add("--max-sweeps", type=int, default=200, help="limit of the fit (default 200)")
     add(
         "--start",

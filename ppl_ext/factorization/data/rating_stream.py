@@ -18,7 +18,7 @@ from ppl_ext.factorization.data.reading import collect_frame, find_column
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["RatingStream", "cut_blocks", "name_columns", "name_lines", "read_text"]
+__all__ = ["RatingStream", "cut_by_user", "name_columns", "name_lines", "read_text"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class RatingStream:
         return name_columns(self.path, self.user, self.item, self.rating)
 
 
-def cut_blocks(ratings: Ratings, size: int) -> list[Ratings]:
+def cut_by_user(ratings: Ratings, size: int) -> list[Ratings]:
     """Cut ratings into blocks of whole users.
 
     Not for files, which `RatingStream` reads block by block.
@@ -126,7 +126,7 @@ def cut_blocks(ratings: Ratings, size: int) -> list[Ratings]:
     Example:
         >>> from ppl_ext.factorization import simulate_ratings
         >>> ratings = simulate_ratings(num_users=30, num_items=20, seed=0).ratings
-        >>> blocks = cut_blocks(ratings, 20)
+        >>> blocks = cut_by_user(ratings, 20)
         >>> sum(len(block) for block in blocks) == len(ratings)
         True
         >>> sum(block.num_users for block in blocks)
@@ -134,8 +134,8 @@ def cut_blocks(ratings: Ratings, size: int) -> list[Ratings]:
     """
     if not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(
-            f"cut_blocks: size={size}; expected an integer of at least 1. Write "
-            "cut_blocks(ratings, 10**6)."
+            f"cut_by_user: size={size}; expected an integer of at least 1. Write "
+            "cut_by_user(ratings, 10**6)."
         )
     ends = np.cumsum(np.bincount(ratings.users, minlength=ratings.num_users))
     # Users go to the block that their last rating falls into.

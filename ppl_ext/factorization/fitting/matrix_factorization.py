@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
+from ppl_ext.factorization.fitting.climb import climb_elbo
+from ppl_ext.factorization.fitting.first_state import open_start, read_both, start_posterior
+from ppl_ext.factorization.model.checks import check_held_out, check_ratings, check_settings
 from ppl_ext.factorization.model.noise import Noise
 from ppl_ext.factorization.model.priors import AbstractPrior, FullCovariance
-from ppl_ext.factorization.model.settings import (
-    check_held_out,
-    check_ratings,
-    check_settings,
-    check_start,
-)
 from ppl_ext.factorization.model.side_rows import require_numba
 from ppl_ext.factorization.result.factors import Factors
-from ppl_ext.fitting.loop import FitLog, drive
-
-if TYPE_CHECKING:
-    from ppl_ext.factorization.model.first_state import SideFeatures
 
 __all__ = ["MatrixFactorization"]
 
-# Sweeps between two checkpoints.
-_CHECKPOINT_EVERY = 5
-# Sweeps in which ratings held out must have become likelier: they may stand still for one.
-_PATIENCE = 3
+_CALLED = "MatrixFactorization.fit"
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ class MatrixFactorization:
         max_sweeps: The limit.
         start_sds: Standard deviation of the random means that the items' factors start from, and
             that of each posterior around them; fractions of the ratings' own if None.
-        restarts: Number of starts; the one with the best ELBO is returned.
+        num_starts: Number of starts; the one with the best ELBO is returned.
         seed: Seed of the starts. The same seed gives the same answer on any number of threads.
         num_threads: Threads to run on; one for each processor if None.
         dtype: Type of what is stored. Sums and solves are in double precision in any case. Single
@@ -98,14 +87,29 @@ class MatrixFactorization:
     tolerance: float = 5e-4
     max_sweeps: int = 200
     start_sds: tuple[float, float] | None = None
-    restarts: int = 1
+    num_starts: int = 1
     seed: int = 0
     num_threads: int | None = None
     dtype: np.dtype = field(default=np.dtype(np.float32))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
-        check_settings(self)
+        threads = 1 if self.num_threads is None else self.num_threads
+        check_settings(
+            counts={
+                "num_factors": self.num_factors,
+                "max_sweeps": self.max_sweeps,
+                "num_starts": self.num_starts,
+                "num_threads": threads,
+            },
+            priors={"user_prior": self.user_prior, "item_prior": self.item_prior},
+            noise=self.noise,
+            seed=self.seed,
+            tolerance=self.tolerance,
+            center=self.center,
+            start_sds=self.start_sds,
+            dtype=self.dtype,
+        )
 
     def fit(
         self,
@@ -149,22 +153,38 @@ class MatrixFactorization:
             TypeError: A feature is no number, or an argument is of another type.
             ModuleNotFoundError: numba is not installed.
         """
-        check_ratings(self, ratings)
-        require_numba("MatrixFactorization.fit")
-        from ppl_ext.factorization.model.first_state import read_side
-
+        check_ratings(ratings, self.dtype)
+        require_numba(_CALLED)
         if held_out is not None:
             check_held_out(ratings, held_out)
-        if start is not None:
-            check_start(self, start)
-        features = (
-            read_side(self, user_features, ratings, start, by_user=True),
-            read_side(self, item_features, ratings, start, by_user=False),
-        )
+        known = None if start is None else open_start(_CALLED, self, start)
+        features = read_both(_CALLED, self, ratings, user_features, item_features, known)
+        values = ratings.values.astype(np.float64)
+        spread = float(np.var(values)) or 1.0
         runs: list[Factors] = []
-        for seed in np.random.SeedSequence(self.seed).spawn(1 if start else self.restarts):
+        for seed in np.random.SeedSequence(self.seed).spawn(1 if start else self.num_starts):
+            begun = start_posterior(
+                self,
+                ratings.user_ids,
+                ratings.item_ids,
+                mean=float(np.mean(values)),
+                spread=spread,
+                features=features,
+                seed=seed,
+                start=known,
+            )
             runs.append(
-                self._run(ratings, features, seed, held_out, start, checkpoint, progress_bar)
+                climb_elbo(
+                    self,
+                    begun,
+                    ratings,
+                    spread=spread,
+                    designs=[design for _, design in features],
+                    held_out=held_out,
+                    earlier=() if start is None else start.elbo,
+                    checkpoint=checkpoint,
+                    progress_bar=progress_bar,
+                )
             )
             if runs[-1].log.interrupted:
                 break
@@ -174,83 +194,3 @@ class MatrixFactorization:
         if checkpoint is not None:
             best.save(checkpoint)
         return best
-
-    def _run(
-        self,
-        ratings: Ratings,
-        features: tuple[SideFeatures, SideFeatures],
-        seed: np.random.SeedSequence,
-        held_out: Ratings | None,
-        start: Factors | None,
-        checkpoint: str | os.PathLike[str] | None,
-        progress_bar: bool,
-    ) -> Factors:
-        from ppl_ext.factorization.model.first_state import expect_variances, start_state
-        from ppl_ext.factorization.solver.sweeps import Sweeper
-
-        spread = float(np.var(ratings.values, dtype=np.float64)) or 1.0
-        variances = expect_variances(self, spread)
-        rng = np.random.default_rng(seed)
-        state = start_state(self, ratings, variances, spread, features, rng, start)
-        sweeper = Sweeper(
-            ratings,
-            user_prior=self.user_prior,
-            item_prior=self.item_prior,
-            noise=self.noise,
-            variances=variances,
-            spread=spread,
-            bias=self.biases,
-            diagonal=self.diagonal,
-            threads=self.num_threads or os.cpu_count() or 1,
-            designs=(features[0].design, features[1].design),
-        )
-        elbo = [] if start is None else list(start.elbo)
-        earlier = len(elbo)
-        begun = time.perf_counter()
-
-        def result(log: FitLog) -> Factors:
-            return Factors(
-                state.users, state.items, self.biases, self.diagonal, state.center,
-                state.noise_precision, state.sweeps, np.array(elbo), log,
-            )  # fmt: skip
-
-        def advance(steps: int) -> np.ndarray:
-            nonlocal state
-            state, bound, interrupted = sweeper.finish_sweep(state)
-            elbo.append(bound)
-            if interrupted:
-                raise KeyboardInterrupt
-            if checkpoint is not None and len(elbo) % _CHECKPOINT_EVERY == 0:
-                seconds = time.perf_counter() - begun
-                result(FitLog(-np.array(elbo), "checkpoint", False, seconds)).save(checkpoint)
-            return np.array([-bound])
-
-        unlikely: list[float] = []
-
-        def rule(losses: np.ndarray) -> str | None:
-            if held_out is not None:
-                log = FitLog(losses, "", False, 0.0)
-                unlikely.append(result(log).assess(held_out).nll)
-                if len(unlikely) < 6 or unlikely[-1] < unlikely[-1 - _PATIENCE]:
-                    return None
-                return f"the ratings held out became no likelier in {_PATIENCE} sweeps"
-            # The first sweeps may climb slowly and then fast, while the weights rest.
-            if len(losses) < 6 or losses[-2] - losses[-1] > self.tolerance * len(ratings):
-                return None
-            return f"the ELBO rises by less than {self.tolerance:g} nats per rating and sweep"
-
-        try:
-            log = drive(
-                advance,
-                max_steps=self.max_sweeps,
-                rule=rule,
-                chunk=1,
-                progress_bar=progress_bar,
-                describe=f"CAVI, {self.num_factors} factors",
-            )
-        finally:
-            sweeper.close()
-        if not elbo:  # interrupted before there was anything to keep
-            raise KeyboardInterrupt
-        # A sweep that Ctrl-C fell into was finished, and counts.
-        return result(replace(log, losses=-np.array(elbo[earlier:])))

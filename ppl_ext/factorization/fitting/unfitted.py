@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
-from ppl_ext.factorization.model.matrix_factorization import MatrixFactorization
+from ppl_ext.factorization.fitting.first_state import read_both, start_posterior
+from ppl_ext.factorization.model.settings import ModelSettings
 from ppl_ext.factorization.model.side_rows import prior_side, require_numba, write_rows
 from ppl_ext.factorization.result.bound import sum_terms
 from ppl_ext.factorization.result.factors import Factors
@@ -18,7 +19,7 @@ __all__ = ["begin_factors"]
 
 
 def begin_factors(
-    settings: MatrixFactorization,
+    settings: ModelSettings,
     ratings: Ratings,
     *,
     user_features: Any = None,
@@ -32,7 +33,7 @@ def begin_factors(
     these factors. Not for predictions, and not for ``fit``, which needs no ``start``.
 
     Args:
-        settings: The settings; their first seed is what is drawn with.
+        settings: The settings, a `MatrixFactorization`; their first seed is what is drawn with.
         ratings: The ratings: labels, mean and variance are read, and the ELBO is measured on them.
         user_features: Features of all users, as ``MatrixFactorization.fit`` takes them.
         item_features: The same of items.
@@ -46,7 +47,7 @@ def begin_factors(
         ModuleNotFoundError: numba is not installed.
 
     Example:
-        >>> from ppl_ext.factorization import simulate_ratings
+        >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings
         >>> ratings = simulate_ratings(num_users=30, num_items=20, seed=0).ratings
         >>> settings = MatrixFactorization(2)
         >>> begun = begin_factors(settings, ratings)
@@ -59,27 +60,32 @@ def begin_factors(
             "read_ratings(path)."
         )
     require_numba("begin_factors")
-    from ppl_ext.factorization.model.first_state import expect_variances, read_side, start_state
-
-    beginnings = (
-        read_side(settings, user_features, ratings, None, by_user=True),
-        read_side(settings, item_features, ratings, None, by_user=False),
+    features = read_both(
+        "MatrixFactorization.fit", settings, ratings, user_features, item_features, None
     )
-    spread = float(np.var(ratings.values, dtype=np.float64)) or 1.0
-    rng = np.random.default_rng(np.random.SeedSequence(settings.seed).spawn(1)[0])
-    variances = expect_variances(settings, spread)
-    state = start_state(settings, ratings, variances, spread, beginnings, rng, None)
-    users, items = prior_side(state.users, state.users.ids, state.users.offsets), state.items
+    values = ratings.values.astype(np.float64)
+    spread = float(np.var(values)) or 1.0
+    begun = start_posterior(
+        settings,
+        ratings.user_ids,
+        ratings.item_ids,
+        mean=float(np.mean(values)),
+        spread=spread,
+        features=features,
+        seed=np.random.SeedSequence(settings.seed).spawn(1)[0],
+        start=None,
+    )
+    users, items = prior_side(begun.users, begun.users.ids, begun.users.offsets), begun.items
     if settings.biases:
         # A sweep asks nothing of the items' biases before it; a guide needs them to have a spread.
         own = items.covariances(np.arange(1))[0]
         own[-1, -1] = 1 / items.prior.precision[-1, -1]
         write_rows(items, np.arange(len(items)), items.means(), own)
-    begun = Factors(
-        users, items, settings.biases, settings.diagonal, state.center, state.noise_precision, 0,
-        np.array([np.nan]), FitLog(np.array([np.nan]), "no sweep was made", False, 0.0),
-    )  # fmt: skip
-    named = zip(("user", "item"), beginnings, strict=True)
-    designs = {name: each.design for name, each in named if each.design is not None}
+    begun = replace(begun, users=users, items=items)
+    designs = {
+        name: design
+        for name, (_, design) in zip(("user", "item"), features, strict=True)
+        if design is not None
+    }
     elbo = np.array([sum_terms(begun, ratings, designs).total])
-    return replace(begun, elbo=elbo, log=replace(begun.log, losses=-elbo))
+    return Factors(begun, elbo, FitLog(-elbo, "no sweep was made", False, 0.0))

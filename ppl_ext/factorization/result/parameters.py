@@ -10,39 +10,27 @@ import numpy as np
 from scipy import linalg
 
 from ppl_ext.factorization.data.ratings import Ratings
-from ppl_ext.factorization.model.priors import GaussianPrior
+from ppl_ext.factorization.model.gaussian_prior import GaussianPrior
+from ppl_ext.factorization.model.posterior import Posterior
 from ppl_ext.factorization.model.regression import Design, Regression
-from ppl_ext.factorization.model.side_posterior import Side
 from ppl_ext.factorization.model.side_rows import write_rows
 from ppl_ext.factorization.result.bound import sum_terms
 from ppl_ext.factorization.result.draws_tree import arrange_draws
+from ppl_ext.factorization.result.factors import Factors
 from ppl_ext.fitting.loop import FitLog
 
 if TYPE_CHECKING:
     import xarray
 
-    from ppl_ext.factorization.result.factors import Factors
 
-__all__ = ["draw_tree", "guide_parameters", "model_constants", "name_sides", "restore_factors"]
-
-
-def name_sides(factors: Factors) -> tuple[tuple[str, Side], tuple[str, Side]]:
-    """Name the two sides as sites and plates are named.
-
-    Args:
-        factors: The factors.
-
-    Returns:
-        ``("user", users)`` and ``("item", items)``.
-    """
-    return ("user", factors.users), ("item", factors.items)
+__all__ = ["draw_tree", "guide_parameters", "model_constants", "restore_factors"]
 
 
-def guide_parameters(factors: Factors) -> dict[str, np.ndarray]:
+def guide_parameters(posterior: Posterior) -> dict[str, np.ndarray]:
     """Read the posterior as the parameters of a guide.
 
     Args:
-        factors: The factors.
+        posterior: The posterior.
 
     Returns:
         For each side ``{side}_loc[row, dim]``; the lower Cholesky factor of the covariance
@@ -54,7 +42,7 @@ def guide_parameters(factors: Factors) -> dict[str, np.ndarray]:
         learns takes the coefficients with it, as it does in closed form.
     """
     found: dict[str, np.ndarray] = {}
-    for name, side in name_sides(factors):
+    for name, side in posterior.sides:
         found[f"{name}_loc"] = side.means()
         covariances = side.covariances()
         variances = np.einsum("rii->ri", covariances)
@@ -62,7 +50,7 @@ def guide_parameters(factors: Factors) -> dict[str, np.ndarray]:
         # on the wrong side of it.
         largest = (variances + found[f"{name}_loc"] ** 2).max(axis=1, keepdims=True)
         least = np.finfo(side.table.dtype).eps * largest
-        if factors.diagonal:
+        if posterior.diagonal:
             found[f"{name}_scale"] = np.sqrt(np.maximum(variances, least))
         else:
             found[f"{name}_scale_tril"] = _factorize(covariances, least)
@@ -77,19 +65,19 @@ def guide_parameters(factors: Factors) -> dict[str, np.ndarray]:
     return found
 
 
-def model_constants(factors: Factors) -> dict[str, np.ndarray]:
+def model_constants(posterior: Posterior) -> dict[str, np.ndarray]:
     """Read the prior and the noise as the constants of a model.
 
     Args:
-        factors: The factors.
+        posterior: The posterior.
 
     Returns:
         ``noise_precision``; for each side ``{side}_prior_loc[dim]``,
         ``{side}_prior_scale_tril[dim, dim]``, where rows have weights ``{side}_concentration``,
         and, where they have features, ``{side}_relevance[feature]``.
     """
-    found = {"noise_precision": np.asarray(factors.noise_precision, dtype=np.float64)}
-    for name, side in name_sides(factors):
+    found = {"noise_precision": np.asarray(posterior.noise_precision, dtype=np.float64)}
+    for name, side in posterior.sides:
         found[f"{name}_prior_loc"] = np.asarray(side.prior.mean)
         found[f"{name}_prior_scale_tril"] = _spread(side.prior)
         if side.concentration:
@@ -100,7 +88,7 @@ def model_constants(factors: Factors) -> dict[str, np.ndarray]:
 
 
 def restore_factors(
-    factors: Factors,
+    posterior: Posterior,
     parameters: Mapping[str, np.ndarray],
     ratings: Ratings | None,
     designs: Mapping[str, Design],
@@ -108,7 +96,7 @@ def restore_factors(
     """Turn the parameters of a guide, and the learned constants of a model, into factors.
 
     Args:
-        factors: The factors that the guide began from: labels, settings and what is not learned.
+        posterior: Where the guide began: labels, settings and what is not learned.
         parameters: What `guide_parameters` gives, and any of `model_constants`.
         ratings: Ratings to measure the ELBO on; NaN if None.
         designs: Standardised features of the sides that have some.
@@ -117,10 +105,10 @@ def restore_factors(
         The factors; their ELBO is a single value.
     """
     sides = {}
-    for name, side in name_sides(factors):
-        scale = parameters[f"{name}_scale" if factors.diagonal else f"{name}_scale_tril"]
+    for name, side in posterior.sides:
+        scale = parameters[f"{name}_scale" if posterior.diagonal else f"{name}_scale_tril"]
         lower = np.asarray(scale, dtype=np.float64)
-        if factors.diagonal:
+        if posterior.diagonal:
             lower = lower[..., None] * np.eye(lower.shape[-1])
         own = replace(
             side,
@@ -146,17 +134,16 @@ def restore_factors(
             own = replace(own, shape=shape, rate=rate)
         sides[f"{name}s"] = own
     restored = replace(
-        factors,
+        posterior,
         users=sides["users"],
         items=sides["items"],
-        noise_precision=float(parameters.get("noise_precision", factors.noise_precision)),
-        elbo=np.array([np.nan]),
-        log=FitLog(np.array([np.nan]), "made from the parameters of a guide", False, 0.0),
+        noise_precision=float(parameters.get("noise_precision", posterior.noise_precision)),
     )
-    if ratings is None:
-        return restored
-    elbo = np.array([sum_terms(restored, ratings, designs).total])
-    return replace(restored, elbo=elbo, log=replace(restored.log, losses=-elbo))
+    elbo = np.array([np.nan])
+    if ratings is not None:
+        elbo = np.array([sum_terms(restored, ratings, designs).total])
+    log = FitLog(-elbo, "made from the parameters of a guide", False, 0.0)
+    return Factors(restored, elbo, log)
 
 
 def draw_tree(
@@ -175,10 +162,10 @@ def draw_tree(
     """
     coefficients = {
         name: np.swapaxes(_spread(side.prior) @ regressions[name], -1, -2)
-        for name, side in name_sides(factors)
+        for name, side in factors.posterior.sides
         if side.regression is not None
     }
-    return arrange_draws(factors, draws, coefficients)
+    return arrange_draws(factors.posterior, float(factors.elbo[-1]), draws, coefficients)
 
 
 def _restore_prior(
