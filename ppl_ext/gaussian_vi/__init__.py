@@ -1,12 +1,11 @@
 """Deterministic Gaussian variational inference on a batched log density."""
 
 from ppl_ext.gaussian_vi.linear_response import respond_linearly
-from ppl_ext.gaussian_vi.solution import GaussianSolution, SampleAverage
+from ppl_ext.gaussian_vi.solution import GaussianSolution
 from ppl_ext.gaussian_vi.solve import solve_full_rank, solve_mean_field
 
 __all__ = [
     "GaussianSolution",
-    "SampleAverage",
     "respond_linearly",
     "solve_full_rank",
     "solve_mean_field",

@@ -59,7 +59,7 @@ def respond_linearly(density: Density, solution: GaussianSolution, *, seed: int 
         )
     counted = CountedDensity(density.log_density)
     dim = density.dim
-    half = draw_standard_normal(max(solution.draws // 2, 1), dim, seed)
+    half = draw_standard_normal(max(solution.num_draws // 2, 1), dim, seed)
     step = float(np.finfo(density.dtype).eps ** 0.25)
 
     def gradient(move: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from numpyro import handlers
 from ppl_ext.numpyro import (
     AutoFullRank,
     AutoMeanField,
-    SampleAverage,
+    Deterministic,
     Stochastic,
     fit,
     load,
@@ -167,7 +167,7 @@ def test_many_dimensions_get_a_mean_field_guide():
     def model():
         numpyro.sample("x", dist.Normal(jnp.zeros(1200), 2.0).to_event(1))
 
-    fitted = fit(jax.random.key(0), model, optimizer=SampleAverage(draws=16, starts=1))
+    fitted = fit(jax.random.key(0), model, optimizer=Deterministic(num_draws=16, num_starts=1))
     assert isinstance(fitted.guide, AutoMeanField)
     np.testing.assert_allclose(fitted.params["x_auto_scale"], 2.0, rtol=1e-3)
 
@@ -215,12 +215,12 @@ def two_plain(y):
             r"'z'.*AutoMeanField",
         ),
         (
-            lambda key: fit(key, rows, None, ROW_DATA, ROWS, 20, optimizer=SampleAverage()),
+            lambda key: fit(key, rows, None, ROW_DATA, ROWS, 20, optimizer=Deterministic()),
             r"plate 'row' draws 20 of its 60 rows.*Stochastic",
         ),
         (
-            lambda key: fit(key, plain, lambda y: None, 1.0, optimizer=SampleAverage()),
-            r"SampleAverage was given with function",
+            lambda key: fit(key, plain, lambda y: None, 1.0, optimizer=Deterministic()),
+            r"Deterministic was given with function",
         ),
         (lambda key: fit(key, imputed, None, np.ones(2)), r"obs_mask= at site 'y'.*handlers.mask"),
         (lambda key: fit(key, never, None, -1.0), r"observed site 'y' is -inf"),

@@ -49,8 +49,8 @@ def test_it_reaches_the_posterior(stochastic):
     np.testing.assert_allclose((loc - mean) / sd, 0, atol=0.05)
     np.testing.assert_allclose(np.linalg.norm(scale_tril, axis=1) / sd, 1, atol=0.05)
     assert stochastic.report().ok
-    assert min(stochastic.log.restarts) == pytest.approx(-log_evidence, abs=0.05)
-    assert len(stochastic.log.restarts) == 2
+    assert min(stochastic.log.start_losses) == pytest.approx(-log_evidence, abs=0.05)
+    assert len(stochastic.log.start_losses) == 2
     assert stochastic.solution is None
 
 
@@ -106,7 +106,7 @@ def test_guides_and_optimisers_of_the_host(make, optim):
     settings = Stochastic(optim=optim, elbo=Trace_ELBO(), max_steps=2000, trial_steps=100)
     guide = make(regression)
     fitted = fit(jax.random.key(0), regression, guide, X, Y, optimizer=settings, restarts=2)
-    losses = fitted.log.restarts
+    losses = fitted.log.start_losses
     assert losses[0] != losses[1]
     draws = fitted.draws(jax.random.key(1), 300)
     _, _, log_evidence = regression_posterior()

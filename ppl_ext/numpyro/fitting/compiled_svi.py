@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from numpyro.infer import SVI
 
-from ppl_ext.numpyro.fitting.settings import Stochastic
+from ppl_ext.fitting.settings import Stochastic
 from ppl_ext.numpyro.objectives.stick_the_landing import StickTheLanding
 from ppl_ext.numpyro.tracing.bound_model import GuideRef, ModelCall
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.loop import FitLog
-from ppl_ext.gaussian_vi import SampleAverage, solve_full_rank, solve_mean_field
+from ppl_ext.fitting.settings import Deterministic, Stochastic
+from ppl_ext.gaussian_vi import solve_full_rank, solve_mean_field
 from ppl_ext.numpyro.fitting.result import Fit
-from ppl_ext.numpyro.fitting.settings import Stochastic
 from ppl_ext.numpyro.fitting.stochastic_fit import descend
 from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.guides.gaussian import AbstractAutoGaussian
@@ -36,7 +36,7 @@ def fit(
     model: Callable[..., Any],
     guide: Callable[..., Any] | None = None,
     *args: Any,
-    optimizer: SampleAverage | Stochastic | None = None,
+    optimizer: Deterministic | Stochastic | None = None,
     restarts: int = 4,
     progress_bar: bool = True,
     enable_x64: bool = False,
@@ -56,8 +56,8 @@ def fit(
         model: NumPyro model.
         guide: Guide; None for `AutoFullRank`, above 1,000 dimensions `AutoMeanField`.
         *args: Positional arguments of the model.
-        optimizer: `SampleAverage` or `Stochastic`; None chooses as said above.
-        restarts: Number of starts, unless ``optimizer`` is a `SampleAverage` with its own.
+        optimizer: `Deterministic` or `Stochastic`; None chooses as said above.
+        restarts: Number of starts, unless ``optimizer`` is a `Deterministic` with its own.
         progress_bar: Whether to draw a bar where there is a terminal.
         enable_x64: Run this fit and its draws in float64, whatever JAX's flag says.
         **kwargs: Keyword arguments of the model.
@@ -84,9 +84,9 @@ def fit(
         Objective, JMLR 25(18).
     """
     _refuse_call(model, guide, kwargs)
-    if not (optimizer is None or isinstance(optimizer, (SampleAverage, Stochastic))):
+    if not (optimizer is None or isinstance(optimizer, (Deterministic, Stochastic))):
         raise ValueError(
-            f"fit: optimizer is a {type(optimizer).__name__}; expected SampleAverage(...) or "
+            f"fit: optimizer is a {type(optimizer).__name__}; expected Deterministic(...) or "
             "Stochastic(...). Leave it out, or write optimizer=Stochastic()."
         )
     if restarts < 1:
@@ -101,16 +101,16 @@ def fit(
             _refuse_guide(guide, inspection, args, kwargs)
         discrete = any(site.discrete for site in inspection.latents)
         whole = not (inspection.subsamples or inspection.parameters or discrete)
-        if isinstance(optimizer, SampleAverage):
+        if isinstance(optimizer, Deterministic):
             refuse_subsampling(
                 inspection.plates.values(),
                 "fit",
-                "SampleAverage needs all rows at once; leave out subsample_size, or use "
+                "Deterministic needs all rows at once; leave out subsample_size, or use "
                 "optimizer=Stochastic().",
             )
             if not (whole and isinstance(guide, AbstractAutoGaussian)):
                 raise ValueError(
-                    f"fit: SampleAverage was given with {type(guide).__name__} and a model with "
+                    f"fit: Deterministic was given with {type(guide).__name__} and a model with "
                     f"the parameters {inspection.parameters}; expected AutoMeanField or "
                     "AutoFullRank and none. Use optimizer=Stochastic()."
                 )
@@ -122,7 +122,7 @@ def fit(
             and not isinstance(optimizer, Stochastic)
         ):
             compile_seconds = compile_programs(call).compile_log_density(arrays)
-            optimizer = optimizer or SampleAverage(starts=restarts)
+            optimizer = optimizer or Deterministic(num_starts=restarts)
             solve = solve_full_rank if isinstance(guide, AutoFullRank) else solve_mean_field
             seed = int(seed_from(rng_key).generate_state(1)[0])
             solution = solve(density, optimizer, seed=seed, progress_bar=progress_bar)

@@ -4,14 +4,12 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpyro
 
-from ppl_ext.fit_file import pack_run, select_arrays, unpack_run
+from ppl_ext.fit_file import SavedFit, check_guide_kind, read_fit
 from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.tracing.bound_model import x64_scope
 from ppl_ext.numpyro.tracing.density import trace_where_whole
-from ppl_ext.storage import read_arrays, write_arrays
 
 if TYPE_CHECKING:
     from ppl_ext.numpyro.fitting.result import Fit
@@ -24,25 +22,15 @@ _GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
 
 def save_fit(fit: "Fit", path: str | os.PathLike[str]) -> None:
     """Write a fit: parameters, log and the sites they belong to; see ``Fit.save``."""
-    name = type(fit.guide).__name__
-    if _GUIDES.get(name) is not type(fit.guide):
-        raise ValueError(
-            f"Fit.save: the guide is a {name}; expected one of {', '.join(_GUIDES)}. Keep the "
-            "parameters of other guides yourself: numpy.savez(path, **fit.params)."
-        )
-    arrays = {f"params/{key}": np.asarray(value) for key, value in fit.params.items()}
-    run, run_header = pack_run(fit.log, fit.solution)
-    header = {
-        "kind": "fit",
-        "host": "numpyro",
-        "host_version": numpyro.__version__,
-        "guide": name,
-        "prefix": fit.guide.prefix,
-        "sites": {site.name: list(site.shape) for site in fit.guide.sites},
-        "x64": fit.x64,
-        **run_header,
-    }
-    write_arrays(path, arrays | run, header)
+    saved = SavedFit(
+        guide=check_guide_kind(fit.guide, _GUIDES, "numpy.savez(path, **fit.params)"),
+        sites={site.name: site.shape for site in fit.guide.sites},
+        params=fit.params,
+        log=fit.log,
+        solution=fit.solution,
+        settings={"prefix": fit.guide.prefix, "x64": fit.x64},
+    )
+    saved.write(path, host="numpyro", host_version=numpyro.__version__)
 
 
 def load(
@@ -81,24 +69,11 @@ def load(
     """
     from ppl_ext.numpyro.fitting.result import Fit
 
-    arrays, header = read_arrays(path, kind="fit")
-    if header.get("host") != "numpyro" or header.get("guide") not in _GUIDES:
-        raise ValueError(
-            f"load: '{os.fspath(path)}' is a fit of {header.get('host')} with the guide "
-            f"{header.get('guide')}; expected numpyro and one of {', '.join(_GUIDES)}. Load it "
-            f"with ppl_ext.{header.get('host')}.load, or with a newer ppl_ext."
-        )
-    with x64_scope(header["x64"]):
-        guide = _GUIDES[header["guide"]](model, prefix=header["prefix"])
+    saved = read_fit(path, host="numpyro", guides=_GUIDES)
+    x64 = saved.settings["x64"]
+    with x64_scope(x64):
+        guide = _GUIDES[saved.guide](model, prefix=saved.settings["prefix"])
         guide._setup_prototype(*args, **kwargs)
-        sites = {site.name: list(site.shape) for site in guide.sites}
-        if sites != header["sites"]:
-            raise ValueError(
-                f"load: '{os.fspath(path)}' was fitted to the sites {header['sites']} "
-                f"(unconstrained shapes), the model has {sites}; expected the same. Give the "
-                "model and the shapes of data that were fitted."
-            )
-        params = select_arrays(arrays, "params/")
+        saved.check_sites(path, {site.name: site.shape for site in guide.sites})
         density = trace_where_whole(model, args, kwargs)
-    log, solution = unpack_run(arrays, header)
-    return Fit(guide, params, log, density, solution, model, args, kwargs, header["x64"])
+    return Fit(guide, saved.params, saved.log, density, saved.solution, model, args, kwargs, x64)

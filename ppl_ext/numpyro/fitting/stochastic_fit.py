@@ -10,8 +10,8 @@ from numpyro import handlers
 from numpyro.infer.autoguide import AutoGuide, AutoGuideList
 
 from ppl_ext.fitting.loop import INTERRUPTED, FitLog, NonFiniteLossError, drive
+from ppl_ext.fitting.settings import Stochastic
 from ppl_ext.numpyro.fitting.compiled_svi import Programs, Progress, compile_svi
-from ppl_ext.numpyro.fitting.settings import Stochastic
 from ppl_ext.numpyro.tracing.bound_model import GuideRef, ModelCall
 from ppl_ext.numpyro.tracing.compiled_density import score_trace
 from ppl_ext.numpyro.tracing.find_sites import inspect_model
@@ -125,7 +125,7 @@ def descend(
         seconds=sum(part.seconds for part in made) - compile_seconds,
         compile_seconds=compile_seconds,
         gradients=sum(len(part.losses) for part in made) * particles,
-        restarts=tuple(reached),
+        start_losses=tuple(reached),
         notes=tuple(notes),
     )
 
