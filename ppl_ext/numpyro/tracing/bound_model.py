@@ -79,7 +79,7 @@ class BoundModel:
     @functools.cached_property
     def whole_observed(self) -> dict[str, np.ndarray]:
         """The observed values of all rows."""
-        return self._observe(whole=True)
+        return self._observe(whole=True) if self.sites.subsamples else self.observed
 
     def in_force(self) -> "BoundModel":
         """The same model in the precision in force."""

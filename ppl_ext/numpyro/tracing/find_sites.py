@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.primitives import Messenger
@@ -173,10 +174,6 @@ def _describe_observed(name, site, plates) -> Observed:
 
 
 def _class_name(fn) -> str:
-    while hasattr(fn, "base_dist") and type(fn).__name__ in (
-        "ExpandedDistribution",
-        "Independent",
-        "MaskedDistribution",
-    ):
+    while isinstance(fn, (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)):
         fn = fn.base_dist
     return type(fn).__name__
