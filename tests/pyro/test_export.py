@@ -122,7 +122,7 @@ def test_from_mcmc_needs_a_model_that_has_run():
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     guide = px.AutoMeanField(schools)
-    fitted = px.fit(schools, guide, Y, optimizer=px.SampleAverage(draws=64, max_draws=64))
+    fitted = px.fit(schools, guide, Y, optimizer=px.Deterministic(num_draws=64, max_draws=64))
     path = tmp_path_factory.mktemp("fit") / "fit.safetensors"
     fitted.save(path)
     return fitted, path

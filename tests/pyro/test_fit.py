@@ -103,7 +103,9 @@ def test_more_than_a_thousand_dimensions_get_a_mean_field():
     def model():
         pyro.sample("x", dist.Normal(torch.zeros(1001), 1.0).to_event(1))
 
-    fitted = px.fit(model, None, optimizer=px.SampleAverage(draws=16, max_draws=16, starts=1))
+    fitted = px.fit(
+        model, None, optimizer=px.Deterministic(num_draws=16, max_draws=16, num_starts=1)
+    )
     assert isinstance(fitted.guide, px.AutoMeanField)
     np.testing.assert_allclose(fitted.guide.gaussian()[1], 1.0, rtol=0.05)
 
@@ -114,7 +116,7 @@ def test_a_model_that_cannot_be_vectorised_is_fitted_with_a_note():
         assert float(x.detach()) < 1e6
         pyro.sample("y", dist.Normal(x, 1.0), obs=y)
 
-    fitted = px.fit(model, None, torch.tensor(1.0), optimizer=px.SampleAverage(draws=32))
+    fitted = px.fit(model, None, torch.tensor(1.0), optimizer=px.Deterministic(num_draws=32))
     assert "draw by draw" in fitted.log.notes[-1]
     np.testing.assert_allclose(fitted.guide.gaussian()[0], 0.5, atol=1e-2)
     assert fitted.draws(5).log_likelihood["y"].shape == (5,)
@@ -128,7 +130,7 @@ def test_stochastic_reaches_the_conjugate_posterior():
     np.testing.assert_allclose(scale**2, 1 / np.diag(PRECISION), rtol=0.2)
     assert fitted.guide is guide
     assert fitted.solution is None
-    assert len(fitted.log.restarts) == 2
+    assert len(fitted.log.start_losses) == 2
     assert set(fitted.params) == {f"{guide._pyro_name}.{part}.beta" for part in ("locs", "scales")}
     with pytest.raises(ValueError, match="stochastic"):
         fitted.linear_response()
@@ -155,7 +157,7 @@ def test_host_guides_and_restarts_from_different_points():
     fitted = px.fit(regression, guide, X, Y, optimizer=QUICK, restarts=3)
     draws = fitted.draws(50)
     assert np.isfinite(draws.log_weights).all()
-    assert len(set(fitted.log.restarts)) == 3
+    assert len(set(fitted.log.start_losses)) == 3
     # The guide itself is left with the parameters of the fit.
     loc = fitted.params["AutoDiagonalNormal.loc"]
     np.testing.assert_array_equal(guide.loc.detach(), loc)
@@ -182,7 +184,7 @@ def test_subsampling_models_go_to_the_hosts_svi():
     np.testing.assert_allclose(draws.log_p, expected, rtol=1e-5)
     assert draws.log_likelihood["y"].shape == (4, 20)
     with pytest.raises(ValueError, match="'row' subsamples"):
-        px.fit(model, None, y, optimizer=px.SampleAverage())
+        px.fit(model, None, y, optimizer=px.Deterministic())
 
 
 def test_bad_data_of_a_minibatch_model():
@@ -242,8 +244,8 @@ def test_interruption_at_any_time_of_the_trials(when):
     optimizer = px.Stochastic(max_steps=500, trial_steps=10)
     fitted = px.fit(model, guide, torch.tensor(1.0), optimizer=optimizer, restarts=3)
     assert fitted.log.interrupted
-    assert np.isfinite(fitted.log.restarts).any()
-    if len(fitted.log.restarts) == 1:  # then the steps of the first start are all there were
+    assert np.isfinite(fitted.log.start_losses).any()
+    if len(fitted.log.start_losses) == 1:  # then the steps of the first start are all there were
         assert fitted.log.gradients == len(fitted.log.losses)
     assert np.isfinite(fitted.draws(3).log_weights).all()
 
@@ -306,8 +308,8 @@ def two_sites(x, y):
             ["<lambda>", "['beta']"],
         ),
         (
-            lambda: px.fit(regression, AutoNormal(regression), X, Y, optimizer=px.SampleAverage()),
-            ["SampleAverage", "AutoNormal"],
+            lambda: px.fit(regression, AutoNormal(regression), X, Y, optimizer=px.Deterministic()),
+            ["Deterministic", "AutoNormal"],
         ),
         (
             lambda: px.fit(lambda y: pyro.sample("y", dist.Normal(0.0, 1.0), obs=y), None, Y[0]),
@@ -335,7 +337,7 @@ def test_changed_shapes():
 
 
 def test_reserved_names_may_be_bound_or_given_by_position():
-    settings = px.SampleAverage(draws=16, max_draws=16, starts=1)
+    settings = px.Deterministic(num_draws=16, max_draws=16, num_starts=1)
     px.fit(functools.partial(with_restarts, restarts=2), None, X, optimizer=settings)
     px.fit(with_restarts, None, X, 2, optimizer=settings)
 

@@ -190,7 +190,7 @@ class MatrixFactorization:
                 break
         best = max(runs, key=lambda factors: factors.elbo[-1])
         ends = tuple(-float(factors.elbo[-1]) for factors in runs)
-        best = replace(best, log=replace(best.log, restarts=ends))
+        best = replace(best, log=replace(best.log, start_losses=ends))
         if checkpoint is not None:
             best.save(checkpoint)
         return best

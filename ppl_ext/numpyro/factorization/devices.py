@@ -96,7 +96,7 @@ def fit_on_devices(
                 break
     best = max(runs, key=lambda factors: factors.elbo[-1])
     ends = tuple(-float(factors.elbo[-1]) for factors in runs)
-    return replace(best, log=replace(best.log, restarts=ends))
+    return replace(best, log=replace(best.log, start_losses=ends))
 
 
 class _Fit:

@@ -11,9 +11,9 @@ import torch
 
 from ppl_ext.density import Density
 from ppl_ext.estimators.mismatch import having_told, warn_of
-from ppl_ext.gaussian_vi import SampleAverage, solve_full_rank, solve_mean_field
+from ppl_ext.fitting.settings import Deterministic, Stochastic
+from ppl_ext.gaussian_vi import solve_full_rank, solve_mean_field
 from ppl_ext.pyro.fitting.result import Fit, parameters_of
-from ppl_ext.pyro.fitting.settings import Stochastic
 from ppl_ext.pyro.fitting.stochastic_fit import descend
 from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
@@ -34,7 +34,7 @@ def fit(
     model: Callable[..., Any],
     guide: Callable[..., Any] | None = None,
     *args: Any,
-    optimizer: SampleAverage | Stochastic | None = None,
+    optimizer: Deterministic | Stochastic | None = None,
     restarts: int = 4,
     progress_bar: bool = True,
     seed: int = 0,
@@ -54,8 +54,8 @@ def fit(
         model: Pyro model.
         guide: Guide; None for `AutoFullRank`, above 1,000 dimensions `AutoMeanField`.
         *args: Positional arguments of the model.
-        optimizer: `SampleAverage` or `Stochastic`; None chooses as said above.
-        restarts: Number of starts, unless ``optimizer`` is a `SampleAverage` with its own.
+        optimizer: `Deterministic` or `Stochastic`; None chooses as said above.
+        restarts: Number of starts, unless ``optimizer`` is a `Deterministic` with its own.
         progress_bar: Whether to draw a bar where there is a terminal.
         seed: Seed of starts and draws; the same seed gives the same answer.
         **kwargs: Keyword arguments of the model.
@@ -83,9 +83,9 @@ def fit(
         Objective, JMLR 25(18).
     """
     _refuse_call(model, guide, args)
-    if not (optimizer is None or isinstance(optimizer, (SampleAverage, Stochastic))):
+    if not (optimizer is None or isinstance(optimizer, (Deterministic, Stochastic))):
         raise ValueError(
-            f"fit: optimizer is a {type(optimizer).__name__}; expected SampleAverage(...) or "
+            f"fit: optimizer is a {type(optimizer).__name__}; expected Deterministic(...) or "
             "Stochastic(...). Leave it out, or write optimizer=Stochastic()."
         )
     if restarts < 1:
@@ -99,17 +99,17 @@ def fit(
         mismatches = refuse_pair("fit", model, guide, args, kwargs)
     warn_of("fit", mismatches)
     gaussian = isinstance(guide, AbstractGaussianGuide)
-    if isinstance(optimizer, SampleAverage) and not (program and gaussian):
+    if isinstance(optimizer, Deterministic) and not (program and gaussian):
         if gaussian and refusal is not None:
             raise refusal
         raise ValueError(
-            f"fit: SampleAverage was given with the guide {type(guide).__name__}; expected "
+            f"fit: Deterministic was given with the guide {type(guide).__name__}; expected "
             "AutoMeanField or AutoFullRank. Use optimizer=Stochastic()."
         )
     density = density_of(program) if program else None
     if density and gaussian and not isinstance(optimizer, Stochastic):
         solve = solve_full_rank if isinstance(guide, AutoFullRank) else solve_mean_field
-        optimizer = optimizer or SampleAverage(starts=restarts)
+        optimizer = optimizer or Deterministic(num_starts=restarts)
         solution = solve(density, optimizer, seed=seed, progress_bar=progress_bar)
         guide.set_gaussian(solution.loc, solution.scale)
         # Fitting the same guide again must not move the draws of this fit.

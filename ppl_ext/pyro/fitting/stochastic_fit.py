@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ppl_ext.fitting.loop import INTERRUPTED, FitLog, NonFiniteLossError, drive
-from ppl_ext.pyro.fitting.settings import Stochastic
+from ppl_ext.fitting.settings import Stochastic
 from ppl_ext.pyro.fitting.svi_run import Run
 from ppl_ext.pyro.tracing.batching import model_scope
 from ppl_ext.pyro.tracing.init_points import FirstStart, begin_run
@@ -107,7 +107,7 @@ def descend(
         log,
         seconds=sum(part.seconds for part in made),
         gradients=sum(len(part.losses) for part in made) * run.num_particles,
-        restarts=tuple(losses),
+        start_losses=tuple(losses),
         notes=tuple(notes),
     )
 

@@ -12,7 +12,7 @@ from pyro.infer.util import zero_grads
 from pyro.optim import Adam
 from pyro.poutine.util import site_is_subsample
 
-from ppl_ext.pyro.fitting.settings import Stochastic
+from ppl_ext.fitting.settings import Stochastic
 from ppl_ext.pyro.objectives.stick_the_landing import StickTheLanding
 
 __all__ = ["Run", "Snapshot"]

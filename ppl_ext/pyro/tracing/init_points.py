@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from pyro.infer.autoguide import AutoGuide, AutoGuideList
 
-from ppl_ext.pyro.fitting.settings import Stochastic
+from ppl_ext.fitting.settings import Stochastic
 from ppl_ext.pyro.fitting.svi_run import Run
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 

@@ -99,8 +99,8 @@ def test_other_units_give_the_same_answer():
 
 def test_restarts_keep_the_best():
     factors = fit(num_starts=3, max_sweeps=5, tolerance=0)
-    assert len(set(factors.log.restarts)) == 3
-    assert -factors.elbo[-1] == min(factors.log.restarts)
+    assert len(set(factors.log.start_losses)) == 3
+    assert -factors.elbo[-1] == min(factors.log.start_losses)
 
 
 def test_single_precision_agrees_with_double():
