@@ -37,12 +37,12 @@ QUICK = px.Stochastic(max_steps=400, trial_steps=40)
 
 @pytest.fixture(scope="module")
 def full_rank():
-    return px.fit(regression, None, X, Y)
+    return px.fit(regression, X, Y)
 
 
 @pytest.fixture(scope="module")
 def mean_field():
-    return px.fit(regression, px.AutoMeanField(regression), X, y=Y)
+    return px.fit(regression, X, y=Y, guide=px.AutoMeanField)
 
 
 def test_full_rank_is_the_conjugate_posterior(full_rank):
@@ -93,19 +93,31 @@ def test_draws(full_rank):
 
 
 def test_same_seed_same_answer(full_rank):
-    again = px.fit(regression, None, X, Y)
+    again = px.fit(regression, X, Y)
     np.testing.assert_array_equal(again.guide.gaussian()[0], full_rank.guide.gaussian()[0])
-    np.testing.assert_array_equal(again.draws(3).log_p, full_rank.draws(3).log_p)
-    assert not np.array_equal(full_rank.draws(3, seed=1).log_p, full_rank.draws(3).log_p)
+    first, second, other = (
+        each.draws(3, seed=seed).log_p
+        for each, seed in ((full_rank, 0), (again, 0), (full_rank, 1))
+    )
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_draws_without_a_seed_follow_the_random_state(full_rank):
+    with torch.random.fork_rng():
+        pyro.set_rng_seed(3)
+        first, second = (full_rank.draws(3).log_p for _ in range(2))
+        pyro.set_rng_seed(3)
+        again = full_rank.to_datatree(3)["sample_stats"]["lp"][0]
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, again)
 
 
 def test_more_than_a_thousand_dimensions_get_a_mean_field():
     def model():
         pyro.sample("x", dist.Normal(torch.zeros(1001), 1.0).to_event(1))
 
-    fitted = px.fit(
-        model, None, optimizer=px.Deterministic(num_draws=16, max_draws=16, num_starts=1)
-    )
+    fitted = px.fit(model, optimizer=px.Deterministic(num_draws=16, max_draws=16, num_starts=1))
     assert isinstance(fitted.guide, px.AutoMeanField)
     np.testing.assert_allclose(fitted.guide.gaussian()[1], 1.0, rtol=0.05)
 
@@ -116,7 +128,7 @@ def test_a_model_that_cannot_be_vectorised_is_fitted_with_a_note():
         assert float(x.detach()) < 1e6
         pyro.sample("y", dist.Normal(x, 1.0), obs=y)
 
-    fitted = px.fit(model, None, torch.tensor(1.0), optimizer=px.Deterministic(num_draws=32))
+    fitted = px.fit(model, torch.tensor(1.0), optimizer=px.Deterministic(num_draws=32))
     assert "draw by draw" in fitted.log.notes[-1]
     np.testing.assert_allclose(fitted.guide.gaussian()[0], 0.5, atol=1e-2)
     assert fitted.draws(5).log_likelihood["y"].shape == (5,)
@@ -124,14 +136,16 @@ def test_a_model_that_cannot_be_vectorised_is_fitted_with_a_note():
 
 def test_stochastic_reaches_the_conjugate_posterior():
     guide = px.AutoMeanField(regression)
-    fitted = px.fit(regression, guide, X, Y, optimizer=px.Stochastic(max_steps=1500), restarts=2)
+    optimizer = px.Stochastic(max_steps=1500)
+    fitted = px.fit(regression, X, Y, guide=guide, optimizer=optimizer, num_starts=2)
     loc, scale = guide.gaussian()
     np.testing.assert_allclose(loc, MEAN, atol=0.1)
     np.testing.assert_allclose(scale**2, 1 / np.diag(PRECISION), rtol=0.2)
-    assert fitted.guide is guide
+    np.testing.assert_array_equal(fitted.guide.gaussian(), (loc, scale))
     assert fitted.solution is None
     assert len(fitted.log.start_losses) == 2
-    assert set(fitted.params) == {f"{guide._pyro_name}.{part}.beta" for part in ("locs", "scales")}
+    name = fitted.guide._pyro_name
+    assert set(fitted.params) == {f"{name}.{part}.beta" for part in ("locs", "scales")}
     with pytest.raises(ValueError, match="stochastic"):
         fitted.linear_response()
 
@@ -142,7 +156,8 @@ def test_any_guide_is_fitted_drawn_and_judged():
         scale = pyro.param("scale", torch.full((2,), 0.3), constraint=dist.constraints.positive)
         pyro.sample("beta", dist.Normal(loc, scale).to_event(1))
 
-    fitted = px.fit(regression, guide, X, Y, optimizer=px.Stochastic(max_steps=1500), restarts=2)
+    optimizer = px.Stochastic(max_steps=1500)
+    fitted = px.fit(regression, X, Y, guide=guide, optimizer=optimizer, num_starts=2)
     np.testing.assert_allclose(fitted.params["loc"], MEAN, atol=0.1)
     draws = fitted.draws(1000)
     scale = fitted.params["scale"].numpy()
@@ -154,7 +169,7 @@ def test_any_guide_is_fitted_drawn_and_judged():
 
 def test_host_guides_and_restarts_from_different_points():
     guide = AutoDiagonalNormal(regression)
-    fitted = px.fit(regression, guide, X, Y, optimizer=QUICK, restarts=3)
+    fitted = px.fit(regression, X, Y, guide=guide, optimizer=QUICK, num_starts=3)
     draws = fitted.draws(50)
     assert np.isfinite(draws.log_weights).all()
     assert len(set(fitted.log.start_losses)) == 3
@@ -172,7 +187,7 @@ def test_subsampling_models_go_to_the_hosts_svi():
             local = pyro.sample("local", dist.Normal(mu, 1.0))
             pyro.sample("y", dist.Normal(local, 1.0), obs=y[rows])
 
-    fitted = px.fit(model, None, y, optimizer=QUICK, restarts=1)
+    fitted = px.fit(model, y, optimizer=QUICK, num_starts=1)
     assert isinstance(fitted.guide, px.AutoMeanField)
     assert fitted.density is None
     # Draws see all rows, and both densities are exact.
@@ -184,7 +199,7 @@ def test_subsampling_models_go_to_the_hosts_svi():
     np.testing.assert_allclose(draws.log_p, expected, rtol=1e-5)
     assert draws.log_likelihood["y"].shape == (4, 20)
     with pytest.raises(ValueError, match="'row' subsamples"):
-        px.fit(model, None, y, optimizer=px.Deterministic())
+        px.fit(model, y, optimizer=px.Deterministic())
 
 
 def test_bad_data_of_a_minibatch_model():
@@ -194,7 +209,7 @@ def test_bad_data_of_a_minibatch_model():
             pyro.sample("y", dist.Normal(mu, 1.0), obs=y)
 
     with pytest.raises(ValueError, match=r"fit: .*'y' are NaN"):
-        px.fit(model, None, torch.tensor(torch.nan), optimizer=QUICK)
+        px.fit(model, torch.tensor(torch.nan), optimizer=QUICK)
 
 
 def test_learnable_parameters_of_the_model():
@@ -204,7 +219,7 @@ def test_learnable_parameters_of_the_model():
         with pyro.plate("row", len(y)):
             pyro.sample("y", dist.Normal(x, width), obs=y)
 
-    fitted = px.fit(model, None, torch.linspace(-3, 3, 30), optimizer=QUICK, restarts=1)
+    fitted = px.fit(model, torch.linspace(-3, 3, 30), optimizer=QUICK, num_starts=1)
     assert fitted.params["width"] > 1.1
     assert fitted.draws(3).log_p.shape == (3,)
 
@@ -222,7 +237,7 @@ def test_interruption_keeps_what_was_reached():
 
     guide = px.AutoMeanField(model)
     optimizer = px.Stochastic(max_steps=500)
-    fitted = px.fit(model, guide, torch.tensor(1.0), optimizer=optimizer, restarts=1)
+    fitted = px.fit(model, torch.tensor(1.0), guide=guide, optimizer=optimizer, num_starts=1)
     assert fitted.log.interrupted
     assert 20 < len(fitted.log.losses) < 60
     assert np.isfinite(guide.gaussian()[0]).all()
@@ -242,7 +257,7 @@ def test_interruption_at_any_time_of_the_trials(when):
 
     guide = px.AutoMeanField(model)
     optimizer = px.Stochastic(max_steps=500, trial_steps=10)
-    fitted = px.fit(model, guide, torch.tensor(1.0), optimizer=optimizer, restarts=3)
+    fitted = px.fit(model, torch.tensor(1.0), guide=guide, optimizer=optimizer, num_starts=3)
     assert fitted.log.interrupted
     assert np.isfinite(fitted.log.start_losses).any()
     if len(fitted.log.start_losses) == 1:  # then the steps of the first start are all there were
@@ -257,7 +272,12 @@ def test_divergence_names_step_and_site():
 
     with pytest.raises(FloatingPointError, match=r"at step \d+: .*model site 'y'"):
         px.fit(
-            model, px.AutoMeanField(model), torch.tensor(3.0), optimizer=QUICK, restarts=2, seed=1
+            model,
+            torch.tensor(3.0),
+            guide=px.AutoMeanField,
+            optimizer=QUICK,
+            num_starts=2,
+            seed=1,
         )
 
 
@@ -267,10 +287,10 @@ def test_zero_density_everywhere_is_explained():
         pyro.sample("y", dist.Uniform(x, x + 1), obs=y)
 
     with pytest.raises(ValueError, match=r"'y'.*outside the support"):
-        px.fit(model, None, torch.tensor(1e6))
+        px.fit(model, torch.tensor(1e6))
 
 
-def with_restarts(x, restarts=3):
+def with_starts(x, num_starts=3):
     pyro.sample("a", dist.Normal(0.0, 1.0))
 
 
@@ -286,33 +306,41 @@ def two_sites(x, y):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: px.fit(regression, px.AutoFullRank, X, Y), ["class AutoFullRank", "instance"]),
-        (lambda: px.fit(regression, X, Y), ["guide is a Tensor", "None"]),
-        (lambda: px.fit("model"), ["model is a str"]),
-        (lambda: px.fit(regression, None, X, Y, restarts=0), ["restarts = 0"]),
-        (lambda: px.fit(with_restarts, None, X), ["'restarts'", "functools.partial"]),
         (
-            lambda: px.fit(regression, px.AutoFullRank(other_model), X, Y),
+            lambda: px.fit(regression, px.AutoFullRank, X, Y),
+            ["AutoFullRank", "guide=AutoFullRank"],
+        ),
+        (lambda: px.fit(regression, None, X, Y), ["None", "fit(model, *args)"]),
+        (lambda: px.fit(regression, X, Y, guide=X), ["guide is a Tensor", "Leave it out"]),
+        (lambda: px.fit("model"), ["model is a str"]),
+        (lambda: px.fit(regression, X, Y, num_starts=0), ["num_starts = 0"]),
+        (lambda: px.fit(with_starts, X), ["'num_starts'", "functools.partial"]),
+        (
+            lambda: px.fit(regression, X, Y, guide=px.AutoFullRank(other_model)),
             ["AutoFullRank", "['gamma']", "['beta']"],
         ),
         (
-            lambda: px.fit(regression, px.AutoMeanField(two_sites), X, Y),
+            lambda: px.fit(regression, X, Y, guide=px.AutoMeanField(two_sites)),
             ["['beta', 'more']", "['beta']"],
         ),
         (
-            lambda: px.fit(regression, px.AutoMeanField(regression).setup(X), X, Y * torch.nan),
+            lambda: px.fit(
+                regression, X, Y * torch.nan, guide=px.AutoMeanField(regression).setup(X)
+            ),
             ["fit: ", "'y'", "NaN"],
         ),
         (
-            lambda: px.fit(regression, lambda x, y: None, X, Y, optimizer=QUICK),
+            lambda: px.fit(regression, X, Y, guide=lambda x, y: None, optimizer=QUICK),
             ["<lambda>", "['beta']"],
         ),
         (
-            lambda: px.fit(regression, AutoNormal(regression), X, Y, optimizer=px.Deterministic()),
+            lambda: px.fit(
+                regression, X, Y, guide=AutoNormal(regression), optimizer=px.Deterministic()
+            ),
             ["Deterministic", "AutoNormal"],
         ),
         (
-            lambda: px.fit(lambda y: pyro.sample("y", dist.Normal(0.0, 1.0), obs=y), None, Y[0]),
+            lambda: px.fit(lambda y: pyro.sample("y", dist.Normal(0.0, 1.0), obs=y), Y[0]),
             ["fit: ", "no latent site"],
         ),
     ],
@@ -331,15 +359,15 @@ def test_changed_shapes():
             pyro.sample("y", dist.Normal(x, 1.0), obs=y)
 
     guide = px.AutoMeanField(model)
-    px.fit(model, guide, Y)
+    px.fit(model, Y, guide=guide)
     with pytest.raises(ValueError, match=r"\(4,\) of site 'x', the model now has \(3,\)"):
-        px.fit(model, guide, Y[:3])
+        px.fit(model, Y[:3], guide=guide)
 
 
 def test_reserved_names_may_be_bound_or_given_by_position():
     settings = px.Deterministic(num_draws=16, max_draws=16, num_starts=1)
-    px.fit(functools.partial(with_restarts, restarts=2), None, X, optimizer=settings)
-    px.fit(with_restarts, None, X, 2, optimizer=settings)
+    px.fit(functools.partial(with_starts, num_starts=2), X, optimizer=settings)
+    px.fit(with_starts, X, 2, optimizer=settings)
 
 
 def state():
@@ -364,8 +392,8 @@ def test_global_state_is_left_as_found(optimizer):
         torch.manual_seed(5)
         before = state()
         guide = px.AutoMeanField(regression)
-        fitted = px.fit(regression, guide, X, Y, optimizer=optimizer, restarts=2)
-        fitted.draws(10, posterior_predictive=True)
+        fitted = px.fit(regression, X, Y, guide=guide, optimizer=optimizer, num_starts=2)
+        fitted.draws(10, posterior_predictive=True, seed=0)
         fitted.report()
         after = state()
         for old, new in zip(before, after, strict=True):
