@@ -197,7 +197,7 @@ class Fit:
 
     def _judge(self) -> Report:
         """Draw in batches of bounded memory and judge."""
-        sites = self.bound.call.sites(whole=True)
+        sites = self.bound.whole.sites
         width = sum(math.prod(site.shape) for site in (*sites.latents, *sites.deterministics))
         count, rows = plan_batches(width)
         keys = jax.random.split(jax.random.key(0), count)
