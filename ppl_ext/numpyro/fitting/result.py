@@ -40,7 +40,7 @@ class Fit:
     """A fitted guide.
 
     Args:
-        guide: The guide.
+        guide: The guide; where it is one of ours, the fit's own copy of it.
         params: Its parameters, ready for ``guide.sample_posterior(rng_key, params)``.
         log: What the optimisation did and why it ended.
         density: The log density that was fitted; None where the model sees minibatches or has
