@@ -295,17 +295,17 @@ def test_bad_input(call, words):
 
 def test_a_fit_reads_its_model_once(monkeypatch):
     looks, runs = itertools.count(), itertools.count()
-    find_sites = bound_model.find_sites
+    trace_sites = bound_model.trace_sites
 
     def counted(*args):
         next(looks)
-        return find_sites(*args)
+        return trace_sites(*args)
 
     def model(x, y):
         next(runs)
         regression(x, y)
 
-    monkeypatch.setattr(bound_model, "find_sites", counted)
+    monkeypatch.setattr(bound_model, "trace_sites", counted)
     y = Y.clone()
     fitted = px.fit(model, X, y)
     # A buffer that is filled anew must not change what was fitted.
@@ -369,7 +369,8 @@ def test_a_second_fit_leaves_the_draws_of_the_first(make):
 
 
 def tensors_of(guide):
-    return dict(guide.named_parameters()) if isinstance(guide, torch.nn.Module) else {}
+    module = getattr(guide, "__self__", guide)
+    return dict(module.named_parameters()) if isinstance(module, torch.nn.Module) else {}
 
 
 @pytest.mark.parametrize(
@@ -394,5 +395,5 @@ def test_the_parameter_store_is_left_as_found(optimizer):
         fitted = px.fit(regression, X, Y, optimizer=optimizer, num_starts=2)
         fitted.draws(10, posterior_predictive=True)
         fitted.report()
-        found = {name: float(value) for name, value in pyro.get_param_store().items()}
+        found = {name: value.item() for name, value in pyro.get_param_store().items()}
     assert found == {"AutoMeanField.locs.beta": 1.0, "loc": 2.0}
