@@ -190,6 +190,16 @@ def test_arguments_of_a_partial_are_the_models_alone():
         np.testing.assert_allclose(draws.values["b"].mean(0), mean, atol=0.1)
 
 
+def test_a_guide_that_is_fitted_again_leaves_the_first_fit_its_data():
+    guide = AutoFullRank(regression)
+    first = fit(jax.random.key(0), regression, X, Y, guide=guide)
+    before = first.guide.median(first.params)
+    fit(jax.random.key(0), regression, X + 1, Y, guide=guide)
+    mean = X[:, :2] @ before["b"] + X[:, 2] * before["c"]
+    drawn = first.guide.sample_posterior(jax.random.key(1), first.params, sample_shape=(2000,))
+    np.testing.assert_allclose(drawn["mean"].mean(0), mean, atol=0.1)
+
+
 def test_a_second_fit_compiles_and_traces_nothing():
     counter = itertools.count()
 
