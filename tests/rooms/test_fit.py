@@ -1,6 +1,7 @@
 """``fit`` against a posterior in closed form."""
 
 import itertools
+import random
 from importlib import import_module
 
 import numpy as np
@@ -16,12 +17,14 @@ MEAN_ERROR = 4 * truth.SD / np.sqrt(DRAWS)  # false alarm: below one in 5,000 fo
 
 def global_state(host):
     """What a fit must not touch, in words that can be compared."""
-    validation = import_module(f"{host.name}.distributions").Distribution._validate_args
-    state = [np.random.get_state()[1].tolist(), validation]
+    owner = "torch" if host.name == "pyro" else host.name
+    validation = import_module(f"{owner}.distributions").Distribution._validate_args
+    state = [np.random.get_state()[1].tolist(), random.getstate(), validation]
     if host.name == "pyro":
         torch = host.math
         return [
             *state,
+            host.ppl.distributions.is_validation_enabled(),
             {k: v.tolist() for k, v in host.ppl.get_param_store().items()},
             torch.random.get_rng_state().tolist(),
             torch.get_default_dtype(),
@@ -50,6 +53,8 @@ def test_full_rank_is_exact(host, full_rank):
 
 
 def test_an_exact_fit_is_called_good(full_rank):
+    np.testing.assert_allclose(full_rank.solution.loc, truth.MEAN, atol=1e-3)
+    assert full_rank.log.converged
     report = full_rank.report()
     assert report.ok
     assert report.resampled_ok
@@ -64,6 +69,7 @@ def test_mean_field_finds_its_known_optimum(host, mean_field):
     values = host.random(mean_field.draws, DRAWS).values["b"]
     assert np.all(np.abs(values.mean(0) - truth.MEAN) < MEAN_ERROR + 0.02 * truth.SD)
     np.testing.assert_allclose(values.std(0), truth.MEAN_FIELD_SD, rtol=0.03)
+    np.testing.assert_allclose(mean_field.solution.scale, truth.MEAN_FIELD_SD, rtol=1e-2)
     report = mean_field.report()
     assert report.elbo == pytest.approx(truth.MEAN_FIELD_ELBO, abs=0.05)
     assert not report.ok  # its sds are less than half as wide as they should be
@@ -73,6 +79,11 @@ def test_linear_response_repairs_the_sds(host, mean_field):
     repaired = mean_field.linear_response()
     values = host.random(repaired.draws, DRAWS).values["b"]
     np.testing.assert_allclose(np.cov(values.T), truth.COVARIANCE, rtol=0.1, atol=1e-3)
+    np.testing.assert_array_equal(repaired.solution.loc, mean_field.solution.loc)
+    # On a Gaussian posterior its ELBO is the evidence, and not that of the mean-field fit.
+    assert repaired.solution.elbo == pytest.approx(truth.LOG_EVIDENCE, abs=0.05)
+    with pytest.raises(ValueError, match="full rank"):
+        repaired.linear_response()
 
 
 def test_same_seed_same_answer(host, linear, full_rank):

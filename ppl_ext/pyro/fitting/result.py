@@ -20,7 +20,7 @@ from ppl_ext.fitting.calls import check_count
 from ppl_ext.fitting.loop import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
 from ppl_ext.pyro.fitting.guide_draws import draw_gaussian, draw_guide
-from ppl_ext.pyro.fitting.own_copies import copy_store, read_params
+from ppl_ext.pyro.fitting.own_copies import FittedStore, read_params
 from ppl_ext.pyro.guides.full_rank import AutoFullRank
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.guides.mean_field import AutoMeanField
@@ -69,7 +69,7 @@ class Fit:
     density: Density | None
     solution: GaussianSolution | None
     bound: BoundModel
-    _store: dict | None = None
+    _store: FittedStore | None = None
     _reports: list[Report] = field(default_factory=list)
 
     def __repr__(self) -> str:
@@ -213,9 +213,7 @@ class Fit:
         return self._draw_guide(num_draws, seed, **what)[0]
 
     def _draw_guide(self, num_draws: int, seed: int, **what: bool) -> tuple[Draws, np.ndarray]:
-        # Of a copy, for pyro.module puts what the store holds into a module of the user's.
-        store = None if self._store is None else copy_store(self._store, {})
-        with own_param_store(store):
+        with own_param_store() if self._store is None else self._store.in_force():
             return draw_guide(self.bound, self.guide, num_draws, seed, **what)
 
     def _judge(self) -> Report:

@@ -1,6 +1,7 @@
 """One start of a stochastic fit on its way through the host's SVI."""
 
 import copy
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from pyro import poutine
 from pyro.infer import SVI
 from pyro.infer.util import zero_grads
-from pyro.optim import Adam
+from pyro.optim import Adam, PyroOptim
 from pyro.poutine.util import site_is_subsample
 
 from ppl_ext.fitting.settings import Stochastic
@@ -19,6 +20,20 @@ from ppl_ext.pyro.tracing.bound_model import BoundModel
 __all__ = ["SVIRun", "Snapshot"]
 
 Snapshot = dict[str, torch.Tensor]
+
+
+def _make_optimiser(settings: Stochastic) -> PyroOptim:
+    """An optimiser that has made no step yet."""
+    given = settings.optim
+    if given is None:
+        return Adam({"lr": settings.step_size})
+    if isinstance(given, torch.optim.Optimizer):
+        # The host makes one for every parameter, of the class and its settings.
+        taken = inspect.signature(type(given)).parameters
+        return PyroOptim(
+            type(given), {name: x for name, x in given.defaults.items() if name in taken}
+        )
+    return copy.deepcopy(given)
 
 
 class SVIRun:
@@ -44,8 +59,7 @@ class SVIRun:
         settings: Stochastic,
         store: dict,
     ) -> None:
-        own = Adam({"lr": settings.step_size})
-        optim = own if settings.optim is None else copy.deepcopy(settings.optim)
+        optim = _make_optimiser(settings)
         elbo = settings.elbo or StickTheLanding(settings.num_particles)
         self.num_particles = elbo.num_particles
         self.svi = SVI(bound.model, guide, optim, elbo)

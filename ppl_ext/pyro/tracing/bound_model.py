@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ppl_ext.density import Site
-from ppl_ext.pyro.tracing.find_sites import FirstVisit, find_sites
+from ppl_ext.pyro.tracing.find_sites import FirstVisit, trace_sites
 from ppl_ext.pyro.tracing.isolation import (
     model_scope,
     own_param_store,
@@ -128,7 +128,7 @@ def bind_model(
 
 def _look(caller: str, model: Callable, args: tuple, kwargs: Mapping[str, Any]) -> BoundModel:
     with model_scope(), own_random_state(0), own_param_store(), torch.no_grad():
-        sites, visit = find_sites(caller, model, args, kwargs)
+        sites, visit = trace_sites(caller, model, args, kwargs)
     pieces = {name: (part.shape, part.dtype) for name, part in visit.point.items()}
     dtypes = [dtype for _, dtype in pieces.values()] or [torch.get_default_dtype()]
     parts = [*visit.point.values(), *visit.terms.values()]

@@ -18,7 +18,7 @@ from ppl_ext.pyro.tracing.run_at_point import (
 )
 from ppl_ext.pyro.tracing.sites import DeterministicSite, Latent, Observed, Plate, Sites
 
-__all__ = ["FirstVisit", "describe_latent", "find_sites"]
+__all__ = ["FirstVisit", "describe_latent", "trace_sites"]
 
 _ATTEMPTS = 10
 
@@ -86,7 +86,7 @@ class FirstVisit(Visit):
         self.params.append(msg["name"])
 
 
-def find_sites(
+def trace_sites(
     caller: str, model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Sites, FirstVisit]:
     """Run a model once at the middle of unconstrained space and say what it is made of.
