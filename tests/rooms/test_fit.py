@@ -1,5 +1,6 @@
 """``fit`` against a posterior in closed form."""
 
+import functools
 import itertools
 import random
 from importlib import import_module
@@ -214,6 +215,60 @@ def test_divergence_names_step_and_site(host):
             optimizer=host.room.Stochastic(max_steps=2000, trial_steps=100),
             num_starts=1,
         )
+
+
+def test_draws_need_a_model_that_can_see_all_rows(host):
+    def model(size, batch):
+        x = host.ppl.sample("x", host.dist.Normal(0.0, 1.0))
+        with host.ppl.plate("row", size, subsample_size=len(batch)):
+            host.ppl.sample("y", host.dist.Normal(x, 1.0), obs=batch)
+
+    fit = host.random(
+        host.room.fit,
+        model,
+        100,
+        host.array(np.ones(10)),
+        optimizer=host.room.Stochastic(max_steps=200, trial_steps=50),
+        num_starts=1,
+    )
+    assert np.isfinite(fit.log.final_loss)
+    with pytest.raises(ValueError, match=r"all rows of the plates \['row'\].*obs=y\[i\]"):
+        host.random(fit.draws, 10)
+
+
+def test_arguments_of_a_partial_are_the_models_alone(host, linear):
+    def guide(x, y):
+        loc = host.ppl.param("loc", host.array(np.zeros(3)))
+        with host.ppl.plate("feature", 3):
+            host.ppl.sample("b", host.dist.Normal(loc, 0.1))
+
+    def scaled(sign, x, y):
+        linear.model(sign * x, sign * y)
+
+    bound = functools.partial(scaled, -1.0)
+    ours = host.random(host.room.fit, bound, linear.x, linear.y)
+    np.testing.assert_allclose(ours.solution.loc, truth.MEAN, atol=1e-3)
+    fit = host.random(
+        host.room.fit,
+        bound,
+        linear.x,
+        linear.y,
+        guide=guide,
+        optimizer=host.room.Stochastic(max_steps=1000, trial_steps=100),
+        num_starts=1,
+    )
+    draws = host.random(fit.draws, 500)
+    np.testing.assert_allclose(draws.values["b"].mean(0), truth.MEAN, atol=0.1)
+
+
+def test_a_fit_tells_what_it_is(host, linear):
+    fit = host.random(host.room.fit, linear.model, linear.x, y=linear.y)
+    told = repr(fit)
+    assert "\n" not in told
+    assert told.startswith(f"Fit(AutoFullRank, ELBO {truth.LOG_EVIDENCE:.2f}, converged (")
+    fit.report()
+    elbo = f"{fit.report().elbo:.2f}"
+    assert repr(fit).startswith(f"Fit(AutoFullRank, good, ELBO {elbo}, converged (")
 
 
 def test_a_point_estimate_is_not_trusted(host, linear):

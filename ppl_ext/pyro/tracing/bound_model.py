@@ -28,7 +28,7 @@ class BoundModel:
 
     Args:
         caller: Name of the public object on whose behalf errors speak.
-        model: The model as it was given.
+        model: The model.
         args: Its positional arguments, tensors and arrays as copies, so that a buffer that is
             filled anew later does not change a finished fit.
         kwargs: Its keyword arguments, likewise.
@@ -73,11 +73,23 @@ class BoundModel:
 
     @functools.cached_property
     def whole(self) -> "BoundModel":
-        """The same model, shown every row of its plates."""
+        """The same model, shown every row of its plates.
+
+        Raises:
+            ValueError: It cannot see all rows.
+        """
         if not self.sites.subsamples:
             return self
-        with whole_plates():
-            return _look(self.caller, self.model, self.args, self.kwargs)
+        try:
+            with whole_plates():
+                return _look(self.caller, self.model, self.args, self.kwargs)
+        except (IndexError, RuntimeError, ValueError) as error:
+            drawn = [plate.name for plate in self.sites.plates if plate.subsamples]
+            raise ValueError(
+                f"draws: the model cannot see all rows of the plates {drawn} ({error}); expected "
+                "it to take all data and to pick its rows by the plate: with pyro.plate(...) as "
+                "i, and obs=y[i]."
+            ) from error
 
     def run(self) -> Any:
         """Runs the model."""
@@ -123,7 +135,7 @@ def bind_model(
     Raises:
         ValueError: A plate is empty, or the model stopped over integer arguments.
     """
-    return _look(caller, model, _copy(tuple(args)), _copy(dict(kwargs)))
+    return _look(caller, _copy(model), _copy(tuple(args)), _copy(dict(kwargs)))
 
 
 def _look(caller: str, model: Callable, args: tuple, kwargs: Mapping[str, Any]) -> BoundModel:
@@ -161,7 +173,7 @@ def _count_floats(sites: Sites, visit: FirstVisit) -> int:
 
 
 def _copy(value: Any) -> Any:
-    """The same arguments with the data in them copied; what is learnable stays itself."""
+    """The same arguments, or model, with the data in it copied; what is learnable stays itself."""
     if isinstance(value, torch.Tensor):
         return value if value.requires_grad else value.clone()
     if isinstance(value, np.ndarray):
@@ -170,4 +182,6 @@ def _copy(value: Any) -> Any:
         return type(value)(_copy(item) for item in value)
     if type(value) is dict:
         return {key: _copy(item) for key, item in value.items()}
+    if type(value) is functools.partial:
+        return functools.partial(value.func, *_copy(value.args), **_copy(value.keywords))
     return value
