@@ -117,7 +117,9 @@ def _add_factorize(commands: Any) -> None:
     )
     add("--item-features", type=Path, metavar="FILE", help="the same for items")
     for role in ("user", "item", "rating", "time"):
-        add(f"--{role}", metavar="NAME", help=f"column of {role}s; a usual name without it")
+        usual = f"column of {role}s; a usual name without it"
+        add(f"--{role}", metavar="NAME", default="", help=usual)
+    add("--no-time", dest="time", action="store_const", const=None, help="read no times")
     add(
         "--scale",
         type=float,
