@@ -168,6 +168,21 @@ def test_stochastic_reaches_the_posterior(host, linear):
     assert fit.report().ok
 
 
+def test_phases_share_the_steps_where_no_plateau_is_found(host, linear):
+    fit = host.random(
+        host.room.fit,
+        linear.model,
+        linear.x,
+        y=linear.y,
+        guide=host.room.AutoMeanField,
+        optimizer=host.room.Stochastic(max_steps=30, rule=lambda losses: None),
+        num_starts=1,
+    )
+    assert fit.log.plateaus == (10, 20)
+    assert len(fit.log.losses) == 30
+    assert not fit.log.converged
+
+
 @pytest.mark.parametrize("when", [0, 2, 12])
 def test_interruption_keeps_what_was_reached(host, linear, monkeypatch, when):
     module = import_module(f"ppl_ext.{host.name}.fitting.stochastic_fit")

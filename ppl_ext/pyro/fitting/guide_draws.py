@@ -13,7 +13,7 @@ from ppl_ext.diagnostics.tails_and_modes import Gaussian
 from ppl_ext.draws.draws import Draws
 from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel
-from ppl_ext.pyro.tracing.isolation import own_random_state, whole_plates
+from ppl_ext.pyro.tracing.isolation import own_random_state, vectorised_noise, whole_plates
 from ppl_ext.pyro.tracing.run_at_point import Replay, Visit
 from ppl_ext.pyro.tracing.sites import name_dims
 
@@ -137,7 +137,7 @@ def _over_draws(
 ) -> Arrays:
     if size > 1:
         try:
-            with own_random_state(seed):
+            with own_random_state(seed), vectorised_noise():
                 return over_draws(one, points, shapes, size, randomness)
         except RuntimeError:
             # vmap cannot follow; if the fault is another one, it is raised again below.

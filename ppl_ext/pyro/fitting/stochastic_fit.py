@@ -91,10 +91,18 @@ def _try_start(run: SVIRun, settings: Stochastic, chunk: int, starts: Starts) ->
 
 def _finish(run: SVIRun, settings: Stochastic, chunk: int, progress_bar: bool) -> FitLog:
     """Drive the best start through all phases."""
+    own_optimiser = settings.optim is None
     step_sizes = [settings.step_size / _REDUCTION**i for i in range(1, settings.phases)]
+    share = settings.max_steps // settings.phases
+
+    def rule(losses: np.ndarray) -> str | None:
+        # A plateau that is never found must not keep the later phases from their steps.
+        if own_optimiser and step_sizes and len(losses) >= share:
+            return f"{share:,} steps with one step size"
+        return settings.rule(losses)
 
     def next_phase() -> bool:
-        if settings.optim is not None or not step_sizes:
+        if not own_optimiser or not step_sizes:
             return False
         run.set_step_size(step_sizes.pop(0))
         return True
@@ -104,7 +112,7 @@ def _finish(run: SVIRun, settings: Stochastic, chunk: int, progress_bar: bool) -
             run.advance,
             max_steps=settings.max_steps,
             chunk=chunk,
-            rule=settings.rule,
+            rule=rule,
             next_phase=next_phase,
             progress_bar=progress_bar,
         )

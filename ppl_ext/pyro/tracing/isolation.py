@@ -7,9 +7,21 @@ from contextlib import contextmanager
 import pyro
 import torch
 from pyro.poutine.subsample_messenger import SubsampleMessenger
-from torch.distributions import Distribution
+from torch.distributions import (
+    Distribution,
+    lowrank_multivariate_normal,
+    multivariate_normal,
+    normal,
+    studentT,
+)
 
-__all__ = ["model_scope", "own_param_store", "own_random_state", "whole_plates"]
+__all__ = [
+    "model_scope",
+    "own_param_store",
+    "own_random_state",
+    "vectorised_noise",
+    "whole_plates",
+]
 
 
 @contextmanager
@@ -71,3 +83,25 @@ def whole_plates() -> Iterator[None]:
         yield
     finally:
         SubsampleMessenger._subsample = found
+
+
+@contextmanager
+def vectorised_noise() -> Iterator[None]:
+    """Lets ``vmap`` follow torch's normal distributions where none of their parameters is batched.
+
+    They fill an empty tensor in place, which ``vmap`` refuses, so that the draws of most guides
+    would have to be made one by one; ``torch.randn`` draws the same numbers.
+    """
+    modules = (normal, multivariate_normal, lowrank_multivariate_normal, studentT)
+    found = [module._standard_normal for module in modules]
+
+    def draw(shape, dtype, device):
+        return torch.randn(shape, dtype=dtype, device=device)
+
+    for module in modules:
+        module._standard_normal = draw
+    try:
+        yield
+    finally:
+        for module, function in zip(modules, found, strict=True):
+            module._standard_normal = function
