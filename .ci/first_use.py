@@ -13,14 +13,20 @@ HEIGHTS = np.array([1.62, 1.75, 1.80, 1.69])
 
 
 def use_hall() -> None:
-    """Coordinate ascent on a normal sample, whose posterior mean is known."""
+    """Coordinate ascent on a normal sample under a flat prior: the mean of the data."""
     import ppl_ext
-    from ppl_ext.cavi import fit_normal
+    from ppl_ext.cavi import Gamma, Normal, NormalTerm, PriorTerm, ascend
 
     for module in iter_modules(ppl_ext.__path__, "ppl_ext."):
         if module.name not in ("ppl_ext.__main__", "ppl_ext.numpyro", "ppl_ext.pyro"):
             import_module(module.name)
-    assert abs(float(fit_normal(HEIGHTS).factors["mean"].mean) - HEIGHTS.mean()) < 1e-3
+    start = {
+        "mean": Normal(np.array(0.0), np.array(1e-6)),
+        "precision": Gamma(np.array(1.0), np.array(0.01)),
+    }
+    terms = [PriorTerm(name, factor) for name, factor in start.items()]
+    found = ascend([*terms, NormalTerm(HEIGHTS, "mean", "precision")], start)
+    assert abs(float(found.factors["mean"].mean) - HEIGHTS.mean()) < 1e-3
 
 
 def use_numpyro() -> None:
@@ -36,7 +42,7 @@ def use_numpyro() -> None:
         with numpyro.plate("person", len(HEIGHTS)):
             numpyro.sample("height", dist.Normal(mean, 0.1), obs=HEIGHTS)
 
-    fit = px.fit(jax.random.key(0), model, px.AutoMeanField(model), progress_bar=False)
+    fit = px.fit(jax.random.key(0), model, guide=px.AutoMeanField, progress_bar=False)
     _check(fit, fit.draws(jax.random.key(1), 1000))
 
 
@@ -55,7 +61,7 @@ def use_pyro() -> None:
             pyro.sample("height", dist.Normal(mean, 0.1), obs=height)
 
     pyro.set_rng_seed(0)
-    fit = px.fit(model, px.AutoMeanField(model), progress_bar=False)
+    fit = px.fit(model, guide=px.AutoMeanField, progress_bar=False)
     _check(fit, fit.draws(1000))
 
 

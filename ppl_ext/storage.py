@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,11 +11,17 @@ from typing import Any
 import numpy as np
 
 from ppl_ext import __version__
+from ppl_ext.whole_files import replace_file
 
 __all__ = ["read_arrays", "write_arrays"]
 
-FORMAT = 1
+# In format 1 the checksum was that of the arrays alone.
+FORMAT = 2
 _KEY = "ppl_ext"
+_NO_SUM = b"0" * 8
+# The checksum stands in the file that it covers; it is taken with zeros in its place.
+_SUM_KEY = "ppl_ext_checksum"
+_MARK = f'"{_SUM_KEY}":"'.encode()
 _OURS = ("format", "ppl_ext_version", "names", "checksum")
 _KINDS_OF_NUMBERS = "biuf"
 
@@ -25,7 +32,8 @@ def write_arrays(
     """Write named arrays and a header that says what they are.
 
     The file is a safetensors file that other programs can read; the header is JSON in its
-    metadata. It appears under its name only when it is complete, and replaces one already there.
+    metadata. It appears under its name only when it is complete, and replaces one already there,
+    whose mode it keeps; a link goes on pointing to it. A checksum covers every byte.
 
     Not for posterior draws, which other tools want as NetCDF: ``Draws.to_datatree()``.
 
@@ -36,8 +44,11 @@ def write_arrays(
             adds ``host`` and ``host_version``. Format and version of ppl_ext are added here.
 
     Raises:
-        ValueError: The header lacks ``kind`` or uses a key that is added here.
+        ValueError: The header lacks ``kind`` or uses a key that is added here, or the path is
+            empty.
         TypeError: An array is of another type, or the header is no JSON. Nothing is written.
+        FileNotFoundError: The folder does not exist.
+        IsADirectoryError: The path is a folder.
 
     Example:
         >>> import tempfile
@@ -46,7 +57,7 @@ def write_arrays(
         ...     write_arrays(path, {"scale": np.float32(2.0)}, {"kind": "fit"})
         ...     arrays, header = read_arrays(path, kind="fit")
         >>> arrays["scale"].dtype, arrays["scale"].shape, header["format"]
-        (dtype('float32'), (), 1)
+        (dtype('float32'), (), 2)
     """
     from safetensors.numpy import save
 
@@ -62,7 +73,6 @@ def write_arrays(
         "ppl_ext_version": __version__,
         **header,
         "names": list(prepared),
-        "checksum": _checksum(prepared.values()),
     }
     try:
         text = json.dumps(full_header)
@@ -71,7 +81,10 @@ def write_arrays(
             f"write_arrays: the header is no JSON ({error}); expected text, numbers, lists and "
             "dictionaries. Put arrays into arrays=, and call x.item() on NumPy numbers."
         ) from error
-    _replace_file(Path(path), save(prepared, metadata={_KEY: text}))
+    content = save(prepared, metadata={_KEY: text, _SUM_KEY: _NO_SUM.decode()})
+    at = content.index(_MARK) + len(_MARK)
+    whole = b"".join((content[:at], _sum_file(content, at), content[at + len(_NO_SUM) :]))
+    replace_file("write_arrays", path, whole)
 
 
 def read_arrays(
@@ -93,6 +106,9 @@ def read_arrays(
             ppl_ext, or is of another kind.
         FileNotFoundError: There is no such file.
 
+    Warns:
+        UserWarning: The file is of format 1, of whose header there is no checksum.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -101,26 +117,27 @@ def read_arrays(
         ...     read_arrays(path)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
             ...
-        ValueError: read_arrays: 'notes.txt' is cut off or no file of ppl_ext ...
+        ValueError: read_arrays: 'notes.txt' is cut off, damaged or no file of ppl_ext ...
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     path = Path(path)
     content = path.read_bytes()
+    at = content.find(_MARK) + len(_MARK)
+    summed = at >= len(_MARK)
+    if summed and content[at : at + len(_NO_SUM)] != _sum_file(content, at):
+        raise _refuse_damaged(path.name, "its checksum is that of another content")
     try:
         arrays = load(content)
     except (SafetensorError, KeyError) as error:  # KeyError: numbers that NumPy lacks, as BF16
-        raise ValueError(
-            f"read_arrays: '{path.name}' is cut off or no file of ppl_ext ({error}); expected a "
-            "whole file from save(). Save the fit again, or copy the file again."
-        ) from error
+        raise _refuse_damaged(path.name, str(error)) from error
     header = _read_header(path.name, content)
-    if header["format"] != FORMAT:
+    if header["format"] not in (1, FORMAT):
         raise ValueError(
             f"read_arrays: '{path.name}' has format {header['format']}, written by ppl_ext "
-            f"{header.get('ppl_ext_version')}; this is {__version__}, which reads format {FORMAT}."
-            " Run: pip install --upgrade ppl-ext."
+            f"{header.get('ppl_ext_version')}; this is {__version__}, which reads format 1 and "
+            f"{FORMAT}. Run: pip install --upgrade ppl-ext."
         )
     names = header.pop("names", None)
     checksum = header.pop("checksum", None)
@@ -130,11 +147,16 @@ def read_arrays(
             f"{names}; it was changed after it was written. Save the fit again."
         )
     ordered = {name: arrays[name] for name in names}
-    if checksum != _checksum(ordered.values()):
-        raise ValueError(
-            f"read_arrays: the arrays of '{path.name}' do not match its checksum; it was damaged "
-            "after it was written. Save the fit again, or copy the file again."
+    if header["format"] == 1:
+        if checksum != _sum_arrays(ordered.values()):
+            raise _refuse_damaged(path.name, "its arrays do not match their checksum")
+        warnings.warn(
+            f"read_arrays: '{path.name}' is of format 1, which has no checksum of its header; it "
+            "is read as it is. Save it again with this version.",
+            stacklevel=2,
         )
+    elif not summed:
+        raise _refuse_damaged(path.name, "its checksum is missing")
     if kind is not None and header.get("kind") != kind:
         raise ValueError(
             f"read_arrays: '{path.name}' is of kind {header.get('kind')!r}; expected {kind!r}. "
@@ -155,7 +177,21 @@ def _prepare(name: str, array: np.ndarray) -> np.ndarray:
     return prepared.astype(prepared.dtype.newbyteorder("="), copy=False)
 
 
-def _checksum(arrays: Iterable[np.ndarray]) -> int:
+def _refuse_damaged(name: str, why: str) -> ValueError:
+    return ValueError(
+        f"read_arrays: '{name}' is cut off, damaged or no file of ppl_ext ({why}); expected a "
+        "whole file from save(). Save the fit again, or copy the file again."
+    )
+
+
+def _sum_file(content: bytes, at: int) -> bytes:
+    """Checksum of a file in eight digits, with zeros where they stand."""
+    view = memoryview(content)
+    checksum = zlib.crc32(view[at + len(_NO_SUM) :], zlib.crc32(_NO_SUM, zlib.crc32(view[:at])))
+    return f"{checksum:08x}".encode()
+
+
+def _sum_arrays(arrays: Iterable[np.ndarray]) -> int:
     checksum = 0
     for array in arrays:
         checksum = zlib.crc32(array.tobytes(), checksum)
@@ -176,15 +212,3 @@ def _read_header(name: str, content: bytes) -> dict[str, Any]:
             "ppl_ext wrote. Choose a file from save()."
         )
     return header
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

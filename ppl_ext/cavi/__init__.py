@@ -9,10 +9,10 @@ from ppl_ext.cavi.families import (
     MultivariateNormal,
     Normal,
 )
-from ppl_ext.cavi.gaussian import NormalTerm, ProductTerm, QuadraticTerm
+from ppl_ext.cavi.gaussian import NormalTerm, ProductTerm
 from ppl_ext.cavi.joint import NormalGamma, NormalWishart
+from ppl_ext.cavi.linear_model import regress_linear
 from ppl_ext.cavi.mixture import fit_mixture
-from ppl_ext.cavi.models import factorize_table, fit_normal, regress_linear
 from ppl_ext.cavi.regression import LinearTerm, RelevanceTerm
 from ppl_ext.cavi.terms import AbstractTerm, NotConjugateError, PriorTerm
 
@@ -34,11 +34,8 @@ __all__ = [
     "NotConjugateError",
     "PriorTerm",
     "ProductTerm",
-    "QuadraticTerm",
     "RelevanceTerm",
     "ascend",
-    "factorize_table",
     "fit_mixture",
-    "fit_normal",
     "regress_linear",
 ]

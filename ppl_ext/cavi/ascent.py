@@ -29,8 +29,8 @@ class Ascent:
         log: How it went and why it ended.
 
     Example:
-        >>> from ppl_ext.cavi.models import fit_normal
-        >>> ascent = fit_normal(np.array([1.0, 2.0, 4.0]))
+        >>> from ppl_ext.cavi import regress_linear
+        >>> ascent = regress_linear(np.ones((3, 1)), np.array([1.0, 2.0, 4.0]))
         >>> bool((np.diff(ascent.half_steps.ravel()) > -1e-8).all())
         True
     """

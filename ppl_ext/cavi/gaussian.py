@@ -26,7 +26,7 @@ from ppl_ext.cavi.terms import (
     sum_to,
 )
 
-__all__ = ["NormalTerm", "ProductTerm", "QuadraticTerm"]
+__all__ = ["NormalTerm", "ProductTerm"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,54 +91,6 @@ class NormalTerm(AbstractTerm):
         x, xx = expect_value(self.value, factors)
         m, mm = expect_value(self.mean, factors)
         return np.asarray(xx - 2 * x * m + mm)
-
-
-@dataclass(frozen=True, eq=False)
-class QuadraticTerm(AbstractTerm):
-    r"""Numbers, each a factor of its own, that are jointly Gaussian with a known precision matrix.
-
-    .. math:: (x_1, ..., x_d) \sim N(mean, precision^{-1})
-
-    Mean field gets the means right and the variances too small: ``1 / precision[j, j]``.
-
-    Args:
-        names: The factors, each a single Normal.
-        mean: ``[dim]``.
-        precision: ``[dim, dim]``.
-
-    Example:
-        >>> term = QuadraticTerm(("x", "y"), np.zeros(2), np.array([[2.0, 1.0], [1.0, 2.0]]))
-        >>> one = Normal(np.array(1.0), np.array(1.0))
-        >>> [float(slope) for slope in term.send("x", {"x": one, "y": one})]
-        [-1.0, -1.0]
-    """
-
-    names: tuple[str, ...]
-    mean: np.ndarray
-    precision: np.ndarray
-
-    @property
-    def nodes(self) -> Mapping[str, type[AbstractFamily]]:
-        """All names."""
-        return dict.fromkeys(self.names, Normal)
-
-    def send(self, name: str, factors: Factors) -> Arrays:
-        """Tell a coordinate where the others pull it."""
-        j = self.names.index(name)
-        means = np.array([factors[each].expect()[0] for each in self.names])
-        rest = self.precision[j] @ (means - self.mean)
-        rest -= self.precision[j, j] * means[j] - self.precision[j, j] * self.mean[j]
-        pull = self.precision[j, j] * self.mean[j] - rest
-        return np.asarray(pull), np.asarray(-0.5 * self.precision[j, j])
-
-    def expect(self, factors: Factors) -> float:
-        """Expected log density."""
-        moments = [factors[each].expect() for each in self.names]
-        off = np.array([moment[0] for moment in moments]) - self.mean
-        variances = np.array([moment[1] - moment[0] ** 2 for moment in moments])
-        fit = off @ self.precision @ off + np.diag(self.precision) @ variances
-        log_det = float(np.linalg.slogdet(self.precision)[1])
-        return float(0.5 * (log_det - len(off) * LOG_2PI - fit))
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ def fit_mixture(
     *,
     concentration: float = 1.0,
     component_prior: NormalWishart | None = None,
-    restarts: int = 4,
+    num_starts: int = 4,
     seed: int = 0,
 ) -> Ascent:
     r"""Fit a mixture of Gaussians with unknown means, covariances and weights.
@@ -31,14 +31,14 @@ def fit_mixture(
               z_n \sim Cat(\pi), \quad x_n \sim N(\mu_{z_n}, \Lambda_{z_n}^{-1})
 
     Classes that the data do not need empty themselves, the more so for a small concentration. Not
-    free of local maxima: every restart begins at other rows of the data, and the best is kept.
+    free of local maxima: every start begins at other rows of the data, and the best is kept.
 
     Args:
         data: ``[row, dim]``.
         num_classes: The most classes there may be.
         concentration: Of each class' weight.
         component_prior: Prior of every component; around mean and covariance of the data if None.
-        restarts: Number of starts.
+        num_starts: Number of starts.
         seed: Seed of the starts.
 
     Returns:
@@ -59,7 +59,7 @@ def fit_mixture(
         Bishop (2006), Pattern Recognition and Machine Learning, section 10.2.
     """
     data = check_finite("fit_mixture", "data", data, axes=2)
-    check_count("fit_mixture", num_classes=num_classes, restarts=restarts)
+    check_count("fit_mixture", num_classes=num_classes, num_starts=num_starts)
     check_positive("fit_mixture", concentration=concentration)
     dim = data.shape[1]
     if len(data) < 2 or not (data.std(axis=0) > 0).all():
@@ -89,7 +89,7 @@ def fit_mixture(
         MixtureTerm(data, "classes", "components"),
     ]
     found: list[Ascent] = []
-    for rng in np.random.default_rng(seed).spawn(restarts):
+    for rng in np.random.default_rng(seed).spawn(num_starts):
         chosen = _spread_rows(data, num_classes, rng)
         off = ((data[:, None] - data[chosen]) ** 2 / data.var(axis=0)).sum(axis=-1)
         # Hard assignments to the nearest of the chosen rows, softened to stay finite.

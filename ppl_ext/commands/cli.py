@@ -117,7 +117,9 @@ def _add_factorize(commands: Any) -> None:
     )
     add("--item-features", type=Path, metavar="FILE", help="the same for items")
     for role in ("user", "item", "rating", "time"):
-        add(f"--{role}", metavar="NAME", help=f"column of {role}s; a usual name without it")
+        usual = f"column of {role}s; a usual name without it"
+        add(f"--{role}", metavar="NAME", default="", help=usual)
+    add("--no-time", dest="time", action="store_const", const=None, help="read no times")
     add(
         "--scale",
         type=float,
@@ -142,7 +144,7 @@ def _add_factorize(commands: Any) -> None:
         help="the same noise for all users and items, instead of learning who is careful",
     )
     add("--diagonal", action="store_true", help="neglect covariances: faster, less accurate")
-    add("--restarts", type=int, default=1, help="starts of which the best is kept (default 1)")
+    add("--num-starts", type=int, default=1, help="starts of which the best is kept (default 1)")
     add("--max-sweeps", type=int, default=200, help="limit of the fit (default 200)")
     add(
         "--start",

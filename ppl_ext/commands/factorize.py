@@ -18,11 +18,12 @@ from ppl_ext.factorization.data.ratings import Ratings
 from ppl_ext.factorization.data.reading import read_ratings
 from ppl_ext.factorization.data.simulation import simulate_ratings
 from ppl_ext.factorization.data.splitting import split_by_row, split_by_time
-from ppl_ext.factorization.model.matrix_factorization import MatrixFactorization
+from ppl_ext.factorization.fitting.matrix_factorization import MatrixFactorization
 from ppl_ext.factorization.model.noise import Noise
 from ppl_ext.factorization.model.priors import ARD, AbstractPrior, FullCovariance, Isotropic
-from ppl_ext.factorization.result.prediction import Prediction, assess_prediction
-from ppl_ext.factorization.result.saving import load_factors
+from ppl_ext.factorization.result.assessment import assess_prediction
+from ppl_ext.factorization.result.loading import load_factors
+from ppl_ext.factorization.result.prediction import Prediction
 
 if TYPE_CHECKING:
     import pandas
@@ -78,7 +79,7 @@ def _factorize(options: argparse.Namespace, folder: Path) -> list[Path]:
         item_prior=PRIORS[options.prior](),
         noise=Noise(by_user=not options.equal_noise, by_item=not options.equal_noise),
         diagonal=options.diagonal,
-        restarts=options.restarts,
+        num_starts=options.num_starts,
         max_sweeps=options.max_sweeps,
         seed=options.seed,
         num_threads=options.threads,

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppl_ext.commands.factorize_report import Trial
+from ppl_ext.factorization.result.assessment import Assessment
 from ppl_ext.factorization.result.biclusters import predict_blocks
-from ppl_ext.factorization.result.prediction import Assessment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
-from ppl_ext.factorization.model.priors import GaussianPrior
+from ppl_ext.factorization.model.gaussian_prior import GaussianPrior
 from ppl_ext.factorization.model.regression import Regression
+from ppl_ext.factorization.result.assessment import Assessment
 from ppl_ext.factorization.result.factors import Factors
-from ppl_ext.factorization.result.prediction import Assessment, Prediction
+from ppl_ext.factorization.result.prediction import Prediction
 
 __all__ = ["Trial", "format_report"]
 
@@ -67,7 +68,7 @@ def format_report(trial: Trial, assessment: Assessment | None) -> str:
         ("noise", _describe_noise(factors)),
     ]  # fmt: skip
     for name, side in (("user", factors.users), ("item", factors.items)):
-        if side.regression is not None and factors.biases:
+        if side.regression is not None and factors.posterior.biases:
             rows += _describe_features(name, side.regression, side.prior)
     if assessment is None or trial.test is None:
         rows.append(("verdict", "No ratings were set aside, so nothing is known of predictions."))
@@ -93,8 +94,8 @@ def _describe(trial: Trial) -> str:
 
 def _describe_model(factors: Factors) -> str:
     words = [f"{factors.num_factors} factors"]
-    words.append("biases" if factors.biases else "no biases")
-    words.append("diagonal covariances" if factors.diagonal else "full covariances")
+    words.append("biases" if factors.posterior.biases else "no biases")
+    words.append("diagonal covariances" if factors.posterior.diagonal else "full covariances")
     for name, side in (("users", factors.users), ("items", factors.items)):
         if side.regression is not None:
             words.append(f"{len(side.regression.names):,} features of {name}")

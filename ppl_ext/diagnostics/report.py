@@ -133,9 +133,9 @@ class Report:
             ("run", f"{self.log.gradients:,} gradients in {self.log.seconds:.2f} s{compiled}"),
             ("ended", self.log.reason),
         ]
-        if len(self.log.restarts) > 1:
-            elbos = ", ".join(f"{-loss:,.2f}" for loss in self.log.restarts)
-            lines.insert(-2, ("starts", f"reached ELBOs of {elbos}"))
+        if len(self.log.start_losses) > 1:
+            elbos = ", ".join(f"{-loss:,.2f}" for loss in self.log.start_losses)
+            lines.insert(-2, ("starts", f"reached ELBOs of {elbos}{self.log.dropped}"))
         lines += [("note", note) for note in self.log.notes]
         lines.append(("advice", self.advice))
         return "\n".join(

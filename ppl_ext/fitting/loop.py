@@ -26,8 +26,10 @@ class FitLog:
         seconds: Wall-clock time of the run without compilation.
         compile_seconds: Wall-clock time of compilation, 0 where nothing was compiled.
         gradients: Number of gradients of the model's log density.
-        restarts: Loss that every start reached. Starts that trail are dropped early, and those of
-            the deterministic solver are compared before the best is refined.
+        start_losses: Loss that every start reached, those that were dropped early included; the
+            deterministic solver compares its own before it refines the best, and counts paths
+            that end at the same mode as one start.
+        dropped_starts: How many of them trailed and were dropped early.
         notes: What the reader should know, one sentence each.
         plateaus: Steps at which the rule said that the loss had stopped falling.
 
@@ -45,9 +47,10 @@ class FitLog:
     seconds: float
     compile_seconds: float = 0.0
     gradients: int = 0
-    restarts: tuple[float, ...] = ()
+    start_losses: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     plateaus: tuple[int, ...] = ()
+    dropped_starts: int = 0
 
     @property
     def final_loss(self) -> float:
@@ -61,6 +64,11 @@ class FitLog:
         """True where the user stopped the run."""
         return self.reason == INTERRUPTED
 
+    @property
+    def dropped(self) -> str:
+        """How many starts were dropped early, in words after their list; empty if none was."""
+        return f", {self.dropped_starts} of them dropped early" if self.dropped_starts else ""
+
     def __str__(self) -> str:
         time_spent = f"{self.seconds:.2f} s"
         if self.compile_seconds:
@@ -69,8 +77,9 @@ class FitLog:
         if self.gradients:
             parts.append(f"{self.gradients:,} gradients")
         parts += [self.reason, f"final loss {self.final_loss:,.2f}"]
-        if len(self.restarts) > 1:
-            parts.append("restarts " + " ".join(f"{loss:,.2f}" for loss in self.restarts))
+        if len(self.start_losses) > 1:
+            losses = " ".join(f"{loss:,.2f}" for loss in self.start_losses)
+            parts.append(f"starts {losses}{self.dropped}")
         return "\n".join(["; ".join(parts), *self.notes])
 
 
@@ -140,7 +149,7 @@ def drive(
 
     Raises:
         NonFiniteLossError: A loss is NaN or infinite. It carries the step and the log up to it,
-            so that the caller can add the name of the site or keep another restart.
+            so that the caller can add the name of the site or keep another start.
         ValueError: ``max_steps`` or ``chunk`` is not positive, or ``advance`` returned another
             number of losses than asked for.
 

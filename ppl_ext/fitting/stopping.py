@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 __all__ = ["Plateau"]
 
@@ -98,7 +98,7 @@ class Plateau:
         slope, error, noise = _fit_trend(window.reshape(_BATCHES, size))
         # The slope is per window, which is half of the losses; the horizon is half of that.
         change, error = slope / 2, error / 2
-        bound = abs(change) + float(stats.t.ppf(self.confidence, _BATCHES - 2)) * error
+        bound = abs(change) + float(stdtrit(_BATCHES - 2, self.confidence)) * error
         if bound >= max(self.tolerance, self.noise_fraction * noise):
             return None
         return (

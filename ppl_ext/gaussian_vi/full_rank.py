@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi.objective import (
     CountedDensity,
     GaussianAverage,
     GaussianState,
     average_full_rank,
 )
-from ppl_ext.gaussian_vi.solution import SampleAverage
 from ppl_ext.gaussian_vi.starts import triangular_root
 
 __all__ = ["ascend_full_rank"]
@@ -25,7 +25,7 @@ def ascend_full_rank(
     loc: np.ndarray,
     scale_tril: np.ndarray,
     half: np.ndarray,
-    optimizer: SampleAverage,
+    optimizer: Deterministic,
     *,
     precision: np.dtype,
     may_add_draws: bool,
@@ -58,7 +58,7 @@ def ascend_full_rank(
         average = average_full_rank(density, loc, scale_tril, half)
     elbos = [average.elbo]
     step = 1.0
-    while np.isfinite(average.elbo) and len(elbos) <= optimizer.max_iterations:
+    while np.isfinite(average.elbo) and len(elbos) <= optimizer.max_steps:
         if average.is_solved(optimizer, may_add_draws):
             break
         values, vectors = np.linalg.eigh(average.excess)

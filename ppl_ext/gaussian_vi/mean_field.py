@@ -3,13 +3,13 @@
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 
+from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi.objective import (
     CountedDensity,
     GaussianAverage,
     GaussianState,
     average_mean_field,
 )
-from ppl_ext.gaussian_vi.solution import SampleAverage
 from ppl_ext.gaussian_vi.starts import factor_covariance
 
 __all__ = ["ascend_mean_field"]
@@ -23,7 +23,7 @@ def ascend_mean_field(
     loc: np.ndarray,
     scale: np.ndarray,
     half: np.ndarray,
-    optimizer: SampleAverage,
+    optimizer: Deterministic,
     *,
     may_add_draws: bool,
 ) -> GaussianState:
@@ -80,8 +80,8 @@ def ascend_mean_field(
         method="L-BFGS-B",
         callback=watch,
         options={
-            "maxiter": optimizer.max_iterations,
-            "maxfun": 4 * optimizer.max_iterations,
+            "maxiter": optimizer.max_steps,
+            "maxfun": 4 * optimizer.max_steps,
             "maxcor": 20,
             "ftol": 0.0,
             "gtol": 0.0,

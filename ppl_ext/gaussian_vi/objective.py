@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppl_ext.gaussian_vi.solution import SampleAverage
+from ppl_ext.fitting.settings import Deterministic
 
 __all__ = [
     "CountedDensity",
@@ -87,7 +87,7 @@ class GaussianAverage:
         """Largest standard error of the mean, in standard deviations."""
         return float(np.max(self.slope_error))
 
-    def is_solved(self, optimizer: SampleAverage, may_add_draws: bool) -> bool:
+    def is_solved(self, optimizer: Deterministic, may_add_draws: bool) -> bool:
         """Whether more steps on these draws are wasted.
 
         They are where the objective is solved, and where it is about to be replaced by a larger

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from ppl_ext.fitting.loop import INTERRUPTED, FitLog
+from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi.objective import CountedDensity, GaussianState
-from ppl_ext.gaussian_vi.solution import GaussianSolution, SampleAverage
+from ppl_ext.gaussian_vi.solution import GaussianSolution
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal, round_up
 
 __all__ = ["refine"]
@@ -25,7 +26,7 @@ def refine(
     starts: Sequence[tuple[np.ndarray, np.ndarray]],
     half: np.ndarray,
     counted: CountedDensity,
-    optimizer: SampleAverage,
+    optimizer: Deterministic,
     rng: np.random.Generator,
     began: float,
 ) -> GaussianSolution:
@@ -51,7 +52,7 @@ def refine(
     finished: list[GaussianState] = []
     elbos: list[float] = []
     reason = ""
-    short = replace(optimizer, max_iterations=_TRIAL_ITERATIONS)
+    short = replace(optimizer, max_steps=_TRIAL_ITERATIONS)
     try:
         for loc, scale in starts:
             trials.append(ascend(loc, scale, half, short, may_add_draws=True))
@@ -92,7 +93,7 @@ def refine(
         elbo=average.elbo,
         predicted_kl=average.predicted_kl,
         mean_error=average.mean_error,
-        draws=2 * pairs,
+        num_draws=2 * pairs,
         converged=converged,
         log=FitLog(
             losses=-np.array(elbos),
@@ -100,7 +101,8 @@ def refine(
             converged=converged,
             seconds=time.perf_counter() - began,
             gradients=counted.gradients,
-            restarts=tuple(-trial.average.elbo for trial in trials),
+            start_losses=tuple(-trial.average.elbo for trial in trials),
+            dropped_starts=len(trials) - len(finished) if finished else 0,
         ),
     )
 
@@ -110,7 +112,7 @@ def _elbo_of(state: GaussianState) -> float:
 
 
 def _finish(
-    ascend: _Climb, state: GaussianState, half: np.ndarray, optimizer: SampleAverage
+    ascend: _Climb, state: GaussianState, half: np.ndarray, optimizer: Deterministic
 ) -> GaussianState:
     """Go on from a trial until these draws are exhausted."""
     if state.average.is_solved(optimizer, may_add_draws=True):

@@ -8,12 +8,13 @@ import numpy as np
 
 from ppl_ext.density import Density
 from ppl_ext.fitting.loop import open_bar
+from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi.ascent import climb, measure_diagonal_curvature
 from ppl_ext.gaussian_vi.full_rank import ascend_full_rank
 from ppl_ext.gaussian_vi.mean_field import ascend_mean_field
 from ppl_ext.gaussian_vi.objective import CountedDensity, GaussianState, average_full_rank
 from ppl_ext.gaussian_vi.refinement import refine
-from ppl_ext.gaussian_vi.solution import GaussianSolution, SampleAverage
+from ppl_ext.gaussian_vi.solution import GaussianSolution
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal, round_up
 from ppl_ext.gaussian_vi.starts import (
     Start,
@@ -35,7 +36,7 @@ _MOST_DENSE = 1000
 
 def solve_full_rank(
     density: Density,
-    optimizer: SampleAverage | None = None,
+    optimizer: Deterministic | None = None,
     *,
     seed: int = 0,
     progress_bar: bool = False,
@@ -82,20 +83,20 @@ def solve_full_rank(
         Lin, Schmidt, Khan (2020), Handling the Positive-Definite Constraint in the Bayesian
         Learning Rule, ICML.
     """
-    optimizer = optimizer or SampleAverage()
+    optimizer = optimizer or Deterministic()
     with open_bar(None, progress_bar, "full rank", unit=" gradients") as bar:
         counted = CountedDensity(density.log_density, bar.update)
         return _check_found(density, _solve_full_rank(density, counted, optimizer, seed))
 
 
 def _solve_full_rank(
-    density: Density, counted: CountedDensity, optimizer: SampleAverage, seed: int
+    density: Density, counted: CountedDensity, optimizer: Deterministic, seed: int
 ) -> GaussianSolution:
     began = time.perf_counter()
     rng = np.random.default_rng(seed)
     pairs = _count_pairs(optimizer, 2 * density.dim)
     half = draw_standard_normal(pairs, density.dim, rng)
-    points = draw_initial_points(density, optimizer.starts, rng)
+    points = draw_initial_points(density, optimizer.num_starts, rng)
     modes = find_starts(counted, points, density.dtype)
     starts = [(mode.loc, mode.scale_tril) for mode in modes]
     if not modes or not _is_round(counted, modes[0], rng):
@@ -107,7 +108,7 @@ def _solve_full_rank(
 
 def solve_mean_field(
     density: Density,
-    optimizer: SampleAverage | None = None,
+    optimizer: Deterministic | None = None,
     *,
     seed: int = 0,
     progress_bar: bool = False,
@@ -149,20 +150,20 @@ def solve_mean_field(
         Giordano, Ingram, Broderick (2024), Black Box Variational Inference with a Deterministic
         Objective, JMLR 25(18).
     """
-    optimizer = optimizer or SampleAverage()
+    optimizer = optimizer or Deterministic()
     with open_bar(None, progress_bar, "mean field", unit=" gradients") as bar:
         counted = CountedDensity(density.log_density, bar.update)
         return _check_found(density, _solve_mean_field(density, counted, optimizer, seed))
 
 
 def _solve_mean_field(
-    density: Density, counted: CountedDensity, optimizer: SampleAverage, seed: int
+    density: Density, counted: CountedDensity, optimizer: Deterministic, seed: int
 ) -> GaussianSolution:
     began = time.perf_counter()
     rng = np.random.default_rng(seed)
     least = density.dim + 1 if density.dim <= _MOST_DENSE else 1
     half = draw_standard_normal(_count_pairs(optimizer, least), density.dim, rng)
-    points = draw_initial_points(density, optimizer.starts, rng)
+    points = draw_initial_points(density, optimizer.num_starts, rng)
     starts = _start_mean_field(density, counted, points, optimizer, rng)
     return refine(
         partial(ascend_mean_field, counted), starts, half, counted, optimizer, rng, began
@@ -173,7 +174,7 @@ def _start_mean_field(
     density: Density,
     counted: CountedDensity,
     points: np.ndarray,
-    optimizer: SampleAverage,
+    optimizer: Deterministic,
     rng: np.random.Generator,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Means and scales to start from."""
@@ -213,12 +214,12 @@ def _check_found(density: Density, solution: GaussianSolution) -> GaussianSoluti
 
 
 def _fit_broad_mean_field(
-    density: CountedDensity, point: np.ndarray, optimizer: SampleAverage, rng: np.random.Generator
+    density: CountedDensity, point: np.ndarray, optimizer: Deterministic, rng: np.random.Generator
 ) -> GaussianState:
     """A short mean-field fit from a random point: bounded where the density is not."""
     scale = np.full(len(point), _BROAD_SCALE)
     half = draw_standard_normal(_PROBE_PAIRS, len(point), rng)
-    short = replace(optimizer, max_iterations=_BROAD_ITERATIONS)
+    short = replace(optimizer, max_steps=_BROAD_ITERATIONS)
     return ascend_mean_field(density, point, scale, half, short, may_add_draws=True)
 
 
@@ -228,5 +229,5 @@ def _is_round(density: CountedDensity, mode: Start, rng: np.random.Generator) ->
     return average.weight_variance < _ROUND
 
 
-def _count_pairs(optimizer: SampleAverage, least: int) -> int:
-    return max(optimizer.draws // 2, 1, round_up(least))
+def _count_pairs(optimizer: Deterministic, least: int) -> int:
+    return max(optimizer.num_draws // 2, 1, round_up(least))

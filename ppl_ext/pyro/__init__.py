@@ -1,6 +1,6 @@
 """Everything for a Pyro user: guides, the evidence lower bound, fit, and the way to ArviZ."""
 
-from ppl_ext.gaussian_vi import SampleAverage
+from ppl_ext.fitting.settings import Deterministic, Stochastic
 from ppl_ext.pyro import distributions as distributions
 from ppl_ext.pyro import estimators as estimators
 from ppl_ext.pyro import factorization as factorization
@@ -8,7 +8,6 @@ from ppl_ext.pyro.arviz_data import from_mcmc, from_svi
 from ppl_ext.pyro.fitting.entry import fit
 from ppl_ext.pyro.fitting.result import Fit
 from ppl_ext.pyro.fitting.saving import load
-from ppl_ext.pyro.fitting.settings import Stochastic
 from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
 from ppl_ext.pyro.objectives.discrete.elbo import DiscreteELBO
 from ppl_ext.pyro.objectives.discrete.mismatch import RelaxedDensityWarning, check_densities
@@ -18,10 +17,10 @@ from ppl_ext.pyro.tracing.density import trace_density
 __all__ = [
     "AutoFullRank",
     "AutoMeanField",
+    "Deterministic",
     "DiscreteELBO",
     "Fit",
     "RelaxedDensityWarning",
-    "SampleAverage",
     "StickTheLanding",
     "Stochastic",
     "check_densities",

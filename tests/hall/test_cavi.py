@@ -24,12 +24,9 @@ from ppl_ext.cavi import (
     NotConjugateError,
     PriorTerm,
     ProductTerm,
-    QuadraticTerm,
     RelevanceTerm,
     ascend,
-    factorize_table,
     fit_mixture,
-    fit_normal,
     regress_linear,
 )
 from ppl_ext.factorization import (
@@ -127,7 +124,6 @@ TERMS = [
     (NormalTerm("x", "m", "t"), {"x": NORMAL, "m": ONE, "t": GAMMA}),
     (NormalTerm(Y[:, None], "m", "t"), {"m": NORMAL, "t": Gamma(np.array(2.0), np.array(3.0))}),
     (NormalTerm(np.array(1.0), "m", "t"), {"m": ONE, "t": GAMMA}),
-    (QuadraticTerm(("a", "b", "c"), np.array([1.0, 2, 3]), SPREAD), dict.fromkeys("abc", ONE)),
     (ProductTerm("u", "v", np.arange(4), np.array([0, 1, 1, 3]), Y[:4], "t"),
      {"u": VECTORS, "v": VECTORS, "t": Gamma(np.array(2.0), np.array(3.0))}),
     (LinearTerm(Y, X, "w"), {"w": COEFFICIENTS}),
@@ -157,24 +153,17 @@ def check_rise(ascent):
     assert_allclose(ascent.elbo, ascent.half_steps[:, -1])
 
 
-def test_mean_field_of_a_correlated_gaussian():
-    mean = np.array([1.0, -2.0, 0.5])
-    start = {name: Normal(np.array(0.0), np.array(1.0)) for name in "abc"}
-    ascent = ascend([QuadraticTerm(("a", "b", "c"), mean, SPREAD)], start, tolerance=1e-15)
-    check_rise(ascent)
-    variances = [1 / ascent.factors[name].precision for name in "abc"]
-    assert_allclose(variances, 1 / np.diag(SPREAD), rtol=1e-14)
-    assert_allclose([ascent.factors[name].mean for name in "abc"], mean, atol=1e-6)
-    divergence = 0.5 * (np.sum(np.log(np.diag(SPREAD))) - np.linalg.slogdet(SPREAD)[1])
-    assert_allclose(ascent.elbo[-1], -divergence, atol=1e-10)
-
-
 def test_normal_of_unknown_mean_and_precision():
     mean_prior, precision_prior = (
         Normal(np.array(0.2), np.array(0.5)),
         Gamma(*np.ones((2, 1))[:, 0]),
     )
-    ascent = fit_normal(Y, mean_prior, precision_prior)
+    terms = [
+        PriorTerm("mean", mean_prior),
+        PriorTerm("precision", precision_prior),
+        NormalTerm(Y, "mean", "precision"),
+    ]
+    ascent = ascend(terms, {"mean": mean_prior, "precision": precision_prior})
     check_rise(ascent)
     q_mean, q_tau = ascent.factors["mean"], ascent.factors["precision"]
     mean = stats.norm(q_mean.mean, q_mean.precision**-0.5)
@@ -348,7 +337,14 @@ def test_factorization_is_the_compiled_one():
     ascent = ascend([PriorTerm("rows", prior), PriorTerm("columns", prior), likelihood], start)
     assert_allclose(ascent.half_steps[0], measure_bound(factors, ratings).total, rtol=1e-7)
     assert_allclose(ascent.factors["columns"].mean, factors.items.means(), atol=1e-2)
-    check_rise(factorize_table(ratings.users, ratings.items, ratings.values, 2))
+    # From anywhere else it rises as well.
+    rng = np.random.default_rng(0)
+    apart = {
+        name: MultivariateNormal(rng.normal(0, 0.1, size=side.mean.shape), side.precision)
+        for name, side in start.items()
+    }
+    terms = [PriorTerm("rows", prior), PriorTerm("columns", prior), likelihood]
+    check_rise(ascend(terms, apart))
 
 
 def test_refusals():
@@ -374,11 +370,10 @@ def test_refusals():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: fit_normal(np.array([1.0, np.nan])), "fit_normal: data .* 1 numbers"),
+        (lambda: regress_linear(X, np.full(12, np.nan)), "regress_linear: data .* 12 numbers"),
         (lambda: regress_linear(X, Y[:5]), "design has 12 rows and data 5"),
         (lambda: fit_mixture(Y, 2), r"shape \(12,\).*expected 2 axes"),
         (lambda: fit_mixture(np.ones((5, 2)), 2), "columns that vary"),
-        (lambda: factorize_table(np.zeros(2, int), np.zeros(1, int), Y[:2], 1), "2 rows, 1 col"),
     ],
 )
 def test_bad_data(call, words):

@@ -168,12 +168,14 @@ def test_log_prints_what_matters():
         seconds=0.5,
         compile_seconds=2.25,
         gradients=2400,
-        restarts=(31.25, 40.0),
+        start_losses=(31.25, 40.0),
+        dropped_starts=1,
         notes=("The model could not be vectorised.",),
     )
     assert str(log) == (
         "1,200 steps in 0.50 s (and 2.25 s compiling); 2,400 gradients; the loss has stopped "
-        "falling; final loss 31.25; restarts 31.25 40.00\nThe model could not be vectorised."
+        "falling; final loss 31.25; starts 31.25 40.00, 1 of them dropped early\n"
+        "The model could not be vectorised."
     )
 
 

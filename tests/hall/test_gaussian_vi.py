@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm, ortho_group, wishart
 
+from ppl_ext.fitting import Deterministic
 from ppl_ext.gaussian_vi import (
-    SampleAverage,
     refinement,
     respond_linearly,
     solve_full_rank,
@@ -145,18 +145,18 @@ def test_seeds_agree_to_the_tolerance(solve):
 
 def test_the_heavier_of_two_modes_is_kept():
     solution = solve_full_rank(
-        mixture([[-4.0, -4.0], [4.0, 4.0]], [0.2, 0.8]), SampleAverage(starts=16)
+        mixture([[-4.0, -4.0], [4.0, 4.0]], [0.2, 0.8]), Deterministic(num_starts=16)
     )
     assert np.allclose(solution.loc, [4.0, 4.0], atol=0.1)
 
 
 def test_draws_are_added_until_the_mean_is_known():
-    crude = solve_full_rank(rotated_log_gamma(0.5, np.eye(2)), SampleAverage(max_draws=256))
+    crude = solve_full_rank(rotated_log_gamma(0.5, np.eye(2)), Deterministic(max_draws=256))
     fine = solve_full_rank(rotated_log_gamma(0.5, np.eye(2)))
     assert not crude.converged
-    assert crude.draws == 256
+    assert crude.num_draws == 256
     assert fine.converged
-    assert fine.draws > 256
+    assert fine.num_draws > 256
     assert fine.mean_error <= 0.02
 
 
@@ -183,10 +183,13 @@ def test_half_the_space_may_have_no_density():
     assert solution.loc[0] > 0
 
 
-@pytest.mark.parametrize(("field", "value"), [("draws", 0), ("starts", -1), ("kl_tolerance", 0.0)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("num_draws", 0), ("num_starts", -1), ("num_starts", 2.5), ("kl_tolerance", 0.0)],
+)
 def test_options_out_of_range_are_refused(field, value):
-    with pytest.raises(ValueError, match=re.escape(f"SampleAverage: {field} = {value}")):
-        SampleAverage(**{field: value})
+    with pytest.raises(ValueError, match=re.escape(f"Deterministic: {field} = {value}")):
+        Deterministic(**{field: value})
 
 
 def test_mean_field_in_many_dimensions_stays_small():
@@ -212,10 +215,10 @@ def test_an_interrupted_fit_keeps_what_was_reached(solve):
         return density.log_density(z)
 
     part = solve(make_density(2, log_density))
-    assert whole.draws > 256
+    assert whole.num_draws > 256
     assert part.log.interrupted
     assert not part.converged
-    assert part.draws == 256
+    assert part.num_draws == 256
     assert np.abs(part.loc - whole.loc).max() < 0.3
 
 
@@ -233,7 +236,7 @@ def test_an_interruption_among_rivals_keeps_the_finished_leader(solve, monkeypat
     monkeypatch.setattr(refinement, "_finish", finish_one)
     part = solve(mixture([[-2.0, 0.0], [2.0, 1.0]], [0.6, 0.4]))
     assert part.log.interrupted
-    assert part.elbo == finished[0].average.elbo > -min(part.log.restarts)
+    assert part.elbo == finished[0].average.elbo > -min(part.log.start_losses)
 
 
 def test_an_interruption_before_any_answer_is_passed_on():

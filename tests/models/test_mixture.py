@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from models.mixture.closed_form import ascend_mixture
 from models.mixture.data import LOG_EVIDENCE, POINTS, PROBABILITIES
 
 
@@ -17,6 +18,14 @@ def evidence(host, program):
 
 def test_the_exact_posterior_is_that_of_the_hosts_sum(host, worked):
     assert evidence(host, worked("mixture")) == pytest.approx(LOG_EVIDENCE, rel=1e-5)
+
+
+def test_the_closed_form_is_exact_where_components_are_known():
+    ascent = ascend_mixture()
+    found = ascent.factors["classes"].expect()[0]
+    assert np.abs(found - PROBABILITIES).max() < 1e-5
+    assert ascent.elbo[-1] == pytest.approx(LOG_EVIDENCE, abs=1e-4)
+    assert ascent.elbo[-1] < LOG_EVIDENCE
 
 
 def test_enumerated_assignments_come_to_the_exact_ones(host, worked):

@@ -48,14 +48,6 @@ def gumbel_log_density(x):
     return stats.gumbel_r.logpdf(x, 0.5, 2.0)
 
 
-def invertible_gaussian_log_density(x) -> float:
-    """The Gaussian density of ``y``, and the determinant of the slopes of ``x`` by it."""
-    y = 0.7 * np.log(x[:-1] / x[-1])
-    slopes = (np.diag(x[:-1]) - np.outer(x[:-1], x[:-1])) / 0.7
-    normal = stats.norm.logpdf(y, [0.3, -0.5, 0.1], 1.2).sum()
-    return float(normal - np.log(np.linalg.det(slopes)))
-
-
 def _on_simplex(logits, temperature, x) -> float:
     with np.errstate(divide="ignore"):
         log_x = np.log(x)
@@ -97,38 +89,6 @@ ROWS = [
         _X,
         np.array([gumbel_log_density(x) for x in _X]),
         [({"loc": 0.0, "scale": bad}, "scale") for bad in (0.0, -1.0, np.nan)],
-    ),
-    Row(
-        "TruncatedGumbel",
-        {"loc": 0.5, "scale": 2.0, "upper": 1.5, "lower": -2.0},
-        _X[1:2],
-        gumbel_log_density(_X[1:2])
-        - np.log(np.diff(stats.gumbel_r.cdf([-2.0, 1.5], 0.5, 2.0)).item()),
-        [
-            ({"loc": 0.0, "scale": -1.0}, "scale"),
-            ({"upper": np.inf}, "upper contains inf"),
-            ({"lower": np.nan}, "lower contains nan"),
-            ({"upper": 1.0, "lower": 1.0}, "not below"),
-        ],
-    ),
-    Row(
-        "InvertibleGaussian",
-        {"temperature": 0.7, "loc": np.array([0.3, -0.5, 0.1]), "scale": np.full(3, 1.2)},
-        np.exp(_Y),
-        np.array([invertible_gaussian_log_density(x) for x in np.exp(_Y)]),
-        [
-            *(
-                ({"temperature": bad, "loc": np.zeros(3), "scale": np.ones(3)}, "temperature")
-                for bad in (0.0, -1.0, np.nan)
-            ),
-            (
-                {"temperature": np.ones(4), "loc": np.zeros((3, 4)), "scale": np.ones(4)},
-                "temperature",
-            ),
-            ({"temperature": 0.5, "loc": np.zeros(3), "scale": -np.ones(3)}, "scale"),
-            ({"temperature": 0.5, "loc": np.array([1, 2]), "scale": np.ones(2)}, "floating"),
-            ({"temperature": 0.5, "loc": np.array(0.0), "scale": 1.0}, "loc has the shape"),
-        ],
     ),
     Row(
         "ExpRelaxedOneHotCategorical",

@@ -18,6 +18,7 @@ from ppl_ext.factorization import (
     measure_bound,
     simulate_ratings,
 )
+from ppl_ext.factorization.result.prediction import measure_ratings
 from tests.rooms.test_gumbel import kl_divergence
 
 RATINGS = simulate_ratings(num_users=25, num_items=15, density=0.4, seed=1).ratings
@@ -310,7 +311,9 @@ def test_predictive(host, continued):
     truth = continued.factors.items.regression.coefficients[:, :2]
     assert (np.abs(effects.mean(0) - truth) < 5 * effects.std(0) / np.sqrt(1000)).all()
     expected = np.asarray(draws["expected_rating"], dtype=float)
-    mean, variance = continued.factors.measure(np.asarray(chosen[0]), np.asarray(chosen[1]))
+    mean, variance = measure_ratings(
+        continued.factors.posterior, np.asarray(chosen[0]), np.asarray(chosen[1])
+    )
     assert (np.abs(expected.mean(0) - mean) < 5 * np.sqrt(variance / 1000)).all()
     np.testing.assert_allclose(expected.std(0), np.sqrt(variance), rtol=0.25)
 

@@ -1,4 +1,4 @@
-"""Draws without replacement, relaxed subsets and permutations, against enumeration."""
+"""Draws without replacement and relaxed subsets against enumeration."""
 
 from collections import Counter
 from itertools import permutations
@@ -85,8 +85,6 @@ def test_temperatures_that_are_refused(host, temperature):
     px = host.room.distributions
     with pytest.raises(ValueError, match="temperature is"):
         host.random(px.relaxed_top_k, host.array(LOGITS), 2, temperature)
-    with pytest.raises(ValueError, match="temperature is"):
-        host.random(px.gumbel_sinkhorn, host.array(np.eye(3)), temperature)
 
 
 @pytest.mark.parametrize("temperature", [0.01, 0.5])
@@ -104,28 +102,3 @@ def test_relaxed_subsets(host, temperature):
     assert (np.abs(hard.mean(0) - truth) <= 4.5 * error + 1e-6).all()
     if temperature < 0.1:
         assert np.abs(soft - hard).max(-1).mean() < 0.02
-
-
-def test_relaxed_permutations(host):
-    px = host.room.distributions
-    scores = host.array(np.random.default_rng(0).normal(size=(2, 4, 4)))
-    soft = np.asarray(host.random(px.gumbel_sinkhorn, scores, 1.0, (50,), iterations=100))
-    assert soft.shape == (50, 2, 4, 4)
-    np.testing.assert_allclose(soft.sum(-1), 1.0, atol=1e-3)
-    np.testing.assert_allclose(soft.sum(-2), 1.0, atol=1e-5)
-    hard = np.asarray(host.random(px.gumbel_sinkhorn, scores, 1.0, (50,), hard=True))
-    assert (hard.sum(-1) == 1).all()
-    assert (hard.sum(-2) == 1).all()
-
-
-def test_best_permutation(host):
-    scores = np.random.default_rng(1).normal(size=(4, 4))
-    found = np.asarray(host.room.distributions.best_permutation(host.array(scores)))
-    best = max(permutations(range(4)), key=lambda order: scores[range(4), order].sum())
-    np.testing.assert_array_equal(found, np.eye(4)[list(best)])
-
-
-@pytest.mark.parametrize("scores", [np.zeros((2, 3)), np.zeros(3), np.eye(2) - np.inf])
-def test_scores_that_are_refused(host, scores):
-    with pytest.raises(ValueError, match="scores"):
-        host.room.distributions.best_permutation(host.array(scores))

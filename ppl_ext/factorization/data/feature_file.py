@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppl_ext.factorization.data.reading import to_labels
+from ppl_ext.factorization.data.columns import to_labels
 
 if TYPE_CHECKING:
     import pandas

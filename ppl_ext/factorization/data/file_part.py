@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ppl_ext.factorization.data.rating_stream import name_columns, name_lines, read_text
-from ppl_ext.factorization.data.ratings import Ratings, collect_ratings
-from ppl_ext.factorization.data.reading import collect_frame, find_column
+from ppl_ext.factorization.data.collecting import collect_ratings
+from ppl_ext.factorization.data.columns import collect_frame
+from ppl_ext.factorization.data.rating_stream import name_lines, read_text
+from ppl_ext.factorization.data.ratings import Ratings
 
 __all__ = ["read_part"]
 
@@ -20,9 +21,9 @@ def read_part(
     part: int,
     parts: int,
     *,
-    user: str | None = None,
-    item: str | None = None,
-    rating: str | None = None,
+    user: str = "",
+    item: str = "",
+    rating: str = "",
     scale: tuple[float, float] | None = None,
     item_ids: np.ndarray | None = None,
     characters: int = 2**24,
@@ -36,7 +37,7 @@ def read_part(
         path: The file, as `read_ratings` takes it, Parquet apart; in any order.
         part: Which part, from 0: ``jax.process_index()``.
         parts: Number of parts: ``jax.process_count()``.
-        user: Name of the column of users; one of the usual names if None.
+        user: Name of the column of users; one of the usual names if empty.
         item: Name of the column of items.
         rating: Name of the column of ratings.
         scale: Lowest and highest rating that is allowed.
@@ -62,15 +63,15 @@ def read_part(
             f"read_part: part={part} of parts={parts}; expected 0 to parts - 1. Write "
             "read_part(path, jax.process_index(), jax.process_count())."
         )
-    names = name_columns(path, user, item, rating)
+    names = {"user": user, "item": item, "rating": rating, "time": None}
+    checks = {"scale": scale, "keep_last": False}
     kept: list[Ratings] = []
-    for frame in read_text(path, characters, "read_part"):
-        labels = frame[find_column(frame, "user", names["user"], Path(path).name)]
+    for frame in read_text(path, names, characters, "read_part"):
+        labels = frame["user"]
         mine = [each for each in labels.unique() if _draw_lot(each, parts) == part]
         chosen = frame[labels.isin(mine)]
         if len(chosen):
-            kept.append(collect_frame(chosen, names, Path(path).name, name_lines(path, chosen),
-                                      {"scale": scale, "keep_last": False}))  # fmt: skip
+            kept.append(collect_frame(chosen, name_lines(path, chosen), checks))
     if not kept:
         raise ValueError(
             f"read_part: no user of '{Path(path).name}' falls to part {part} of {parts}; expected "
@@ -82,7 +83,7 @@ def read_part(
     return collect_ratings(users, items, values, item_ids=item_ids)
 
 
-def _draw_lot(label: str, parts: int) -> int:
+def _draw_lot(label: object, parts: int) -> int:
     return zlib.crc32(str(label).strip().encode()) % parts
 
 

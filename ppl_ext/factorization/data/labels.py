@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-__all__ = ["LabelBook", "Labels", "number_labels", "place_labels"]
+__all__ = ["LabelBook", "Labels", "number_labels", "place_labels", "refuse_nul"]
 
+# Labels that are no integers are reported where they are at most this fraction of all.
+_FEW = 0.01
 _MISSING = ("", "nan", "None", "NaN", "<NA>")
 
 
@@ -35,28 +38,56 @@ class LabelBook:
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
         self._codes: list[np.ndarray] = []
+        # Whole numbers stay such as long as there is nothing else.
+        self._integers: list[np.ndarray] = []
 
     def add(self, column: Any) -> None:
         """Take down a piece of a column.
 
         Args:
-            column: A pandas series of text.
+            column: A pandas series of text or of whole numbers.
         """
         import pandas
 
-        codes, distinct = pandas.factorize(column)
+        values = column.to_numpy()
+        if values.dtype.kind in "iu" and not self._known:
+            narrow = not len(values) or values.max() < np.iinfo(np.int32).max
+            self._integers.append(values.astype(np.int32 if narrow else np.int64))
+            return
+        for numbers in self._integers:
+            self._add_text(*pandas.factorize(numbers))
+        self._integers = []
+        self._add_text(*pandas.factorize(column))
+
+    def _add_text(self, codes: np.ndarray, distinct: Any) -> None:
         known = self._known
-        numbers = [known.setdefault(label.strip(), len(known)) for label in distinct]
+        numbers = [known.setdefault(str(label).strip(), len(known)) for label in distinct]
         self._codes.append(np.asarray(numbers, dtype=np.int32)[codes])
 
     def close(self) -> Labels:
         """All labels; as integers where every one is written as such."""
+        if self._integers:
+            values = np.concatenate(self._integers)
+            self._integers = []
+            return Labels(*_rank_integers(values))
         distinct = read_integers(np.asarray(list(self._known), dtype=str))
         order = np.argsort(distinct, kind="stable")
         rank = np.empty(len(order), dtype=np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
         codes = np.concatenate(self._codes) if self._codes else np.empty(0, dtype=np.int32)
         return Labels(distinct[order], rank[codes])
+
+
+def _rank_integers(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct values, sorted, and the position of each among them."""
+    largest = int(values.max()) if len(values) else -1
+    if not len(values) or values.min() < 0 or largest > 2**20 + 4 * len(values):
+        distinct, codes = np.unique(values, return_inverse=True)
+        return distinct.astype(np.int64, copy=False), codes.astype(np.int32)
+    present = np.zeros(largest + 1, dtype=bool)
+    present[values] = True
+    rank = np.cumsum(present, dtype=np.int32) - np.int32(1)
+    return np.flatnonzero(present).astype(np.int64, copy=False), rank[values]
 
 
 def read_integers(text: np.ndarray) -> np.ndarray:
@@ -96,6 +127,8 @@ def number_labels(labels: Any) -> Labels:
         labels = whole if np.array_equal(whole, labels) else labels
     elif labels.dtype.kind in "OUST":
         labels = labels.astype(str)
+    if labels.dtype.kind in "iu" and labels.dtype != np.uint64:
+        return Labels(*_rank_integers(labels))
     distinct, codes = np.unique(labels, return_inverse=True)
     if given.dtype.kind == "O" and len(set(given.tolist())) > len(distinct):
         raise ValueError(
@@ -104,6 +137,35 @@ def number_labels(labels: Any) -> Labels:
             "them first: [str(label) for label in labels]."
         )
     return Labels(distinct, codes.astype(np.int32))
+
+
+def refuse_nul(labels: Any, name_place: Callable[[int], str]) -> None:
+    """Refuse text with a NUL, at which NumPy would end it: two labels would become one."""
+    if isinstance(labels, Labels) or (
+        isinstance(labels, np.ndarray) and labels.dtype.kind not in "OT"
+    ):
+        return
+    for at, label in enumerate(labels):
+        if isinstance(label, str) and "\0" in label:
+            raise ValueError(
+                f"read_ratings: {name_place(at)} has the label {label!r} with a NUL character; "
+                "expected text without. Take it out: label.replace('\\0', '')."
+            )
+
+
+def _report_odd(labels: Labels, name: str, name_place: Callable[[int], str]) -> None:
+    """Say which labels are no integers, where nearly all are: those few make text of all."""
+    distinct = labels.distinct
+    odd = ~np.strings.isdigit(distinct)
+    if not 0 < odd.sum() <= _FEW * len(distinct):
+        return
+    at = int(np.argmax(odd[labels.codes]))
+    warnings.warn(
+        f"read_ratings: {name_place(at)} has the {name} {distinct[labels.codes[at]].item()!r}, "
+        f"and {len(distinct) - odd.sum():,} of {len(distinct):,} {name}s are integers; all are "
+        "read as text, and are asked for as text. Correct the id, if it was to be an integer.",
+        stacklevel=2,
+    )
 
 
 def place_labels(
@@ -139,6 +201,8 @@ def place_labels(
             f"{distinct[labels.codes[at]].item()!r}; expected text or an integer that is not "
             "negative. Correct the id, or drop the rating."
         )
+    if distinct.dtype.kind == "U":
+        _report_odd(labels, name, name_place)
     if known is None:
         return labels.codes, distinct
     known = np.asarray(known)

@@ -4,37 +4,43 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from ppl_ext.factorization.data.text_form import TextForm, find_form
+from ppl_ext.factorization.data.text_pieces import check_text, cut_pieces
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["find_line", "read_pieces"]
+__all__ = ["Picker", "read_pieces"]
 
-_COLUMNS = ("user", "item", "rating", "time")
-# Some two hundred thousand ratings at once.
-_SIZE = 2**22
-# How files of gzip, zip, bzip2, xz and zstd begin.
-_PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zX", b"\x28\xb5\x2f\xfd")
+# Finds the columns of users, items, ratings and times: form -> {role: name}.
+Picker: TypeAlias = Callable[[TextForm], Mapping[str, str]]
+
+# Some three hundred thousand ratings at once.
+_SIZE = 2**23
+_POWERS = 10 ** np.arange(1, 19, dtype=np.int64)
 
 
-def read_pieces(path: Path, with_header: bool, size: int = _SIZE) -> Iterator[pandas.DataFrame]:
-    r"""Read a text file of ratings into columns of text, piece by piece.
+def read_pieces(path: Path, pick: Picker, size: int = _SIZE) -> Iterator[pandas.DataFrame]:
+    r"""Read a text file of ratings into columns, piece by piece.
 
-    Not for values: what a field says is not looked at.
+    Labels that are whole numbers and ratings that are numbers are read as such where nothing is
+    lost by it (``007`` stays text); all else is text. Not for values, which are not looked at.
 
     Args:
-        path: The file, UTF-8; fields between commas, tabs, semicolons or double colons.
-        with_header: True where the first line names the columns; else they are user, item, rating
-            and, if there is a fourth, time.
+        path: The file, UTF-8; see `find_form`.
+        pick: Finds the columns.
         size: Characters of a piece, roughly.
 
     Yields:
-        Frames of text whose index is the number of each line, from 1; an empty one where the file
-        has a header alone.
+        Frames with the columns ``user``, ``item``, ``rating`` and perhaps ``time``, whose index
+        is the number of each line, from 1; an empty one where the file has a header alone.
 
     Raises:
         ValueError: A line has more or fewer fields than the first, the file is empty, or it is
@@ -44,122 +50,171 @@ def read_pieces(path: Path, with_header: bool, size: int = _SIZE) -> Iterator[pa
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "u.data")
-        ...     _ = path.write_text("1\t10\t5\t881250949\n\n2\t10\t3\t891717742\n")
-        ...     [frame.index.tolist() for frame in read_pieces(path, with_header=False)]
+        ...     _ = path.write_text("1\t10\t5\n\n2\t10\t3\n")
+        ...     roles = dict(zip(("user", "item", "rating"), ("user", "item", "rating")))
+        ...     [frame.index.tolist() for frame in read_pieces(path, lambda form: roles)]
         [[1, 3]]
     """
-    form: _Form | None = None
-    frame: pandas.DataFrame | None = None
-    for numbers, filled in _number_lines(path, size):
-        header = form is None and with_header
-        form = form or _find_form(path, filled[0], numbers[0], with_header)
-        frame = form.frame_lines(filled, numbers, header)
+    reader: _Reader | None = None
+    number, empty = 0, True
+    for piece in cut_pieces(path, size):
+        check_text(path, piece, number)
+        lines = piece.count(b"\n")
+        if reader is None:
+            blank = len(piece) - len(piece.lstrip(b"\n"))
+            first, _, rest = piece[blank:].partition(b"\n")
+            if not first.strip():
+                number += lines
+                continue
+            form = find_form(path, first.decode(), number + blank + 1)
+            reader = _Reader(form, pick(form))
+            if form.with_header:
+                number, piece = number + blank + 1, rest
+                lines -= blank + 1
+        frame = reader.read(piece, number)
+        number += lines
         if len(frame):
+            empty = False
             yield frame
-    if frame is None:
+    if reader is None:
         raise ValueError(
             f"read_ratings: '{path.name}' is empty; expected a rating in each line. Copy it again."
         )
-    if not len(frame):
-        yield frame
+    if empty:
+        yield reader.read(b"", number)
 
 
-def find_line(path: Path, with_header: bool, at: int) -> int:
-    """Number of the line of a rating: its position is kept by none, since few are asked for.
+class _Reader:
+    """Reads pieces of a file of one form.
 
     Args:
-        path: The file.
-        with_header: True where the first line names the columns.
-        at: The rating's position, from 0.
-
-    Returns:
-        The number, from 1.
+        form: The form.
+        picked: ``{role: name}`` of the columns.
     """
-    at += 1 if with_header else 0
-    for numbers, _ in _number_lines(path, _SIZE):
-        if at < len(numbers):
-            return numbers[at]
-        at -= len(numbers)
-    raise ValueError(
-        f"read_ratings: '{path.name}' became shorter while it was read. Read it again."
-    )
 
+    def __init__(self, form: TextForm, picked: Mapping[str, str]):
+        self._form = form
+        self._picked = dict(picked)
+        self._places = {role: form.columns.index(name) for role, name in picked.items()}
+        # Columns that were found to be no numbers, or to lose by it.
+        self._text: set[str] = set()
 
-def _number_lines(path: Path, size: int) -> Iterator[tuple[list[int], list[str]]]:
-    """Lines that are not blank, with their numbers, some at a time."""
-    number = 0
-    with path.open("rb") as start:
-        if start.read(4).startswith(_PACKED):
-            raise ValueError(
-                f"read_ratings: '{path.name}' is compressed; expected text. Unpack it first: "
-                f"gunzip {path.name}, or unzip."
-            )
-    try:
-        # Lines end where an editor ends them: str.splitlines would cut labels at rarer marks.
-        with path.open(encoding="utf-8-sig") as file:
-            while lines := [line.removesuffix("\n") for line in file.readlines(size)]:
-                numbers = [number + at for at, line in enumerate(lines, 1) if line.strip()]
-                if numbers:
-                    yield numbers, [line for line in lines if line.strip()]
-                number += len(lines)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"read_ratings: '{path.name}' is no UTF-8 text after line {number} ({error.reason}); "
-            "expected text. If it is text in another encoding, convert it: iconv -f latin1 -t "
-            "utf-8."
-        ) from error
+    def read(self, piece: bytes, number: int) -> pandas.DataFrame:
+        """Read the lines after line ``number``."""
+        frame = self._read_clean(piece.rstrip(b"\n"), number)
+        return self._read_lines(piece, number) if frame is None else frame
 
-
-@dataclass(frozen=True)
-class _Form:
-    """How the lines of a file are written; fields as in the first line."""
-
-    name: str
-    mark: str
-    columns: tuple[str, ...]
-    number: int
-
-    def frame_lines(
-        self, lines: list[str], numbers: list[int], with_header: bool
-    ) -> pandas.DataFrame:
-        """Split lines into columns of text, indexed by their numbers."""
+    def _read_clean(self, piece: bytes, number: int) -> pandas.DataFrame | None:
+        """Lines without quotes, all of as many fields; None where they are others."""
         import pandas
 
-        mark, width = self.mark, len(self.columns)
-        quoted = mark != "::" and any('"' in line for line in lines)
-        for number, line in zip(numbers, lines, strict=True):
-            found = (
-                len(next(csv.reader([line], delimiter=mark))) if quoted else line.count(mark) + 1
+        mark, width = self._form.mark.encode(), len(self._form.columns)
+        if mark == b"::":
+            mark, piece = b"\t", b"" if b"\t" in piece else piece.replace(b"::", b"\t")
+        if not piece or not mark or width < 2 or b'"' in piece:
+            return None
+        text = np.frombuffer(piece, dtype=np.uint8)
+        ends = np.append(np.flatnonzero(text == 10), len(text))
+        places = np.flatnonzero(text == mark[0])
+        if len(places) != len(ends) * (width - 1):
+            return None
+        marks = places.reshape(-1, width - 1)
+        if np.any(marks[:, -1] > ends) or np.any(marks[1:, 0] < ends[:-1]):
+            return None
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        edges = np.column_stack([starts - 1, marks, ends])
+        columns: dict[str, Any] = {}
+        while len(columns) < len(self._places):
+            unread = {role: at for role, at in self._places.items() if role not in columns}
+            found = pandas.read_csv(
+                io.BytesIO(piece),
+                sep=mark.decode(),
+                header=None,
+                names=range(width),
+                index_col=False,
+                usecols=sorted(set(unread.values())),
+                dtype={at: str for role, at in unread.items() if role in self._text},
+                quoting=csv.QUOTE_NONE,
+                keep_default_na=False,
+                skip_blank_lines=False,
+                low_memory=False,
+                encoding="utf-8",
             )
-            if found != width:
-                raise ValueError(
-                    f"read_ratings: line {number} of '{self.name}' has {found} fields; expected "
-                    f"{width}, as in line {self.number}. Correct the line or drop it; if it is "
-                    "the last one, the file may have been cut off."
-                )
-        joined = "\n".join(lines)
-        if mark == "::":
-            joined, mark = joined.replace("::", "\t"), "\t"
-        frame = pandas.read_csv(
-            io.StringIO(joined),
-            sep=mark,
-            dtype=str,
-            header=0 if with_header else None,
-            names=None if with_header else self.columns,
-            keep_default_na=False,
-            quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-        )
-        frame.index = pandas.Index(numbers[1:] if with_header else numbers)
+            for role, at in unread.items():
+                lengths = edges[:, at + 1] - edges[:, at] - 1
+                if role in self._text or _keeps_all(role, found[at], lengths):
+                    columns[role] = found[at]
+                else:
+                    self._text.add(role)
+        frame = pandas.DataFrame(columns)
+        frame.index = pandas.RangeIndex(number + 1, number + 1 + len(frame))
         return frame
 
+    def _read_lines(self, piece: bytes, number: int) -> pandas.DataFrame:
+        """Lines of any kind, each looked at by itself."""
+        import pandas
 
-def _find_form(path: Path, first: str, number: int, with_header: bool) -> _Form:
-    mark = next((mark for mark in ("::", "\t", ";", ",") if mark in first), ",")
-    fields = first.split("::") if mark == "::" else next(csv.reader([first], delimiter=mark))
-    if not with_header and len(fields) not in (3, 4):
-        raise ValueError(
-            f"read_ratings: line {number} of '{path.name}' has {len(fields)} fields; expected "
-            "user, item, rating and perhaps a time. With a header, call the file *.csv or *.tsv."
-        )
-    columns = tuple(fields) if with_header else _COLUMNS[: len(fields)]
-    return _Form(path.name, mark, columns, number)
+        every = piece.decode().split("\n")
+        numbers = [number + at for at, line in enumerate(every, 1) if line.strip()]
+        lines = [line for line in every if line.strip()]
+        if self._form.is_json:
+            columns = self._read_objects(lines, numbers)
+        else:
+            rows = self._split_lines(lines, numbers)
+            columns = {
+                role: pandas.Series([row[at] for row in rows], dtype=object)
+                for role, at in self._places.items()
+            }
+        frame = pandas.DataFrame(columns)
+        frame.index = pandas.Index(numbers, dtype=np.int64)
+        return frame
+
+    def _split_lines(self, lines: list[str], numbers: list[int]) -> list[list[str]]:
+        form, width = self._form, len(self._form.columns)
+        if form.mark == "::":
+            rows = [line.split("::") for line in lines]
+        else:
+            rows = list(csv.reader(lines, delimiter=form.mark))
+            if len(rows) != len(lines):  # a quote that is not closed runs on to the next line
+                rows = [form.split(line) for line in lines]
+        for at, row in zip(numbers, rows, strict=True):
+            if len(row) != width:
+                raise ValueError(
+                    f"read_ratings: line {at} of '{form.name}' has {len(row)} fields; expected "
+                    f"{width}, as in line {form.number}. Correct the line or drop it; if it is "
+                    "the last one, the file may have been cut off."
+                )
+        return rows
+
+    def _read_objects(self, lines: list[str], numbers: list[int]) -> dict[str, list[Any]]:
+        columns: dict[str, list[Any]] = {role: [] for role in self._picked}
+        for at, line in zip(numbers, lines, strict=True):
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"read_ratings: line {at} of '{self._form.name}' is no JSON ({error}); "
+                    "expected an object. Correct the line or drop it; if it is the last one, the "
+                    "file may have been cut off."
+                ) from error
+            for role, name in self._picked.items():
+                if not isinstance(entry, dict) or name not in entry:
+                    raise ValueError(
+                        f"read_ratings: line {at} of '{self._form.name}' has no '{name}'; "
+                        f"expected one, as in line {self._form.number}. Add it or drop the line."
+                    )
+                columns[role].append(entry[name])
+        return columns
+
+
+def _keeps_all(role: str, column: pandas.Series, lengths: np.ndarray) -> bool:
+    """True where a column says as much as its text: a number as long as its field."""
+    if column.dtype.kind not in "iufb":
+        return True
+    if role not in ("user", "item"):
+        return column.dtype.kind in "iuf"
+    if column.dtype != np.int64:
+        return False
+    values = column.to_numpy()
+    digits = 1 + np.searchsorted(_POWERS, values, side="right")
+    return bool(np.all(values >= 0) and np.array_equal(digits, lengths))

@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ppl_ext.factorization.data.columns import (
+    ColumnNames,
+    Place,
+    collect_frame,
+    pick_from_form,
+)
 from ppl_ext.factorization.data.lines import read_pieces
 from ppl_ext.factorization.data.ratings import Ratings
-from ppl_ext.factorization.data.reading import collect_frame, find_column
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["RatingStream", "cut_blocks", "name_columns", "name_lines", "read_text"]
+__all__ = ["RatingStream", "cut_by_user", "name_lines", "read_text"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class RatingStream:
     Args:
         path: The file, as `read_ratings` takes it, Parquet apart.
         characters: Size of what is read at once; a rating takes about 20.
-        user: Name of the column of users; one of the usual names if None.
+        user: Name of the column of users; one of the usual names if empty.
         item: Name of the column of items.
         rating: Name of the column of ratings.
         scale: Lowest and highest rating that is allowed.
@@ -50,15 +55,16 @@ class RatingStream:
         ...     _ = path.write_text("user,movie,rating\n1,7,4\n1,8,3\n2,7,2.5\n3,9,5\n")
         ...     for block in RatingStream(path, characters=10):
         ...         print(block.user_ids.tolist(), block.values.tolist())
-        [1, 2] [4.0, 3.0, 2.5]
+        [1] [4.0, 3.0]
+        [2] [2.5]
         [3] [5.0]
     """
 
     path: str | os.PathLike[str]
     characters: int = 2**24
-    user: str | None = None
-    item: str | None = None
-    rating: str | None = None
+    user: str = ""
+    item: str = ""
+    rating: str = ""
     scale: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -70,7 +76,8 @@ class RatingStream:
     def __iter__(self) -> Iterator[Ratings]:
         seen: np.ndarray | None = None
         for frame in self._read_users():
-            block = _collect(frame, self, self.scale)
+            checks = {"scale": self.scale, "keep_last": False}
+            block = collect_frame(frame, name_lines(self.path, frame), checks)
             if seen is None:
                 seen = block.user_ids
             else:
@@ -91,10 +98,10 @@ class RatingStream:
         import pandas
 
         held: pandas.DataFrame | None = None
-        for frame in read_text(self.path, self.characters, "RatingStream"):
+        names = {"user": self.user, "item": self.item, "rating": self.rating, "time": None}
+        for frame in read_text(self.path, names, self.characters, "RatingStream"):
             rows = frame if held is None else pandas.concat([held, frame])
-            column = find_column(rows, "user", self._names["user"], Path(self.path).name)
-            labels = rows[column].to_numpy()
+            labels = rows["user"].to_numpy()
             others = np.flatnonzero(labels != labels[-1:])  # none of no labels
             cut = int(others[-1]) + 1 if len(others) else 0
             held = rows.iloc[cut:]
@@ -103,12 +110,8 @@ class RatingStream:
         if held is not None:
             yield held
 
-    @property
-    def _names(self) -> dict[str, str | None]:
-        return name_columns(self.path, self.user, self.item, self.rating)
 
-
-def cut_blocks(ratings: Ratings, size: int) -> list[Ratings]:
+def cut_by_user(ratings: Ratings, size: int) -> list[Ratings]:
     """Cut ratings into blocks of whole users.
 
     Not for files, which `RatingStream` reads block by block.
@@ -126,7 +129,7 @@ def cut_blocks(ratings: Ratings, size: int) -> list[Ratings]:
     Example:
         >>> from ppl_ext.factorization import simulate_ratings
         >>> ratings = simulate_ratings(num_users=30, num_items=20, seed=0).ratings
-        >>> blocks = cut_blocks(ratings, 20)
+        >>> blocks = cut_by_user(ratings, 20)
         >>> sum(len(block) for block in blocks) == len(ratings)
         True
         >>> sum(block.num_users for block in blocks)
@@ -134,8 +137,8 @@ def cut_blocks(ratings: Ratings, size: int) -> list[Ratings]:
     """
     if not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(
-            f"cut_blocks: size={size}; expected an integer of at least 1. Write "
-            "cut_blocks(ratings, 10**6)."
+            f"cut_by_user: size={size}; expected an integer of at least 1. Write "
+            "cut_by_user(ratings, 10**6)."
         )
     ends = np.cumsum(np.bincount(ratings.users, minlength=ratings.num_users))
     # Users go to the block that their last rating falls into.
@@ -158,12 +161,13 @@ def cut_blocks(ratings: Ratings, size: int) -> list[Ratings]:
 
 
 def read_text(
-    path: str | os.PathLike[str], characters: int, called: str
+    path: str | os.PathLike[str], names: ColumnNames, characters: int, called: str
 ) -> Iterator[pandas.DataFrame]:
     """Frames of text, some lines at a time.
 
     Args:
         path: The file.
+        names: Names of the columns.
         characters: Size of what is read at once.
         called: What a user called.
 
@@ -179,30 +183,13 @@ def read_text(
             f"{called}: '{file.name}' is Parquet; expected a text file. Write the table as CSV, "
             "or read it whole: read_ratings(path)."
         )
-    yield from read_pieces(file, file.suffix.lower() in (".csv", ".tsv"), characters)
+    yield from read_pieces(file, pick_from_form(names), characters)
 
 
-def name_columns(
-    path: str | os.PathLike[str], user: str | None, item: str | None, rating: str | None
-) -> dict[str, str | None]:
-    """Names of the columns by role; None for one of the usual names."""
-    if Path(path).suffix.lower() not in (".csv", ".tsv"):
-        return {"user": "user", "item": "item", "rating": "rating", "time": "time"}
-    return {"user": user, "item": item, "rating": rating, "time": None}
-
-
-def name_lines(path: str | os.PathLike[str], frame: pandas.DataFrame) -> object:
+def name_lines(path: str | os.PathLike[str], frame: pandas.DataFrame) -> Place:
     """Words for where a rating of a frame stands: position -> words."""
     lines, name = frame.index.to_numpy(), Path(path).name
     return lambda at: f"line {lines[at]} of '{name}'"
-
-
-def _collect(
-    frame: pandas.DataFrame, stream: RatingStream, scale: tuple[float, float] | None
-) -> Ratings:
-    name = Path(stream.path).name
-    checks = {"scale": scale, "keep_last": False}
-    return collect_frame(frame, stream._names, name, name_lines(stream.path, frame), checks)
 
 
 def _refuse_kinds(path: str | os.PathLike[str], name: str, labels: np.ndarray) -> None:

@@ -10,30 +10,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from ppl_ext.factorization.data.labels import LabelBook, read_integers
-from ppl_ext.factorization.data.ratings import Ratings, collect_ratings
+from ppl_ext.factorization.data.collecting import collect_ratings
+from ppl_ext.factorization.data.columns import (
+    collect_frame,
+    collect_pieces,
+    pick_columns,
+    pick_from_form,
+)
+from ppl_ext.factorization.data.ratings import Ratings
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["collect_frame", "find_column", "read_ratings", "to_labels"]
-
-# Headers as the common data sets write them; the first that is there is taken.
-_USUAL = {
-    "user": ("user", "user_id", "userid", "uid", "reviewerid"),
-    "item": ("item", "item_id", "itemid", "movie", "movie_id", "movieid", "iid", "isbn", "asin"),
-    "rating": ("rating", "value", "score", "overall", "stars", "rating_value"),
-    "time": ("timestamp", "time", "date", "unixreviewtime"),
-}
+__all__ = ["read_ratings"]
 
 
 def read_ratings(
     source: Any,
     *,
-    user: str | None = None,
-    item: str | None = None,
-    rating: str | None = None,
-    time: str | None = None,
+    user: str = "",
+    item: str = "",
+    rating: str = "",
+    time: str | None = "",
     scale: tuple[float, float] | None = None,
     keep_last: bool = False,
     user_ids: np.ndarray | None = None,
@@ -41,20 +39,24 @@ def read_ratings(
 ) -> Ratings:
     r"""Read ratings and check every one of them.
 
-    A path ending in ``.parquet`` is read as Parquet, one ending in ``.csv`` or ``.tsv`` has a
-    header, anything else is MovieLens: user, item, rating and perhaps a time in each line, between
-    tabs (``u.data``) or double colons (``ratings.dat``). Of a SciPy matrix every stored entry is a
-    rating, zeros among them. Not for implicit feedback, where what is missing says something.
+    A path ending in ``.parquet`` is read as Parquet. Any other file is text: a JSON object in each
+    line, or fields between double colons, tabs, semicolons, bars, commas or spaces. One ending in
+    ``.csv`` or ``.tsv`` has a header, and so has one without a number in its first line; else the
+    columns are user, item, rating and perhaps time, as MovieLens has them (``u.data``,
+    ``ratings.dat``). Ratings may have decimal commas, times may be dates (ISO 8601), which become
+    seconds since 1970. Of a SciPy matrix every stored entry is a rating, zeros among them. Not
+    for implicit feedback, where what is missing says something.
 
     Args:
         source: A path, a pandas frame, a SciPy sparse matrix ``[user, item]``, or a tuple of
             arrays ``(users, items, ratings)`` or ``(users, items, ratings, times)``.
-        user: Name of the column of users; one of the usual names if None.
+        user: Name of the column of users; one of the usual names if empty.
         item: Name of the column of items.
         rating: Name of the column of ratings.
-        time: Name of the column of times, numbers such as seconds.
+        time: Name of the column of times, numbers such as seconds or dates; None for none.
         scale: Lowest and highest rating that is allowed.
-        keep_last: Where a user rated an item more than once, keep the last instead of refusing.
+        keep_last: Where a user rated an item more than once, keep the last instead of refusing;
+            times say which it is, where there are any.
         user_ids: Labels of all users, in order, so that two files share them; those that occur,
             sorted, if None.
         item_ids: Labels of all items, likewise.
@@ -67,6 +69,9 @@ def read_ratings(
             an id is negative or missing, or a pair occurs twice; the message names the line.
         TypeError: The source is none of the above.
         ModuleNotFoundError: Parquet is asked for and nothing that reads it is installed.
+
+    Warns:
+        UserWarning: A few labels are no integers, and nearly all others are.
 
     Example:
         >>> import tempfile
@@ -107,151 +112,24 @@ def read_ratings(
         return collect_ratings(*source, **checks)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        if path.suffix.lower() == ".parquet":
-            return collect_frame(_read_parquet(path), names, path.name, "row {}".format, checks)
-        return _collect_lines(path, names, checks)
-    if type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):
-        return collect_frame(source, names, "the frame", "row {}".format, checks)
-    raise TypeError(
-        f"read_ratings: got a {type(source).__name__}; expected a path, a pandas frame, a SciPy "
-        "sparse matrix or a tuple of arrays. Write read_ratings((users, items, ratings)); of a "
-        "table with nan where nothing is known, read_ratings((*np.nonzero(known), table[known]))."
-    )
+        if path.suffix.lower() != ".parquet":
+            # Imported when it is called for, as pandas is.
+            from ppl_ext.factorization.data.lines import read_pieces
 
-
-def collect_frame(
-    frame: pandas.DataFrame,
-    names: dict[str, str | None],
-    where: str,
-    name_place: Any,
-    checks: dict[str, Any],
-) -> Ratings:
-    """Check the columns of a frame.
-
-    Args:
-        frame: The columns, of text or numbers.
-        names: Names of the columns of users, items, ratings and times; None for the usual ones.
-        where: What the frame is called in messages.
-        name_place: Says where a rating stands: position -> words.
-        checks: What else `collect_ratings` takes.
-
-    Returns:
-        The ratings.
-    """
-    found = {role: find_column(frame, role, name, where) for role, name in names.items()}
-    values = _to_numbers(frame[found["rating"]], "rating", name_place)
-    times = None
-    if found["time"] is not None:
-        times = _to_numbers(frame[found["time"]], "time", name_place)
-    return collect_ratings(
-        to_labels(frame[found["user"]]),
-        to_labels(frame[found["item"]]),
-        values,
-        times,
-        name_place=name_place,
-        **checks,
-    )
-
-
-def _collect_lines(path: Path, names: dict[str, str | None], checks: dict[str, Any]) -> Ratings:
-    """Read a text file piece by piece, so that it is never whole in memory as text."""
-    from ppl_ext.factorization.data.lines import find_line, read_pieces
-
-    with_header = path.suffix.lower() in (".csv", ".tsv")
-    if not with_header:
-        names = {role: role for role in _USUAL}
-    users, items = LabelBook(), LabelBook()
-    values: list[np.ndarray] = []
-    times: list[np.ndarray] = []
-    found: dict[str, str | None] = {}
-    for frame in read_pieces(path, with_header):
-        if not found:
-            found = {role: find_column(frame, role, name, path.name)
-                     for role, name in names.items()}  # fmt: skip
-        lines = frame.index
-
-        def name_here(at: int, lines: Any = lines) -> str:
-            return f"line {lines[at]} of '{path.name}'"
-
-        users.add(frame[found["user"]])
-        items.add(frame[found["item"]])
-        values.append(_to_numbers(frame[found["rating"]], "rating", name_here))
-        if found["time"] is not None:
-            times.append(_to_numbers(frame[found["time"]], "time", name_here))
-
-    def name_place(at: int) -> str:
-        return f"line {find_line(path, with_header, at)} of '{path.name}'"
-
-    return collect_ratings(
-        users.close(),
-        items.close(),
-        np.concatenate(values),
-        np.concatenate(times) if times else None,
-        name_place=name_place,
-        **checks,
-    )
-
-
-def find_column(frame: pandas.DataFrame, role: str, name: str | None, where: str) -> str | None:
-    """Name of the column of users, items, ratings or times; None where there are no times."""
-    columns = [str(column) for column in frame.columns]
-    if name is not None:
-        if name in columns or (role == "time" and name == "time"):
-            return name if name in columns else None
-        raise ValueError(
-            f"read_ratings: {where} has the columns {_list_columns(columns)}; expected '{name}' "
-            "among them. "
-            f"Write {role}= and one of these names."
+            return collect_pieces(read_pieces(path, pick_from_form(names)), path.name, checks)
+        source, where = _read_parquet(path), path.name
+    elif type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):
+        where = "the frame"
+    else:
+        raise TypeError(
+            f"read_ratings: got a {type(source).__name__}; expected a path, a pandas frame, a "
+            "SciPy sparse matrix or a tuple of arrays. Write read_ratings((users, items, "
+            "ratings)); of a table with nan where nothing is known, "
+            "read_ratings((*np.nonzero(known), table[known]))."
         )
-    lowered = {column.strip().lower(): column for column in columns}
-    for usual in _USUAL[role]:
-        if usual in lowered:
-            return lowered[usual]
-    if role == "time":
-        return None
-    raise ValueError(
-        f"read_ratings: {where} has the columns {_list_columns(columns)}; none is called like "
-        f"{'an' if role == 'item' else 'a'} {role} ({', '.join(_USUAL[role])}). Name it: "
-        f"read_ratings(source, {role}='...'), or --{role} on the command line. Where the first "
-        "line is a rating, put such names above it."
-    )
-
-
-def _list_columns(columns: list[str]) -> str:
-    more = f" and {len(columns) - 8:,} more" if len(columns) > 8 else ""
-    return f"{columns[:8]}{more}"
-
-
-def _to_numbers(column: Any, role: str, name_place: Any) -> np.ndarray:
-    import pandas
-
-    numbers = pandas.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
-    missing = np.isnan(numbers)
-    if missing.any():
-        at = int(np.argmax(missing))
-        found = column.iloc[at]
-        shown = repr(found) if isinstance(found, str) else str(found)
-        shown = shown if str(found).strip() else "nothing"
-        raise ValueError(
-            f"read_ratings: {name_place(at)} has {shown} as its {role}; expected a number. "
-            "Correct the line or drop it; if it is the last one, the file may have been cut off."
-        )
-    return np.asarray(numbers)
-
-
-def to_labels(column: Any) -> np.ndarray:
-    """Integers where all labels are written as such, else text.
-
-    Args:
-        column: A pandas series.
-
-    Returns:
-        ``[row]``.
-    """
-    labels = column.to_numpy()
-    if labels.dtype.kind in "iuf":
-        return np.asarray(labels)
-    return read_integers(np.asarray([str(label).strip() for label in labels], dtype=object))
+    picked = pick_columns(source.columns, names, where)
+    frame = source[list(picked.values())].set_axis(list(picked), axis=1)
+    return collect_frame(frame, "row {}".format, checks)
 
 
 def _read_parquet(path: Path) -> pandas.DataFrame:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, psi
 
+from ppl_ext.factorization.model.gaussian_prior import GaussianPrior
 from ppl_ext.factorization.model.noise import Noise
-from ppl_ext.factorization.model.priors import AbstractPrior, GaussianPrior
+from ppl_ext.factorization.model.priors import AbstractPrior
 from ppl_ext.factorization.model.side_posterior import Side, solve_concentration
 
 __all__ = ["WARM_UP", "Conclusion", "SideSums", "add_side", "add_weights", "conclude_sweep"]

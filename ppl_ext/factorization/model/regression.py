@@ -10,7 +10,7 @@ import numpy as np
 from scipy import linalg, sparse
 
 from ppl_ext.factorization.data.features import FeatureTable
-from ppl_ext.factorization.model.priors import GaussianPrior
+from ppl_ext.factorization.model.gaussian_prior import GaussianPrior
 
 __all__ = ["Design", "Regression", "start_regression"]
 

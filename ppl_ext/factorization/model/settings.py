@@ -1,190 +1,68 @@
-"""What `MatrixFactorization` refuses: settings, ratings and starts that it cannot work with."""
+"""The settings of a fit, as starts and sweeps read them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 import numpy as np
 
-from ppl_ext.factorization.data.ratings import Ratings
 from ppl_ext.factorization.model.noise import Noise
 from ppl_ext.factorization.model.priors import AbstractPrior
-from ppl_ext.factorization.result.factors import Factors
 
-if TYPE_CHECKING:
-    from ppl_ext.factorization.model.matrix_factorization import MatrixFactorization
-
-__all__ = ["check_held_out", "check_ratings", "check_settings", "check_start"]
-
-_CALLED = "MatrixFactorization.fit"
-# Fourth powers of ratings have to fit into single precision with room to spare.
-_SPREADS = (1e-16, 1e16)
+__all__ = ["ModelSettings"]
 
 
-def check_settings(model: MatrixFactorization) -> None:
-    """Refuse settings of the wrong type or outside their range.
+class ModelSettings(Protocol):
+    """What starts and sweeps read of the settings of a fit."""
 
-    Args:
-        model: The settings.
+    @property
+    def num_factors(self) -> int:
+        """Length of the factors."""
 
-    Raises:
-        ValueError: A setting is outside its range.
-        TypeError: A setting is of another type.
-    """
-    counts = {
-        "num_factors": model.num_factors,
-        "max_sweeps": model.max_sweeps,
-        "restarts": model.restarts,
-        "num_threads": 1 if model.num_threads is None else model.num_threads,
-    }
-    for name, count in counts.items():
-        if not _is_integer(count) or count < 1:
-            raise ValueError(
-                f"MatrixFactorization: {name}={count!r}; expected an integer of at least 1. "
-                f"Write MatrixFactorization({name}=16), or leave it out."
-            )
-    if not _is_integer(model.seed) or model.seed < 0:
-        raise ValueError(
-            f"MatrixFactorization: seed={model.seed!r}; expected an integer that is not negative. "
-            "Write MatrixFactorization(seed=0)."
-        )
-    for name, kind, fix in (
-        ("user_prior", AbstractPrior, "FullCovariance()"),
-        ("item_prior", AbstractPrior, "FullCovariance()"),
-        ("noise", Noise, "Noise()"),
-    ):
-        if not isinstance(found := getattr(model, name), kind):
-            raise TypeError(
-                f"MatrixFactorization: {name}={found!r}; expected {kind.__name__.lstrip('_')}, "
-                f"an object and no class. Write MatrixFactorization({name}={fix})."
-            )
-    if not _is_number(model.tolerance) or not model.tolerance >= 0:
-        raise ValueError(
-            f"MatrixFactorization: tolerance={model.tolerance!r}; expected nats per rating, at "
-            "least 0. Write MatrixFactorization(tolerance=5e-4)."
-        )
-    if model.center is not None and not (_is_number(model.center) and np.isfinite(model.center)):
-        raise ValueError(
-            f"MatrixFactorization: center={model.center!r}; expected a finite number. Leave it "
-            "out for the mean of the ratings."
-        )
-    if model.start_sds is not None and not _are_positive(model.start_sds):
-        raise ValueError(
-            f"MatrixFactorization: start_sds={model.start_sds!r}; expected two positive numbers: "
-            "from zero, no factor ever moves. Leave it out, or write start_sds=(0.1, 1.0)."
-        )
-    if model.dtype not in (np.float32, np.float64):
-        raise ValueError(
-            f"MatrixFactorization: dtype={model.dtype}; expected float32 or float64. Leave it "
-            "out, or write MatrixFactorization(dtype=np.float64)."
-        )
+    @property
+    def biases(self) -> bool:
+        """Whether there are biases."""
 
+    @property
+    def diagonal(self) -> bool:
+        """Whether covariances are diagonal."""
 
-def check_ratings(model: MatrixFactorization, ratings: Any) -> None:
-    """Refuse what is no table of ratings, or one that the precision of the model cannot hold.
+    @property
+    def center(self) -> float | None:
+        """The constant; the mean of the ratings if None."""
 
-    Args:
-        model: The settings.
-        ratings: The ratings.
+    @property
+    def user_prior(self) -> AbstractPrior:
+        """What the prior of the users learns."""
 
-    Raises:
-        TypeError: These are no ratings.
-        ValueError: There are none, or their spread is too large or too small.
-    """
-    if not isinstance(ratings, Ratings):
-        raise TypeError(
-            f"{_CALLED}: got a {type(ratings).__name__}; expected Ratings. Write "
-            "fit(read_ratings(source))."
-        )
-    if not len(ratings):
-        raise ValueError(
-            f"{_CALLED}: there are no ratings; expected at least one. Read some with "
-            "read_ratings(path)."
-        )
-    spread = float(np.std(ratings.values, dtype=np.float64))
-    low, high = _SPREADS
-    if model.dtype == np.float32 and spread and not low < spread < high:
-        raise ValueError(
-            f"{_CALLED}: the ratings have a standard deviation of {spread:.3g}; expected {low:g} "
-            f"to {high:g}, as single precision holds no more. Divide the ratings by it, or write "
-            "MatrixFactorization(dtype=np.float64)."
-        )
+    @property
+    def item_prior(self) -> AbstractPrior:
+        """What the prior of the items learns."""
 
+    @property
+    def noise(self) -> Noise:
+        """What the noise learns."""
 
-def check_held_out(ratings: Ratings, held_out: Any) -> None:
-    """Refuse ratings held out that are empty or of users and items the fit does not know.
+    @property
+    def start_sds(self) -> tuple[float, float] | None:
+        """Standard deviations of the start."""
 
-    Args:
-        ratings: The ratings of the fit.
-        held_out: The ratings held out.
+    @property
+    def tolerance(self) -> float:
+        """Rise of the ELBO in a sweep, in nats per rating, that is too little to go on."""
 
-    Raises:
-        TypeError: These are no ratings.
-        ValueError: There are none, or a label is unknown.
-    """
-    if not isinstance(held_out, Ratings):
-        raise TypeError(
-            f"{_CALLED}: held_out is a {type(held_out).__name__}; expected Ratings. Write "
-            "ratings, held_out = split_by_row(ratings, 0.05)."
-        )
-    if not len(held_out):
-        raise ValueError(
-            f"{_CALLED}: held_out has no ratings; expected some. Leave it out, or write "
-            "ratings, held_out = split_by_row(ratings, 0.05)."
-        )
-    for name, known, labels in (
-        ("user", ratings.user_ids, held_out.user_ids[np.unique(held_out.users)]),
-        ("item", ratings.item_ids, held_out.item_ids[np.unique(held_out.items)]),
-    ):
-        if (unknown := labels[~np.isin(labels, known)]).size:
-            raise ValueError(
-                f"{_CALLED}: held_out has ratings of {name} {unknown[0].item()!r}, and "
-                f"{unknown.size - 1:,} more, whom the fit does not know; expected the same "
-                f"{name}s. Split one table: split_by_row(ratings, 0.05)."
-            )
+    @property
+    def max_sweeps(self) -> int:
+        """The limit."""
 
+    @property
+    def num_threads(self) -> int | None:
+        """Threads to run on; one for each processor if None."""
 
-def check_start(model: MatrixFactorization, start: Any) -> None:
-    """Refuse factors that a model of these settings cannot go on from.
+    @property
+    def seed(self) -> int:
+        """Seed of the starts."""
 
-    Args:
-        model: The settings.
-        start: The earlier fit.
-
-    Raises:
-        TypeError: This is no fit.
-        ValueError: The settings differ.
-    """
-    if not isinstance(start, Factors):
-        raise TypeError(
-            f"{_CALLED}: start is a {type(start).__name__}; expected Factors. Read a file with "
-            "load_factors(path)."
-        )
-    found = (start.num_factors, start.biases, bool(start.users.concentration),
-             bool(start.items.concentration))  # fmt: skip
-    wanted = (model.num_factors, model.biases, model.noise.by_user, model.noise.by_item)
-    if found != wanted:
-        raise ValueError(
-            f"{_CALLED}: start has (num_factors, biases, by_user, by_item) = {found}; expected "
-            f"{wanted}, as this model has. Give both the same settings."
-        )
-    if model.center is not None and model.center != start.center:
-        raise ValueError(
-            f"{_CALLED}: start has the center {start.center:g}, and the model {model.center:g}; "
-            "expected the same, since biases are relative to it. Leave out center=."
-        )
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return _is_integer(value) or isinstance(value, float | np.floating)
-
-
-def _are_positive(values: Any) -> bool:
-    if not isinstance(values, Sequence | np.ndarray) or len(values) != 2:
-        return False
-    return all(_is_number(value) and 0 < value < np.inf for value in values)
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of what is stored."""

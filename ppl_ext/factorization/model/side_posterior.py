@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, psi
 
-from ppl_ext.factorization.model.priors import GaussianPrior
+from ppl_ext.factorization.model.gaussian_prior import GaussianPrior
 from ppl_ext.factorization.model.regression import Regression
 
 __all__ = ["START_CONCENTRATION", "TILE", "Side", "pack", "solve_concentration", "unpack"]

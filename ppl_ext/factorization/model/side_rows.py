@@ -10,8 +10,14 @@ from ppl_ext.factorization.model.regression import Regression
 from ppl_ext.factorization.model.side_posterior import START_CONCENTRATION, TILE, Side, pack
 
 __all__ = [
-    "adopt_rows", "append_rows", "prior_side", "require_numba", "scatter_rows", "start_side",
-]  # fmt: skip
+    "adopt_rows",
+    "append_rows",
+    "prior_side",
+    "require_numba",
+    "scatter_rows",
+    "start_side",
+    "write_rows",
+]
 
 # Rows written at once.
 _PIECE = 32
@@ -27,11 +33,18 @@ def require_numba(called: str) -> None:
 
 
 def start_side(
-    ids: np.ndarray, dim: int, dtype: np.dtype, variances: np.ndarray, prior: AbstractPrior,
-    weighted: bool, bias: bool, regression: Regression | None = None,
+    ids: np.ndarray,
+    dtype: np.dtype,
+    variances: np.ndarray,
+    prior: AbstractPrior,
+    *,
+    weighted: bool,
+    bias: bool,
+    regression: Regression | None = None,
     offsets: np.ndarray | None = None,
-) -> Side:  # fmt: skip
+) -> Side:
     """A side whose rows all have a posterior of mean zero and no spread."""
+    dim = len(variances)
     tiles = -(-dim * (dim + 1) // 2 // TILE)
     summary = np.zeros((len(ids), dim + 1), dtype)
     summary[:, -1] = 1
@@ -49,15 +62,23 @@ def start_side(
     )
 
 
-def write_rows(side: Side, rows: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
-    """Set the posteriors of some rows of weight one, in place.
+def write_rows(
+    side: Side,
+    rows: np.ndarray,
+    means: np.ndarray,
+    covariances: np.ndarray,
+    weights: np.ndarray | float = 1.0,
+) -> None:
+    """Set the posteriors of some rows, in place.
 
     Args:
         side: The side.
         rows: Positions.
         means: ``[row, dim]``.
         covariances: ``[row, dim, dim]``, or one for all.
+        weights: ``[row]``, ``E[a]``, or one for all.
     """
+    scale = np.broadcast_to(weights, rows.shape)[:, None]
     tiles, dtype = len(side.table), side.table.dtype
     # In pieces: the matrices of all rows, in double precision, are several times the table.
     for begin in range(0, len(rows), _PIECE):
@@ -67,9 +88,10 @@ def write_rows(side: Side, rows: np.ndarray, means: np.ndarray, covariances: np.
         padded = np.zeros((len(second), tiles * TILE), dtype)
         padded[:, : second.shape[1]] = second
         pieces = padded.reshape(len(second), tiles, TILE).transpose(1, 0, 2)
-        side.table[:, rows[piece]] = pieces
+        side.table[:, rows[piece]] = pieces * scale[piece]
     side.summary[rows, :-1] = means
     side.summary[rows, -1] = 1
+    side.summary[rows] *= scale
 
 
 def scatter_rows(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.cluster import hierarchy
-from scipy.spatial import distance
 
-if TYPE_CHECKING:
-    from ppl_ext.factorization.data.ratings import Ratings
-    from ppl_ext.factorization.result.factors import Factors
+from ppl_ext.factorization.data.ratings import Ratings
+from ppl_ext.factorization.result.factors import Factors
+from ppl_ext.factorization.result.ranking import combine
 
 __all__ = ["Blocks", "predict_blocks", "sort_blocks"]
 
@@ -97,6 +94,10 @@ def _order(
     """Positions in their new order, and where a new group begins."""
     if len(points) == 1:
         return np.zeros(1, dtype=np.intp), np.empty(0, dtype=np.intp)
+    # They take longer to import than all else here.
+    from scipy.cluster import hierarchy
+    from scipy.spatial import distance
+
     tree = hierarchy.linkage(distance.pdist(points), "ward", optimal_ordering=True)
     groups = hierarchy.fcluster(tree, num_groups, "maxclust")
     leaves = np.asarray(hierarchy.leaves_list(tree), dtype=np.intp)
@@ -110,14 +111,14 @@ def _order(
 
 
 def predict_blocks(
-    factors: Factors, ratings: Ratings, most: int = 300, num_groups: int = 5
+    factors: Factors, ratings: Ratings, max_rows: int = 300, num_groups: int = 5
 ) -> Blocks:
     """Predicted ratings of the busiest users for the most rated items, in blocks.
 
     Args:
         factors: The fit.
         ratings: The ratings, by which users and items are chosen.
-        most: Number of users, and of items, at most.
+        max_rows: Number of users, and of items, at most.
         num_groups: Number of groups of users, and of items, at most.
 
     Returns:
@@ -127,22 +128,17 @@ def predict_blocks(
         >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings
         >>> ratings = simulate_ratings(num_users=60, num_items=50, seed=0).ratings
         >>> factors = MatrixFactorization(2).fit(ratings, progress_bar=False)
-        >>> predict_blocks(factors, ratings, most=40).values.shape
+        >>> predict_blocks(factors, ratings, max_rows=40).values.shape
         (40, 40)
     """
-    from ppl_ext.factorization.result.ranking import combine
+    users = factors.find_users(_choose(ratings.user_ids, ratings.users, max_rows))
+    items = factors.find_items(_choose(ratings.item_ids, ratings.items, max_rows))
+    table = combine(factors.posterior, factors.users.means(users), factors.items.means(items))
+    blocks = sort_blocks(table, num_groups)
+    return replace(blocks, rows=users[blocks.rows], columns=items[blocks.columns])
 
-    users, items = (
-        find(labels[np.argsort(-np.bincount(codes, minlength=len(labels)), kind="stable")[:most]])
-        for find, labels, codes in (
-            (factors.find_users, ratings.user_ids, ratings.users),
-            (factors.find_items, ratings.item_ids, ratings.items),
-        )
-    )
-    blocks = sort_blocks(
-        combine(factors, factors.users.means(users), factors.items.means(items)), num_groups
-    )
-    return Blocks(
-        blocks.values, users[blocks.rows], items[blocks.columns], blocks.row_cuts,
-        blocks.column_cuts,
-    )  # fmt: skip
+
+def _choose(labels: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+    """Labels of those with most ratings."""
+    rated = np.bincount(codes, minlength=len(labels))
+    return labels[np.argsort(-rated, kind="stable")[:count]]

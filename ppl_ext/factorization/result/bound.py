@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ppl_ext.factorization.data.designs import read_designs
 from ppl_ext.factorization.data.ratings import Ratings
+from ppl_ext.factorization.model.posterior import Posterior
 from ppl_ext.factorization.model.regression import Design, Regression
+from ppl_ext.factorization.model.side_features import read_designs
 from ppl_ext.factorization.model.side_posterior import Side
-
-if TYPE_CHECKING:
-    from ppl_ext.factorization.result.factors import Factors
+from ppl_ext.factorization.result.factors import Factors, open_factors
+from ppl_ext.factorization.result.prediction import measure_ratings
 
 __all__ = ["Bound", "measure_bound", "sum_terms"]
 
@@ -96,23 +96,25 @@ def measure_bound(
         >>> bool(abs(measure_bound(factors, ratings).total - factors.elbo[-1]) < 1e-8)
         True
     """
-    designs = read_designs("measure_bound", factors, user_features, item_features)
-    return sum_terms(factors, ratings, designs)
+    posterior = open_factors("measure_bound", factors)
+    designs = read_designs("measure_bound", posterior, user_features, item_features)
+    return sum_terms(posterior, ratings, designs)
 
 
-def sum_terms(factors: Factors, ratings: Ratings, designs: Mapping[str, Design]) -> Bound:
+def sum_terms(posterior: Posterior, ratings: Ratings, designs: Mapping[str, Design]) -> Bound:
     """The same of features that are standardised already, by side."""
-    users = factors.find_users(ratings.user_ids)[ratings.users]
-    items = factors.find_items(ratings.item_ids)[ratings.items]
-    mean, variance = factors.measure(users, items)
+    users = posterior.find_users(ratings.user_ids)[ratings.users]
+    items = posterior.find_items(ratings.item_ids)[ratings.items]
+    mean, variance = measure_ratings(posterior, users, items)
     error = (ratings.values - mean) ** 2 + variance
-    weight = factors.users.weights[users] * factors.items.weights[items]
+    weight = posterior.users.weights[users] * posterior.items.weights[items]
     log_weight = (
-        factors.users.expected_log_weights()[users] + factors.items.expected_log_weights()[items]
+        posterior.users.expected_log_weights()[users]
+        + posterior.items.expected_log_weights()[items]
     )
-    tau = factors.noise_precision
+    tau = posterior.noise_precision
     each = np.log(tau / (2 * np.pi)) + log_weight - tau * weight * error
-    sides = ("user", factors.users), ("item", factors.items)
+    sides = posterior.sides
     return Bound(
         float(np.sum(each) / 2),
         *(_divergence(side, designs.get(name)) for name, side in sides),

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
+from ppl_ext.factorization.model.posterior import Labels, Posterior
 from ppl_ext.factorization.model.side_posterior import Side
-from ppl_ext.factorization.model.side_rows import require_numba
-from ppl_ext.factorization.result.prediction import Assessment, Prediction, assess_prediction
+from ppl_ext.factorization.result.assessment import Assessment, assess_ratings
+from ppl_ext.factorization.result.draws_tree import draw_posterior
+from ppl_ext.factorization.result.folding_in import fold_in, fold_in_unknown
+from ppl_ext.factorization.result.prediction import Prediction, predict_labels
 from ppl_ext.factorization.result.ranking import (
     AbstractPolicy,
     ExpectedRating,
     Ranking,
     rank_items,
 )
+from ppl_ext.factorization.result.saving import save_posterior
 from ppl_ext.fitting.loop import FitLog
 
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["Factors"]
-
-Labels = Sequence[Any] | np.ndarray
+__all__ = ["Factors", "open_factors"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,13 +38,7 @@ class Factors:
     its posterior, and its predictions say so by their width.
 
     Args:
-        users: The users.
-        items: The items.
-        biases: Whether the model has biases.
-        diagonal: Whether covariances are diagonal.
-        center: The constant of the model.
-        noise_precision: Of a rating whose weights are one.
-        sweeps: Number of sweeps made, those of earlier fits among them.
+        posterior: Users, items and noise; all of it can be read here as well.
         elbo: ``[sweep]``, in nats, less the penalties of learned priors and noise.
         log: How the fit went and why it ended.
 
@@ -58,13 +53,7 @@ class Factors:
         [['y']]
     """
 
-    users: Side
-    items: Side
-    biases: bool
-    diagonal: bool
-    center: float
-    noise_precision: float
-    sweeps: int
+    posterior: Posterior
     elbo: np.ndarray
     log: FitLog
 
@@ -75,57 +64,42 @@ class Factors:
         )
 
     @property
+    def users(self) -> Side:
+        """The users."""
+        return self.posterior.users
+
+    @property
+    def items(self) -> Side:
+        """The items."""
+        return self.posterior.items
+
+    @property
+    def center(self) -> float:
+        """The constant of the model."""
+        return self.posterior.center
+
+    @property
+    def noise_precision(self) -> float:
+        """Of a rating whose weights are one."""
+        return self.posterior.noise_precision
+
+    @property
+    def sweeps(self) -> int:
+        """Number of sweeps made, those of earlier fits among them."""
+        return self.posterior.sweeps
+
+    @property
     def num_factors(self) -> int:
         """Length of the factors."""
-        return self.users.dim - (1 if self.biases else 0)
+        return self.posterior.num_factors
 
     def find_users(self, labels: Labels) -> np.ndarray:
-        """Rows of users.
-
-        Args:
-            labels: Their labels.
-
-        Returns:
-            Rows, of the shape of the labels.
-
-        Raises:
-            KeyError: A label is unknown.
-        """
-        return _find(self.users.ids, labels, "user")
+        """Rows of users, of the shape of their labels; KeyError where one is unknown."""
+        return self.posterior.find_users(labels)
 
     def find_items(self, labels: Labels) -> np.ndarray:
-        """Rows of items.
-
-        Args:
-            labels: Their labels.
-
-        Returns:
-            Rows, of the shape of the labels.
-
-        Raises:
-            KeyError: A label is unknown.
-        """
-        return _find(self.items.ids, labels, "item")
-
-    def measure(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of expected ratings, noise left out.
-
-        Args:
-            users: ``[pair]``, rows of users.
-            items: ``[pair]``, rows of items.
-
-        Returns:
-            Means and variances, ``[pair]``.
-        """
-        require_numba("Factors.predict")
-        from ppl_ext.factorization.result.prediction_kernel import measure_pairs
-
-        mean, variance = np.empty(len(users)), np.empty(len(users))
-        measure_pairs(
-            users, items, self.users.table, self.users.summary, self.items.table,
-            self.items.summary, self.biases, mean, variance,
-        )  # fmt: skip
-        return mean + self.center, variance
+        """Rows of items, of the shape of their labels; KeyError where one is unknown."""
+        return self.posterior.find_items(labels)
 
     def predict(
         self,
@@ -154,25 +128,11 @@ class Factors:
             KeyError: A label is unknown.
             ValueError: The features are not those of the fit, or the labels do not broadcast.
         """
+        known = self.posterior
         for features, by_user in ((user_features, True), (item_features, False)):
             if features is not None:
-                from ppl_ext.factorization.result.folding_in import fold_in_unknown
-
-                grown = fold_in_unknown(self, features, by_user)
-                others = {"item_features": item_features} if by_user else {}
-                return grown.predict(users, items, **others)
-        rows, columns = (
-            np.atleast_1d(self.find_users(users)), np.atleast_1d(self.find_items(items))
-        )  # fmt: skip
-        try:
-            rows, columns = np.broadcast_arrays(rows, columns)
-        except ValueError as error:
-            raise ValueError(
-                f"Factors.predict: users have the shape {rows.shape} and items {columns.shape}; "
-                "expected shapes that broadcast. For pairs give as many of each, for a table "
-                "predict(users[:, None], items)."
-            ) from error
-        return self._predict_rows(rows, columns)
+                known = fold_in_unknown(known, features, by_user)
+        return predict_labels(known, users, items)
 
     def assess(self, ratings: Ratings) -> Assessment:
         """Compare the predictions with ratings that were set aside.
@@ -187,9 +147,7 @@ class Factors:
             KeyError: A label is unknown.
             ValueError: There are no ratings.
         """
-        users = self.find_users(ratings.user_ids[ratings.users])
-        items = self.find_items(ratings.item_ids[ratings.items])
-        return assess_prediction(self._predict_rows(users, items), ratings.values)
+        return assess_ratings(self.posterior, ratings)
 
     def top_n(
         self,
@@ -215,18 +173,7 @@ class Factors:
             ValueError: There are fewer items than ``n``.
             TypeError: The policy is no object that scores.
         """
-        if not isinstance(n, int | np.integer) or not 1 <= n <= len(self.items):
-            raise ValueError(
-                f"Factors.top_n: n={n} of {len(self.items):,} items; expected 1 to as many as "
-                f"there are. Write top_n(users, {min(10, len(self.items))})."
-            )
-        if policy is not None and not isinstance(policy, AbstractPolicy):
-            raise TypeError(
-                f"Factors.top_n: policy={policy!r}; expected an object such as ExpectedRating() "
-                "or Thompson(0). Leave it out, or write top_n(users, policy=Thompson(0))."
-            )
-        rows = np.atleast_1d(self.find_users(users))
-        return rank_items(self, rows, n, policy or ExpectedRating(), exclude)
+        return rank_items(self.posterior, users, n, policy or ExpectedRating(), exclude)
 
     def fold_in_users(self, ratings: Ratings | None = None, *, features: Any = None) -> Factors:
         """Add new users by their ratings, their features, or both; all else as it is.
@@ -244,9 +191,8 @@ class Factors:
             ValueError: A user is known already, or the features are not those of the fit.
             KeyError: An item is unknown.
         """
-        from ppl_ext.factorization.result.folding_in import fold_in
-
-        return fold_in(self, ratings, features, by_user=True)
+        grown = fold_in(self.posterior, ratings, features, by_user=True)
+        return replace(self, posterior=grown)
 
     def fold_in_items(self, ratings: Ratings | None = None, *, features: Any = None) -> Factors:
         """Add new items by their ratings, their features, or both; all else as it is.
@@ -262,9 +208,8 @@ class Factors:
             ValueError: An item is known already, or the features are not those of the fit.
             KeyError: A user is unknown.
         """
-        from ppl_ext.factorization.result.folding_in import fold_in
-
-        return fold_in(self, ratings, features, by_user=False)
+        grown = fold_in(self.posterior, ratings, features, by_user=False)
+        return replace(self, posterior=grown)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to a file that `ppl_ext.factorization.load_factors` reads.
@@ -272,9 +217,7 @@ class Factors:
         Args:
             path: Where to; customarily ``*.safetensors``. Written whole or not at all.
         """
-        from ppl_ext.factorization.result.saving import save_factors
-
-        save_factors(self, path)
+        save_posterior(path, self.posterior, self.elbo, self.log)
 
     def to_datatree(self, num_draws: int = 100, seed: int = 0) -> xarray.DataTree:
         """Draw from the posterior and arrange the draws as an ArviZ tree.
@@ -294,55 +237,14 @@ class Factors:
         Raises:
             ValueError: There are to be no draws.
         """
-        if num_draws < 1:
-            raise ValueError(
-                f"Factors.to_datatree: num_draws={num_draws}; expected at least 1. Write "
-                "to_datatree(100)."
-            )
-        from ppl_ext.factorization.result.draws_tree import arrange_draws
+        return draw_posterior(self.posterior, float(self.elbo[-1]), num_draws, seed)
 
-        rng = np.random.default_rng(seed)
-        draws: dict[str, np.ndarray] = {}
-        coefficients: dict[str, np.ndarray] = {}
-        for name, side in (("user", self.users), ("item", self.items)):
-            draws[name] = np.stack([side.draw(rng) for _ in range(num_draws)])
-            if side.regression is not None:
-                coefficients[name] = np.stack(
-                    [side.regression.draw(rng, side.prior) for _ in range(num_draws)]
-                )
-        return arrange_draws(self, draws, coefficients)
 
-    def _predict_rows(self, users: np.ndarray, items: np.ndarray) -> Prediction:
-        mean, variance = self.measure(users.ravel(), items.ravel())
-        weights = self.users.weights[users.ravel()] * self.items.weights[items.ravel()]
-        noise = 1 / (self.noise_precision * weights)
-        return Prediction(
-            mean.reshape(users.shape),
-            np.sqrt(variance).reshape(users.shape),
-            np.sqrt(variance + noise).reshape(users.shape),
+def open_factors(called: str, factors: Any) -> Posterior:
+    """The posterior of factors, or a refusal of what is none."""
+    if not isinstance(factors, Factors):
+        raise TypeError(
+            f"{called}: got a {type(factors).__name__}; expected factors. Write {called}("
+            "MatrixFactorization(16).fit(ratings))."
         )
-
-
-def _find(ids: np.ndarray, labels: Labels, name: str) -> np.ndarray:
-    wanted = np.asarray(labels)
-    if wanted.dtype.kind in "OT":  # text as pandas keeps it
-        wanted = np.asarray(wanted.tolist())
-    order = np.argsort(ids, kind="stable")
-    numbers = "biuf"
-    if not len(ids) or (wanted.dtype.kind in numbers) != (ids.dtype.kind in numbers):
-        known = np.zeros(wanted.shape, dtype=bool)
-        rows = np.zeros(wanted.shape, dtype=np.intp)
-    else:
-        rows = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
-        known = ids[rows] == wanted
-    if not np.all(known):
-        first = np.atleast_1d(wanted)[~np.atleast_1d(known)].tolist()[0]
-        such = (
-            f"one of {len(ids):,} such as {ids[0].item()!r}" if len(ids) else "none: none is kept"
-        )
-        raise KeyError(
-            f"Factors: {name} {first!r} is unknown; expected {such}. Add it by its ratings: "
-            f"factors.fold_in_{name}s(ratings); one without any has to be there before the fit: "
-            f"read_ratings(source, {name}_ids=...)."
-        )
-    return np.asarray(rows)
+    return factors.posterior

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ppl_ext.factorization.data.features import read_features
 from ppl_ext.factorization.data.ratings import Ratings
+from ppl_ext.factorization.model.posterior import Posterior
+from ppl_ext.factorization.model.regression import Regression
 from ppl_ext.factorization.model.side_posterior import Side
 from ppl_ext.factorization.model.side_rows import (
     append_rows,
@@ -16,9 +18,7 @@ from ppl_ext.factorization.model.side_rows import (
     require_numba,
     write_rows,
 )
-
-if TYPE_CHECKING:
-    from ppl_ext.factorization.result.factors import Factors
+from ppl_ext.factorization.solver.adjacency import Adjacency
 
 __all__ = ["fold_in", "fold_in_unknown"]
 
@@ -26,23 +26,25 @@ __all__ = ["fold_in", "fold_in_unknown"]
 _UPDATES = 10
 
 
-def fold_in(factors: Factors, ratings: Ratings | None, features: Any, by_user: bool) -> Factors:
+def fold_in(
+    posterior: Posterior, ratings: Ratings | None, features: Any, by_user: bool
+) -> Posterior:
     """Add users (or items) by the exact update of their posteriors, all else fixed.
 
     Args:
-        factors: The fit.
+        posterior: The posterior.
         ratings: Ratings by (or of) the new ones; None where they have features alone.
         features: Features of the new ones, where the fit had features.
         by_user: Whether users are new, or items.
 
     Returns:
-        Factors with the new ones after the others.
+        The posterior with the new ones after the others.
 
     Raises:
         ValueError: One of them is known already, or their features are not those of the fit.
         KeyError: One on the other side is unknown.
     """
-    name, own = ("user", factors.users) if by_user else ("item", factors.items)
+    name, own = ("user", posterior.users) if by_user else ("item", posterior.items)
     called = f"Factors.fold_in_{name}s"
     if ratings is None and features is None:
         raise ValueError(
@@ -59,47 +61,47 @@ def fold_in(factors: Factors, ratings: Ratings | None, features: Any, by_user: b
         rated, rows, values = ids[present], np.searchsorted(present, codes), ratings.values
         _check_unknown(rated, own, name)
         columns = (
-            factors.find_items(ratings.item_ids[ratings.items])
+            posterior.find_items(ratings.item_ids[ratings.items])
             if by_user
-            else factors.find_users(ratings.user_ids[ratings.users])
+            else posterior.find_users(ratings.user_ids[ratings.users])
         )
     labels, offsets, spread = _describe(own, rated, features, called)
     _check_unknown(labels, own, name)
     newcomers = prior_side(own, labels, offsets)
     if len(rated):
         rows = np.argsort(labels, kind="stable")[np.searchsorted(np.sort(labels), rated)][rows]
-        newcomers = _learn(factors, newcomers, rows, columns, values, by_user)
+        newcomers = _learn(posterior, newcomers, rows, columns, values, by_user)
     if spread is not None:
         # Of those who have features alone, what the features say is itself uncertain.
         alone = np.flatnonzero(~np.isin(labels, rated))
         covariances = np.linalg.inv(own.prior.precision) * (1 + spread[alone, None, None])
         write_rows(newcomers, alone, newcomers.prior_means(alone), covariances)
     grown = append_rows(own, newcomers)
-    return replace(factors, users=grown) if by_user else replace(factors, items=grown)
+    return replace(posterior, users=grown) if by_user else replace(posterior, items=grown)
 
 
-def fold_in_unknown(factors: Factors, features: Any, by_user: bool) -> Factors:
+def fold_in_unknown(posterior: Posterior, features: Any, by_user: bool) -> Posterior:
     """Add those users (or items) of a table of features who are not known yet.
 
     Args:
-        factors: The fit.
+        posterior: The posterior.
         features: Features, with labels.
         by_user: Whether these are users, or items.
 
     Returns:
-        Factors with the new ones after the others, or the same.
+        The posterior with the new ones after the others, or the same.
     """
-    name, own = ("user", factors.users) if by_user else ("item", factors.items)
+    name, own = ("user", posterior.users) if by_user else ("item", posterior.items)
     called = f"Factors.predict: {name}_features"
     names = _expect_regression(own, called).names
     labels, _, table = read_features(features, called, None, names)
     new = ~np.isin(labels, own.ids)
     if not new.any():
-        return factors
-    return fold_in(factors, None, (labels[new], table[new]), by_user)
+        return posterior
+    return fold_in(posterior, None, (labels[new], table[new]), by_user)
 
 
-def _expect_regression(own: Side, called: str) -> Any:
+def _expect_regression(own: Side, called: str) -> Regression:
     if own.regression is None:
         raise ValueError(
             f"{called}: the fit had no such features; expected none. Leave them out, or fit with "
@@ -149,11 +151,16 @@ def _check_unknown(labels: np.ndarray, own: Side, name: str) -> None:
 
 
 def _learn(
-    factors: Factors, newcomers: Side, rows: np.ndarray, columns: np.ndarray, values: np.ndarray,
+    posterior: Posterior,
+    newcomers: Side,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    values: np.ndarray,
     by_user: bool,
-) -> Side:  # fmt: skip
+) -> Side:
     require_numba("Factors.fold_in_users" if by_user else "Factors.fold_in_items")
-    from ppl_ext.factorization.solver.sweeps import Adjacency, update_side
+    # Compiled by numba, which need not be there for anything else.
+    from ppl_ext.factorization.solver.sweeps import update_side
 
     order = np.argsort(rows, kind="stable")
     indptr = np.zeros(len(newcomers) + 1, dtype=np.int64)
@@ -161,8 +168,12 @@ def _learn(
     adjacency = Adjacency(indptr, columns[order].astype(np.int32), values[order])
     for _ in range(_UPDATES if newcomers.concentration else 1):
         newcomers, _ = update_side(
-            newcomers, factors.items if by_user else factors.users, adjacency,
-            center=factors.center, noise_precision=factors.noise_precision, bias=factors.biases,
-            diagonal=factors.diagonal,
-        )  # fmt: skip
+            newcomers,
+            posterior.items if by_user else posterior.users,
+            adjacency,
+            center=posterior.center,
+            noise_precision=posterior.noise_precision,
+            bias=posterior.biases,
+            diagonal=posterior.diagonal,
+        )
     return newcomers

@@ -1,23 +1,17 @@
-"""Predicted ratings with their uncertainty, and how well they did."""
+"""Predicted ratings with their uncertainty."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
-__all__ = ["Assessment", "Prediction", "assess_prediction"]
+from ppl_ext.factorization.model.posterior import Labels, Posterior
+from ppl_ext.factorization.model.side_rows import require_numba
 
-_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-_SHOWN = (0.5, 0.8, 0.9, 0.95)
-# Coverage that far from its level is worth a word, beyond what chance explains.
-_SLACK = 0.02
-# Squared errors of so many predicted variances are worth a word: 1.0 to 1.07 on ratings of films.
-_SURPRISE = 1.2
-# Of fewer ratings, intervals that are wrong cannot be told from those that are right.
-_FEWEST = 50
+__all__ = ["Prediction", "measure_ratings", "predict_labels", "predict_rows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +51,7 @@ class Prediction:
                 f"Prediction.interval: level={level}; expected a probability between 0 and 1. "
                 "Write interval(0.9)."
             )
-        half = stats.norm.ppf(0.5 + level / 2) * self.sd
+        half = ndtri(0.5 + level / 2) * self.sd
         return self.mean - half, self.mean + half
 
     def log_density(self, ratings: np.ndarray) -> np.ndarray:
@@ -69,139 +63,86 @@ class Prediction:
         Returns:
             ``[pair]``, in nats.
         """
-        return np.asarray(stats.norm.logpdf(ratings, self.mean, self.sd))
+        off = (np.asarray(ratings, dtype=np.float64) - self.mean) / self.sd
+        return np.asarray(-0.5 * off**2 - np.log(self.sd) - 0.5 * math.log(2 * math.pi))
 
 
-@dataclass(frozen=True, eq=False)
-class Assessment:
-    """How well predictions met ratings that the fit had not seen.
-
-    Args:
-        count: Number of ratings.
-        rmse: Root mean squared error of the predicted means.
-        mae: Mean absolute error of the predicted means.
-        nll: Mean negative log density of the ratings, in nats; lower is better.
-        coverage: ``{level: fraction}`` of the ratings in the intervals of each level.
-        surprise: Mean of the squared errors, each over its predicted variance: 1 where the
-            variances are right, far above it where a few ratings lie far out.
-
-    Example:
-        >>> prediction = Prediction(np.zeros(5000), np.zeros(5000), np.ones(5000))
-        >>> print(assess_prediction(prediction, np.linspace(-1, 1, 5000)))
-        5,000 ratings: RMSE 0.577, negative log-likelihood 1.086
-        intervals of 50 %, 80 %, 90 %, 95 % cover 67.4 %, 100.0 %, 100.0 %, 100.0 %
-        The intervals are too wide: the noise of these ratings is not that of the fitted ones ...
-    """
-
-    count: int
-    rmse: float
-    mae: float
-    nll: float
-    coverage: Mapping[float, float]
-    surprise: float = 1.0
-
-    @property
-    def excess(self) -> float:
-        """Coverage less its level, where that is farthest off: at 50 %, 80 %, 90 % or 95 %."""
-        return self._excess(self._worst)
-
-    @property
-    def ok(self) -> bool:
-        """True where intervals cover what they should and no tail is missed, but for chance.
-
-        False also where there are fewer than 50 ratings, which cannot tell.
-        """
-        right = abs(self.excess) <= self._allow(self._worst) and not self._has_tails
-        return right and self.count >= _FEWEST
-
-    @property
-    def _has_tails(self) -> bool:
-        return self.surprise > _SURPRISE + 3 * float(np.sqrt(2 / self.count))
-
-    @property
-    def _worst(self) -> float:
-        shown = [level for level in _SHOWN if level in self.coverage] or list(self.coverage)
-        return max(shown, key=lambda level: abs(self._excess(level)) / self._allow(level))
-
-    def _excess(self, level: float) -> float:
-        return self.coverage[level] - level
-
-    def _allow(self, level: float) -> float:
-        return _SLACK + 3 * float(np.sqrt(level * (1 - level) / self.count))
-
-    @property
-    def advice(self) -> str:
-        """What to do about it, in a sentence."""
-        if self.ok:
-            return "The intervals can be trusted on ratings like these."
-        if self.count < _FEWEST:
-            return (
-                f"{self.count} ratings are too few to tell whether the intervals are right: set "
-                f"at least {_FEWEST} aside."
-            )
-        if self._has_tails:
-            return (
-                "Some ratings lie much farther out than the intervals say: squared errors are "
-                f"{self.surprise:.3g} times the predicted variances. End the fit on ratings held "
-                "out: fit(ratings, held_out=...), or --hold-out 0.1 on the command line. "
-                "Of counts and amounts, fit the logarithm."
-            )
-        if self.excess > 0:
-            return (
-                "The intervals are too wide: the noise of these ratings is not that of the fitted "
-                "ones or no Gaussian's, or the model has too many factors; fit again with fewer, "
-                "and keep those with the higher ELBO."
-            )
-        return (
-            "The intervals are too narrow: these ratings differ from the fitted ones, or the "
-            "model has too many factors; fit again with fewer, or with learned priors and noise. "
-            "Where ratings take two or three values, no Gaussian covers every level."
-        )
-
-    def __str__(self) -> str:
-        levels = ", ".join(f"{100 * level:g} %" for level in _SHOWN)
-        fractions = ", ".join(f"{100 * self.coverage[level]:.1f} %" for level in _SHOWN)
-        return (
-            f"{self.count:,} ratings: RMSE {self.rmse:.3f}, negative log-likelihood "
-            f"{self.nll:.3f}\nintervals of {levels} cover {fractions}\n{self.advice}"
-        )
-
-
-def assess_prediction(prediction: Prediction, ratings: np.ndarray) -> Assessment:
-    """Compare predictions with the ratings that were given.
-
-    Not with ratings that the fit has seen, which flatter it.
+def measure_ratings(
+    posterior: Posterior, users: np.ndarray, items: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of expected ratings, noise left out.
 
     Args:
-        prediction: The predictions.
-        ratings: ``[pair]``, the ratings.
+        posterior: The posterior.
+        users: ``[pair]``, rows of users.
+        items: ``[pair]``, rows of items.
 
     Returns:
-        Errors, likelihood and coverage.
+        Means and variances, ``[pair]``.
+    """
+    require_numba("Factors.predict")
+    # Compiled by numba, which need not be there for anything else.
+    from ppl_ext.factorization.result.prediction_kernel import measure_pairs
+
+    mean, variance = np.empty(len(users)), np.empty(len(users))
+    measure_pairs(
+        users,
+        items,
+        posterior.users.table,
+        posterior.users.summary,
+        posterior.items.table,
+        posterior.items.summary,
+        posterior.biases,
+        mean,
+        variance,
+    )
+    return mean + posterior.center, variance
+
+
+def predict_rows(posterior: Posterior, users: np.ndarray, items: np.ndarray) -> Prediction:
+    """Predict ratings, noise included.
+
+    Args:
+        posterior: The posterior.
+        users: Rows of users, of any shape.
+        items: Rows of items, of the same.
+
+    Returns:
+        Means and standard deviations, of this shape.
+    """
+    mean, variance = measure_ratings(posterior, users.ravel(), items.ravel())
+    weights = posterior.users.weights[users.ravel()] * posterior.items.weights[items.ravel()]
+    noise = 1 / (posterior.noise_precision * weights)
+    return Prediction(
+        mean.reshape(users.shape),
+        np.sqrt(variance).reshape(users.shape),
+        np.sqrt(variance + noise).reshape(users.shape),
+    )
+
+
+def predict_labels(posterior: Posterior, users: Labels, items: Labels) -> Prediction:
+    """Predict ratings by users and of items who are named.
+
+    Args:
+        posterior: The posterior.
+        users: Labels, broadcast against the items.
+        items: Labels.
+
+    Returns:
+        Means and standard deviations, of the broadcast shape; one pair is ``[1]``.
 
     Raises:
-        ValueError: There are no ratings.
-
-    Example:
-        >>> prediction = Prediction(np.zeros(2), np.zeros(2), np.ones(2))
-        >>> assess_prediction(prediction, np.array([1.0, -1.0])).rmse
-        1.0
+        KeyError: A label is unknown.
+        ValueError: The labels do not broadcast.
     """
-    if not np.size(ratings):
+    rows = np.atleast_1d(posterior.find_users(users))
+    columns = np.atleast_1d(posterior.find_items(items))
+    try:
+        rows, columns = np.broadcast_arrays(rows, columns)
+    except ValueError as error:
         raise ValueError(
-            "assess_prediction: there are no ratings; expected some that the fit has not seen. "
-            "Set them aside first: train, test = split_by_row(ratings)."
-        )
-    off = np.asarray(ratings, dtype=np.float64) - prediction.mean
-    coverage = {
-        level: float(np.mean(np.abs(off) <= stats.norm.ppf(0.5 + level / 2) * prediction.sd))
-        for level in _LEVELS
-    }
-    return Assessment(
-        count=len(off),
-        rmse=float(np.sqrt(np.mean(off**2))),
-        mae=float(np.mean(np.abs(off))),
-        nll=-float(np.mean(prediction.log_density(np.asarray(ratings)))),
-        coverage=coverage,
-        surprise=float(np.mean((off / prediction.sd) ** 2)),
-    )
+            f"Factors.predict: users have the shape {rows.shape} and items {columns.shape}; "
+            "expected shapes that broadcast. For pairs give as many of each, for a table "
+            "predict(users[:, None], items)."
+        ) from error
+    return predict_rows(posterior, rows, columns)

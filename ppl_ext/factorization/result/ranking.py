@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
-
-if TYPE_CHECKING:
-    from ppl_ext.factorization.result.factors import Factors
+from ppl_ext.factorization.model.posterior import Labels, Posterior
+from ppl_ext.factorization.result.prediction import measure_ratings
 
 __all__ = [
-    "AbstractPolicy", "ExpectedRating", "Ranking", "Thompson", "UpperConfidence", "rank_items",
-]  # fmt: skip
+    "AbstractPolicy",
+    "ExpectedRating",
+    "Ranking",
+    "Thompson",
+    "UpperConfidence",
+    "combine",
+    "rank_items",
+]
 
 # Users scored at once: a matrix of so many rows and all items.
 _BATCH = 256
@@ -49,11 +54,11 @@ class AbstractPolicy(ABC):
     """
 
     @abstractmethod
-    def score(self, factors: Factors, rows: np.ndarray) -> np.ndarray:
+    def score(self, posterior: Posterior, rows: np.ndarray) -> np.ndarray:
         """Score every item.
 
         Args:
-            factors: The fit.
+            posterior: The posterior.
             rows: ``[user]``, rows of the users.
 
         Returns:
@@ -72,9 +77,9 @@ class ExpectedRating(AbstractPolicy):
         ExpectedRating()
     """
 
-    def score(self, factors: Factors, rows: np.ndarray) -> np.ndarray:
+    def score(self, posterior: Posterior, rows: np.ndarray) -> np.ndarray:
         """The expected ratings."""
-        return combine(factors, factors.users.means(rows), factors.items.means())
+        return combine(posterior, posterior.users.means(rows), posterior.items.means())
 
 
 @dataclass(frozen=True)
@@ -100,10 +105,10 @@ class UpperConfidence(AbstractPolicy):
         if not np.isfinite(self.width):
             raise ValueError(f"{self}: the width must be finite. Write UpperConfidence(1.0).")
 
-    def score(self, factors: Factors, rows: np.ndarray) -> np.ndarray:
+    def score(self, posterior: Posterior, rows: np.ndarray) -> np.ndarray:
         """The upper ends."""
-        items = np.tile(np.arange(len(factors.items)), len(rows))
-        mean, variance = factors.measure(np.repeat(rows, len(factors.items)), items)
+        items = np.tile(np.arange(len(posterior.items)), len(rows))
+        mean, variance = measure_ratings(posterior, np.repeat(rows, len(posterior.items)), items)
         return np.asarray((mean + self.width * np.sqrt(variance)).reshape(len(rows), -1))
 
 
@@ -135,54 +140,71 @@ class Thompson(AbstractPolicy):
         if self.seed < 0:
             raise ValueError(f"{self}: the seed must not be negative. Write Thompson(seed=0).")
 
-    def score(self, factors: Factors, rows: np.ndarray) -> np.ndarray:
+    def score(self, posterior: Posterior, rows: np.ndarray) -> np.ndarray:
         """The ratings expected under the draw."""
-        items = factors.items.draw(np.random.default_rng([self.seed, 0]))
+        items = posterior.items.draw(np.random.default_rng([self.seed, 0]))
         # A user's draw does not depend on who else is asked about.
         users = np.concatenate(
             [
-                factors.users.draw(np.random.default_rng([self.seed, 1, row]), np.array([row]))
+                posterior.users.draw(np.random.default_rng([self.seed, 1, row]), np.array([row]))
                 for row in rows
             ]
         )
-        return combine(factors, users, items)
+        return combine(posterior, users, items)
 
 
-def combine(factors: Factors, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+def combine(posterior: Posterior, users: np.ndarray, items: np.ndarray) -> np.ndarray:
     """Ratings of latent vectors, ``[user, dim]`` and ``[item, dim]``, without noise."""
-    k = factors.num_factors
-    scores = factors.center + users[:, :k] @ items[:, :k].T
-    if factors.biases:
+    k = posterior.num_factors
+    scores = posterior.center + users[:, :k] @ items[:, :k].T
+    if posterior.biases:
         scores += users[:, k:] + items[:, k]
     return np.asarray(scores)
 
 
 def rank_items(
-    factors: Factors, rows: np.ndarray, n: int, policy: AbstractPolicy, exclude: Ratings | None
+    posterior: Posterior, users: Labels, n: int, policy: Any, exclude: Ratings | None
 ) -> Ranking:
     """The n best items of each user.
 
     Args:
-        factors: The fit.
-        rows: ``[user]``, rows of the users.
+        posterior: The posterior.
+        users: ``[user]``, labels of the users.
         n: Number of items.
         policy: What is best.
         exclude: Ratings whose items are not recommended to those who gave them.
 
     Returns:
         The ranking.
+
+    Raises:
+        KeyError: A label is unknown.
+        ValueError: There are fewer items than ``n``.
+        TypeError: The policy is no object that scores.
     """
+    count = len(posterior.items)
+    if not isinstance(n, int | np.integer) or not 1 <= n <= count:
+        raise ValueError(
+            f"Factors.top_n: n={n} of {count:,} items; expected 1 to as many as there are. Write "
+            f"top_n(users, {min(10, count)})."
+        )
+    if not isinstance(policy, AbstractPolicy):
+        raise TypeError(
+            f"Factors.top_n: policy={policy!r}; expected an object such as ExpectedRating() "
+            "or Thompson(0). Leave it out, or write top_n(users, policy=Thompson(0))."
+        )
+    rows = np.atleast_1d(posterior.find_users(users))
     seen_users, seen_items = np.empty(0, np.intp), np.empty(0, np.intp)
     if exclude is not None:
-        seen_users = factors.find_users(exclude.user_ids[exclude.users])
-        seen_items = factors.find_items(exclude.item_ids[exclude.items])
+        seen_users = posterior.find_users(exclude.user_ids[exclude.users])
+        seen_items = posterior.find_items(exclude.item_ids[exclude.items])
     order = np.argsort(seen_users, kind="stable")
     seen_users, seen_items = seen_users[order], seen_items[order]
     best = np.empty((len(rows), n), dtype=np.intp)
     scores = np.empty((len(rows), n))
     for begin in range(0, len(rows), _BATCH):
         part = rows[begin : begin + _BATCH]
-        batch = np.array(policy.score(factors, part), dtype=np.float64)
+        batch = np.array(policy.score(posterior, part), dtype=np.float64)
         starts, ends = (np.searchsorted(seen_users, part, side) for side in ("left", "right"))
         for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
             batch[place, seen_items[start:end]] = -np.inf
@@ -191,4 +213,4 @@ def rank_items(
         inner = np.argsort(-values, axis=1, kind="stable")
         best[begin : begin + _BATCH] = np.take_along_axis(chosen, inner, axis=1)
         scores[begin : begin + _BATCH] = np.take_along_axis(values, inner, axis=1)
-    return Ranking(factors.users.ids[rows], factors.items.ids[best], scores)
+    return Ranking(posterior.users.ids[rows], posterior.items.ids[best], scores)

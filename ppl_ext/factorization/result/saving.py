@@ -1,44 +1,45 @@
-"""Factors in a file, and back."""
+"""A posterior in a file, and back."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from ppl_ext.factorization.model.priors import GaussianPrior
+from ppl_ext.factorization.model.gaussian_prior import GaussianPrior
+from ppl_ext.factorization.model.posterior import Posterior
 from ppl_ext.factorization.model.regression import Regression
 from ppl_ext.factorization.model.side_posterior import Side
-from ppl_ext.factorization.result.factors import Factors
 from ppl_ext.fitting.loop import FitLog
 from ppl_ext.storage import read_arrays, write_arrays
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["load_factors", "save_factors"]
+__all__ = ["read_posterior", "save_posterior"]
 
 _KIND = "factors"
 _REGRESSION = ("center", "scale", "coefficients", "relevance", "covariance")
 _NUMBERS = ("biases", "diagonal", "center", "noise_precision", "sweeps")
 
 
-def save_factors(factors: Factors, path: str | os.PathLike[str]) -> None:
-    """Write factors to one safetensors file, whole or not at all.
+def save_posterior(
+    path: str | os.PathLike[str], posterior: Posterior, elbo: np.ndarray, log: FitLog
+) -> None:
+    """Write a posterior and its fit to one safetensors file, whole or not at all.
 
     Args:
-        factors: The factors.
         path: Where to.
+        posterior: The posterior.
+        elbo: ``[sweep]``.
+        log: How the fit went.
     """
-    arrays: dict[str, np.ndarray] = {"elbo": factors.elbo}
-    log = factors.log
+    arrays: dict[str, np.ndarray] = {"elbo": elbo}
     header: dict[str, Any] = {
         "kind": _KIND,
         "log": {"reason": log.reason, "converged": log.converged, "seconds": log.seconds},
-        **{name: getattr(factors, name) for name in _NUMBERS},
+        **{name: getattr(posterior, name) for name in _NUMBERS},
     }
-    for name, side in (("users", factors.users), ("items", factors.items)):
+    for name, side in (("users", posterior.users), ("items", posterior.items)):
         arrays |= {
             f"{name}.table": side.table,
             f"{name}.summary": side.summary,
@@ -53,47 +54,30 @@ def save_factors(factors: Factors, path: str | os.PathLike[str]) -> None:
             arrays[f"{name}.offsets"] = side.offsets
             for part in _REGRESSION:
                 arrays[f"{name}.regression.{part}"] = getattr(side.regression, part)
-        if side.ids.dtype.kind in "US":
-            header[name]["ids"] = side.ids.tolist()
-        else:
-            arrays[f"{name}.ids"] = side.ids
+        arrays |= _pack_labels(name, side.ids)
     write_arrays(path, arrays, header)
 
 
-def load_factors(path: str | os.PathLike[str]) -> Factors:
-    """Read factors that ``Factors.save`` or a checkpoint wrote.
+def read_posterior(path: str | os.PathLike[str]) -> tuple[Posterior, np.ndarray, FitLog]:
+    """Read what `save_posterior` wrote.
 
     Args:
         path: The file.
 
     Returns:
-        The factors; ``fit(ratings, start=factors)`` goes on from them.
+        The posterior, the ELBO and the log.
 
     Raises:
         ValueError: The file is cut off, damaged, or of another kind.
         FileNotFoundError: There is no such file.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings
-        >>> ratings = simulate_ratings(num_users=30, num_items=20, seed=0).ratings
-        >>> factors = MatrixFactorization(2).fit(ratings, progress_bar=False)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     factors.save(Path(folder, "factors.safetensors"))
-        ...     again = load_factors(Path(folder, "factors.safetensors"))
-        >>> bool(again.predict(3, 5).mean == factors.predict(3, 5).mean)
-        True
     """
     arrays, header = read_arrays(path, kind=_KIND)
-    elbo = arrays["elbo"]
-    return Factors(
+    posterior = Posterior(
         users=_read_side("users", arrays, header["users"]),
         items=_read_side("items", arrays, header["items"]),
-        elbo=elbo,
-        log=FitLog(-elbo, **header["log"]),
         **{name: header[name] for name in _NUMBERS},
     )
+    return posterior, arrays["elbo"], FitLog(-arrays["elbo"], **header["log"])
 
 
 def _read_side(name: str, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Side:
@@ -102,7 +86,7 @@ def _read_side(name: str, arrays: Mapping[str, np.ndarray], header: Mapping[str,
         parts = {part: arrays[f"{name}.regression.{part}"] for part in _REGRESSION}
         regression = Regression(tuple(header["features"]), **parts)
     return Side(
-        ids=np.asarray(header["ids"], dtype=str) if "ids" in header else arrays[f"{name}.ids"],
+        ids=_unpack_labels(name, arrays, header),
         table=arrays[f"{name}.table"],
         summary=arrays[f"{name}.summary"],
         prior=GaussianPrior(arrays[f"{name}.prior.mean"], arrays[f"{name}.prior.precision"]),
@@ -112,3 +96,29 @@ def _read_side(name: str, arrays: Mapping[str, np.ndarray], header: Mapping[str,
         regression=regression,
         offsets=arrays.get(f"{name}.offsets"),
     )
+
+
+def _pack_labels(name: str, ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Labels as arrays: a header holds no more than a hundred million characters."""
+    if ids.dtype.kind not in "US":
+        return {f"{name}.ids": ids}
+    # Lone surrogates, which file names can leave in a label, are kept.
+    encoded = [label.encode("utf-8", "surrogatepass") for label in ids.tolist()]
+    ends = np.cumsum([len(each) for each in encoded], dtype=np.int64)
+    text = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    return {f"{name}.ids.text": text, f"{name}.ids.ends": ends}
+
+
+def _unpack_labels(
+    name: str, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]
+) -> np.ndarray:
+    if f"{name}.ids.text" in arrays:
+        text = arrays[f"{name}.ids.text"].tobytes()
+        ends = arrays[f"{name}.ids.ends"].tolist()
+        labels = [
+            text[start:end].decode("utf-8", "surrogatepass")
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
+        return np.asarray(labels, dtype=str)
+    # Files of format 1 kept text in the header.
+    return np.asarray(header["ids"], dtype=str) if "ids" in header else arrays[f"{name}.ids"]

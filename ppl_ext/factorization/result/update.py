@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
+from ppl_ext.factorization.model.posterior import Posterior
 from ppl_ext.factorization.model.side_posterior import Side
-from ppl_ext.factorization.model.side_rows import append_rows, prior_side
-from ppl_ext.factorization.solver.rating_sums import RatingSums, add_ratings, set_rows, solve_rows
-
-if TYPE_CHECKING:
-    from ppl_ext.factorization.result.factors import Factors
+from ppl_ext.factorization.model.side_rows import append_rows, prior_side, write_rows
+from ppl_ext.factorization.result.factors import Factors, open_factors
+from ppl_ext.factorization.solver.rating_sums import RatingSums, add_ratings, solve_rows
 
 __all__ = ["update_factors"]
 
 
-def update_factors(factors: Factors, ratings: Ratings, *, sweeps: int = 10) -> Factors:
+def update_factors(factors: Factors, ratings: Ratings, *, max_sweeps: int = 10) -> Factors:
     r"""Learn from ratings that came after the fit, with the posteriors of the fit as priors.
 
     Users and items among them that are new start from the priors that the fit learned. What the
@@ -33,14 +32,14 @@ def update_factors(factors: Factors, ratings: Ratings, *, sweeps: int = 10) -> F
     Args:
         factors: The fit.
         ratings: New ratings, by known users or new ones, of known items or new ones.
-        sweeps: Updates of users and items by turns.
+        max_sweeps: Updates of users and items by turns.
 
     Returns:
         Factors with what the new ratings say; new users and items come after the others.
 
     Raises:
-        ValueError: The fit had features, labels are text here and integers there, or ``sweeps``
-            is no positive integer.
+        ValueError: The fit had features, labels are text here and integers there, or
+            ``max_sweeps`` is no positive integer.
 
     Example:
         >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings, split_by_user
@@ -54,12 +53,13 @@ def update_factors(factors: Factors, ratings: Ratings, *, sweeps: int = 10) -> F
     References:
         Broderick, Boyd, Wibisono, Wilson, Jordan (2013), Streaming variational Bayes, NeurIPS.
     """
-    if not isinstance(sweeps, int | np.integer) or sweeps < 1:
+    if not isinstance(max_sweeps, int | np.integer) or max_sweeps < 1:
         raise ValueError(
-            f"update_factors: sweeps={sweeps}; expected an integer of at least 1. Write "
+            f"update_factors: max_sweeps={max_sweeps}; expected an integer of at least 1. Write "
             "update_factors(factors, ratings)."
         )
-    for name, side in (("user", factors.users), ("item", factors.items)):
+    posterior = open_factors("update_factors", factors)
+    for name, side in posterior.sides:
         if side.regression is not None:
             raise ValueError(
                 f"update_factors: the fit had features of {name}s, which an update does not learn "
@@ -68,20 +68,20 @@ def update_factors(factors: Factors, ratings: Ratings, *, sweeps: int = 10) -> F
             )
     if not len(ratings):
         return factors
-    users, user_rows = _grow(factors.users, ratings.user_ids[np.unique(ratings.users)])
-    items, item_rows = _grow(factors.items, ratings.item_ids[np.unique(ratings.items)])
+    users, user_rows = _grow(posterior.users, ratings.user_ids[np.unique(ratings.users)])
+    items, item_rows = _grow(posterior.items, ratings.item_ids[np.unique(ratings.items)])
     user_codes = np.unique(ratings.users, return_inverse=True)[1]
     item_codes = np.unique(ratings.items, return_inverse=True)[1]
-    off = ratings.values.astype(np.float64) - factors.center
+    off = ratings.values.astype(np.float64) - posterior.center
     before = _read_beliefs(users, user_rows), _read_beliefs(items, item_rows)
-    for _ in range(sweeps):
+    for _ in range(max_sweeps):
         sums = add_ratings(_take(items, item_rows), user_codes, item_codes, off, len(user_rows))
         counts = np.bincount(user_codes, minlength=len(user_rows))
-        _update(factors, users, user_rows, before[0], sums, counts)
+        _update(posterior, users, user_rows, before[0], sums, counts)
         sums = add_ratings(_take(users, user_rows), item_codes, user_codes, off, len(item_rows))
         counts = np.bincount(item_codes, minlength=len(item_rows))
-        _update(factors, items, item_rows, before[1], sums, counts)
-    return replace(factors, users=users, items=items)
+        _update(posterior, items, item_rows, before[1], sums, counts)
+    return replace(factors, posterior=replace(posterior, users=users, items=items))
 
 
 class _Beliefs(NamedTuple):
@@ -121,24 +121,36 @@ def _read_beliefs(side: Side, rows: np.ndarray) -> _Beliefs:
 
 def _take(side: Side, rows: np.ndarray) -> Side:
     return replace(
-        side, ids=side.ids[rows], table=side.table[:, rows], summary=side.summary[rows],
-        shape=side.shape[rows], rate=side.rate[rows],
-    )  # fmt: skip
+        side,
+        ids=side.ids[rows],
+        table=side.table[:, rows],
+        summary=side.summary[rows],
+        shape=side.shape[rows],
+        rate=side.rate[rows],
+    )
 
 
 def _update(
-    factors: Factors, side: Side, rows: np.ndarray, before: _Beliefs, sums: RatingSums,
+    posterior: Posterior,
+    side: Side,
+    rows: np.ndarray,
+    before: _Beliefs,
+    sums: RatingSums,
     counts: np.ndarray,
-) -> None:  # fmt: skip
+) -> None:
     """Update rows of a side, in place."""
-    tau = factors.noise_precision
-    solved = solve_rows(
-        sums, tau * side.weights[rows], before.precision, before.pull, bias=factors.biases,
-        diagonal=factors.diagonal,
-    )  # fmt: skip
+    tau = posterior.noise_precision
+    means, covariances, errors, _ = solve_rows(
+        sums,
+        tau * side.weights[rows],
+        before.precision,
+        before.pull,
+        bias=posterior.biases,
+        diagonal=posterior.diagonal,
+    )
     weights = np.ones(len(rows))
     if side.concentration:
         side.shape[rows] = before.shape + counts / 2
-        side.rate[rows] = before.rate + tau * solved.errors / 2
+        side.rate[rows] = before.rate + tau * errors / 2
         weights = side.shape[rows] / side.rate[rows]
-    set_rows(side, rows, solved, weights)
+    write_rows(side, rows, means, covariances, weights)

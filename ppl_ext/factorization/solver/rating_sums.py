@@ -7,15 +7,13 @@ for sums that are kept (of a stream) and priors that differ from row to row (of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from ppl_ext.factorization.model.side_posterior import Side, unpack
-from ppl_ext.factorization.model.side_rows import write_rows
 
-__all__ = ["RatingSums", "SolvedRows", "add_ratings", "set_rows", "solve_rows"]
+__all__ = ["RatingSums", "add_ratings", "solve_rows"]
 
 # Rows solved at once, and columns of the table that are added up at once.
 _PIECE = 512
@@ -77,22 +75,6 @@ class RatingSums:
         return second, linear, squares
 
 
-class SolvedRows(NamedTuple):
-    """Posteriors of some rows.
-
-    Args:
-        means: ``[row, dim]``.
-        covariances: ``[row, dim, dim]``.
-        errors: ``[row]``, expected squared errors, weighted by the other side alone.
-        log_dets: ``[row]``, log determinants of the precisions.
-    """
-
-    means: np.ndarray
-    covariances: np.ndarray
-    errors: np.ndarray
-    log_dets: np.ndarray
-
-
 def add_ratings(
     other: Side, rows: np.ndarray, columns: np.ndarray, values: np.ndarray, count: int
 ) -> RatingSums:
@@ -127,7 +109,7 @@ def solve_rows(
     *,
     bias: bool,
     diagonal: bool,
-) -> SolvedRows:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Solve rows from sums over their ratings.
 
     Args:
@@ -139,7 +121,8 @@ def solve_rows(
         diagonal: True for diagonal covariances.
 
     Returns:
-        The posteriors.
+        Means ``[row, dim]``, covariances ``[row, dim, dim]``, expected squared errors ``[row]``,
+        weighted by the other side alone, and log determinants of the precisions ``[row]``.
     """
     found = []
     for begin in range(0, len(scale), _PIECE):
@@ -160,12 +143,6 @@ def solve_rows(
             covariances = (covariances + covariances.transpose(0, 2, 1)) / 2
         moments = covariances + means[:, :, None] * means[:, None, :]
         errors = squares - 2 * np.sum(means * linear, axis=1) + np.sum(moments * second, (1, 2))
-        found.append(SolvedRows(means, covariances, np.maximum(errors, 0.0), log_dets))
-    return SolvedRows(*map(np.concatenate, zip(*found, strict=True)))
-
-
-def set_rows(side: Side, rows: np.ndarray, solved: SolvedRows, weights: np.ndarray) -> None:
-    """Write posteriors and weights to rows of a side, in place."""
-    write_rows(side, rows, solved.means, solved.covariances)
-    side.table[:, rows] *= weights[:, None]
-    side.summary[rows] *= weights[:, None]
+        found.append((means, covariances, np.maximum(errors, 0.0), log_dets))
+    means, covariances, errors, log_dets = map(np.concatenate, zip(*found, strict=True))
+    return means, covariances, errors, log_dets

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
-from ppl_ext.factorization.model.first_state import Opening
 from ppl_ext.factorization.model.hyperparameters import (
     Conclusion,
     SideSums,
@@ -16,11 +15,14 @@ from ppl_ext.factorization.model.hyperparameters import (
     add_weights,
     conclude_sweep,
 )
-from ppl_ext.factorization.model.matrix_factorization import MatrixFactorization
+from ppl_ext.factorization.model.posterior import Posterior
+from ppl_ext.factorization.model.settings import ModelSettings
 from ppl_ext.factorization.model.side_posterior import Side, unpack
-from ppl_ext.factorization.solver.rating_sums import RatingSums, add_ratings, set_rows, solve_rows
-from ppl_ext.factorization.solver.stream_counts import Census
-from ppl_ext.factorization.solver.sweeps import Adjacency, Moments, update_side
+from ppl_ext.factorization.model.side_rows import write_rows
+from ppl_ext.factorization.solver.adjacency import Adjacency
+from ppl_ext.factorization.solver.rating_sums import RatingSums, add_ratings, solve_rows
+from ppl_ext.factorization.solver.stream_counts import StreamCounts
+from ppl_ext.factorization.solver.sweeps import Moments, update_side
 
 __all__ = ["StreamAscent"]
 
@@ -44,9 +46,10 @@ class StreamAscent:
     item has the same share of every block, and free of the noise of its share elsewhere.
 
     Args:
-        model: Settings.
-        census: Counts of the stream.
-        opening: Where to start; the arrays of its items are written.
+        settings: Settings of the model.
+        counts: Counts of the stream.
+        begun: Where to start; the arrays of its items are written.
+        variances: ``[dim]``, what is expected of latent vectors before any rating is seen.
         run: ``map``, or the like of a pool of threads.
 
     Attributes:
@@ -56,13 +59,17 @@ class StreamAscent:
     """
 
     def __init__(
-        self, model: MatrixFactorization, census: Census, opening: Opening,
+        self,
+        settings: ModelSettings,
+        counts: StreamCounts,
+        begun: Posterior,
+        variances: np.ndarray,
         run: Callable[..., object] = map,
-    ):  # fmt: skip
-        state = opening.state
-        self._model, self._census, self._opening, self._run = model, census, opening, run
-        self.items, self.users = state.items, state.users
-        self.noise_precision, self._center = state.noise_precision, state.center
+    ):
+        self._settings, self._counts, self._variances = settings, counts, variances
+        self._run = run
+        self.items, self.users = begun.items, begun.users
+        self.noise_precision, self._center = begun.noise_precision, begun.center
         rows, dim = len(self.items), self.items.dim
         packed = dim * (dim + 1) // 2
         self._sums = RatingSums(
@@ -113,8 +120,8 @@ class StreamAscent:
         for _ in range(_UPDATES if weights is None and users.concentration else 1):
             users, moments = update_side(
                 users, self.items, adjacency, center=self._center,
-                noise_precision=self.noise_precision, bias=self._model.biases,
-                diagonal=self._model.diagonal, run=self._run,
+                noise_precision=self.noise_precision, bias=self._settings.biases,
+                diagonal=self._settings.diagonal, run=self._run,
             )  # fmt: skip
         off = block.values.astype(np.float64) - self._center
         said = add_ratings(users, block.items, block.users, off, block.num_items)
@@ -131,24 +138,28 @@ class StreamAscent:
         Args:
             rows: Positions of items.
         """
-        items, model = self.items, self._model
+        items, settings = self.items, self._settings
         precision = items.prior.precision
-        counts = self._census.item_counts
+        counts = self._counts.item_counts
         for piece in np.array_split(rows, max(1, -(-len(rows) // _PIECE))):
             heard = np.maximum(self._seen[piece], np.finfo(float).tiny)
             sums = self._sums.take(piece, counts[piece] / heard)
-            solved = solve_rows(
-                sums, self.noise_precision * items.weights[piece], precision,
-                precision @ items.prior.mean, bias=model.biases, diagonal=model.diagonal,
-            )  # fmt: skip
+            means, covariances, errors, log_dets = solve_rows(
+                sums,
+                self.noise_precision * items.weights[piece],
+                precision,
+                precision @ items.prior.mean,
+                bias=settings.biases,
+                diagonal=settings.diagonal,
+            )
             weights = np.ones(len(piece))
             if items.concentration:
                 items.shape[piece] = items.concentration + counts[piece] / 2
-                items.rate[piece] = items.concentration + self.noise_precision * solved.errors / 2
+                items.rate[piece] = items.concentration + self.noise_precision * errors / 2
                 weights = items.shape[piece] / items.rate[piece]
-            set_rows(items, piece, solved, weights)
-            self._errors[piece] = weights * solved.errors
-            self._log_dets[piece] = solved.log_dets
+            write_rows(items, piece, means, covariances, weights)
+            self._errors[piece] = weights * errors
+            self._log_dets[piece] = log_dets
 
     def conclude(self, sweeps: int, settled: bool = True) -> float:
         """Learn noise and priors from users and items as they are.
@@ -161,15 +172,15 @@ class StreamAscent:
         Returns:
             The ELBO: exact after a whole sweep, an estimate after a step.
         """
-        model, opening = self._model, self._opening
-        rows = float(sum(self._census.user_counts))
+        settings = self._settings
+        rows = float(sum(self._counts.user_counts))
         done: Conclusion = conclude_sweep(
             (_read_users(rows, self._user_sums, self.items.dim), self._add_items()),
-            count=self._census.count, error=float(self._errors.sum()), sweeps=sweeps,
+            count=self._counts.count, error=float(self._errors.sum()), sweeps=sweeps,
             noise_precision=self.noise_precision,
             concentrations=(self.users.concentration, self.items.concentration),
-            kinds=(model.user_prior, model.item_prior), noise=model.noise,
-            variances=opening.variances, spread=opening.spread, bias=model.biases,
+            kinds=(settings.user_prior, settings.item_prior), noise=settings.noise,
+            variances=self._variances, spread=self._counts.spread, bias=settings.biases,
         )  # fmt: skip
         if settled:
             self.users, self.items = (
@@ -195,7 +206,7 @@ class StreamAscent:
         each = 1 / items.weights
         second = np.concatenate([each @ tile.astype(np.float64) for tile in items.table])
         second = unpack(second, items.dim)
-        counts = self._census.item_counts
+        counts = self._counts.item_counts
         return add_side(items, counts, items.means().sum(axis=0), second, self._log_dets.sum())
 
 

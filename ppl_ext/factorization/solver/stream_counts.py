@@ -9,11 +9,11 @@ import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
 
-__all__ = ["Census", "count_ratings"]
+__all__ = ["StreamCounts", "count_ratings"]
 
 
 @dataclass(frozen=True, eq=False)
-class Census:
+class StreamCounts:
     """Counts of a stream.
 
     Args:
@@ -32,8 +32,13 @@ class Census:
     mean: float
     variance: float
 
+    @property
+    def spread(self) -> float:
+        """The variance, or one where all ratings are equal."""
+        return self.variance or 1.0
 
-def count_ratings(blocks: Iterable[Ratings]) -> Census:
+
+def count_ratings(blocks: Iterable[Ratings]) -> StreamCounts:
     """Go through a stream once and count.
 
     Args:
@@ -78,4 +83,4 @@ def count_ratings(blocks: Iterable[Ratings]) -> Census:
         )
     mean_off = off / total
     variance = max(squares / total - mean_off**2, 0.0)
-    return Census(ids, counts, tuple(users), total, first + mean_off, variance)
+    return StreamCounts(ids, counts, tuple(users), total, first + mean_off, variance)

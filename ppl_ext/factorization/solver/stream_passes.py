@@ -3,73 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
+from ppl_ext.factorization.model.posterior import Posterior
 from ppl_ext.factorization.model.side_posterior import TILE, Side
-from ppl_ext.factorization.result.factors import Factors
 from ppl_ext.factorization.solver.stream_ascent import StreamAscent
-from ppl_ext.factorization.solver.stream_counts import Census
+from ppl_ext.factorization.solver.stream_counts import StreamCounts
 
-if TYPE_CHECKING:
-    from ppl_ext.factorization.solver.streaming import StreamedFactorization
+__all__ = ["Schedule", "StreamPasses"]
 
-__all__ = ["StreamPasses"]
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a stream is gone through.
+
+    Args:
+        max_passes: Passes with a step after each block.
+        forgetting: How fast these steps shrink.
+        keep_users: Keep the posteriors of the users.
+        tolerance: Rise of the ELBO in a whole sweep, in nats per rating, at which it ends.
+    """
+
+    max_passes: int
+    forgetting: float
+    keep_users: bool
+    tolerance: float
 
 
 class StreamPasses:
     """Passes over a stream.
 
     Args:
-        settings: How many of which kind.
+        schedule: How many of which kind.
         blocks: The stream.
-        census: Its counts.
+        counts: Its counts.
         ascent: What is learned.
         start: An earlier fit.
     """
 
     def __init__(
-        self, settings: StreamedFactorization, blocks: Iterable[Ratings], census: Census,
-        ascent: StreamAscent, start: Factors | None,
-    ):  # fmt: skip
-        self._settings, self._blocks = settings, blocks
-        self._census, self._ascent = census, ascent
+        self,
+        schedule: Schedule,
+        blocks: Iterable[Ratings],
+        counts: StreamCounts,
+        ascent: StreamAscent,
+        start: Posterior | None,
+    ):
+        self._schedule, self._blocks = schedule, blocks
+        self._counts, self._ascent = counts, ascent
         self._earlier = None if start is None else start.users
         self._order: np.ndarray | None = None
         self._sweeps = 0 if start is None else start.sweeps
         self.elbo: list[float] = []
         self.users: Side | None = None
-        self._weights: list[np.ndarray | None] = [None] * len(census.user_counts)
+        self._weights: list[np.ndarray | None] = [None] * len(counts.user_counts)
         self._steps = 0
 
     def advance(self, steps: int) -> np.ndarray:
         """Make one pass."""
-        stepping = len(self.elbo) < self._settings.passes
+        stepping = len(self.elbo) < self._schedule.max_passes
         self.elbo.append(self._step() if stepping else self._sweep())
         return np.array([-self.elbo[-1]])
 
     def judge(self, losses: np.ndarray) -> str | None:
         """Say why it is enough."""
-        model = self._settings.model
+        tolerance = self._schedule.tolerance
         # The first whole sweep is compared with nothing: estimates came before it.
-        whole = losses[self._settings.passes :]
+        whole = losses[self._schedule.max_passes :]
         if len(losses) < 6 or len(whole) < 2:
             return None
-        if whole[-2] - whole[-1] > model.tolerance * self._census.count:
+        if whole[-2] - whole[-1] > tolerance * self._counts.count:
             return None
-        return f"the ELBO rises by less than {model.tolerance:g} nats per rating and sweep"
+        return f"the ELBO rises by less than {tolerance:g} nats per rating and sweep"
 
     def _step(self) -> float:
         ascent, bound = self._ascent, 0.0
-        everyone = sum(self._census.user_counts)
-        unrated = np.flatnonzero(self._census.item_counts == 0)
+        everyone = sum(self._counts.user_counts)
+        unrated = np.flatnonzero(self._counts.item_counts == 0)
         for number, block in enumerate(self._read()):
             self._steps += 1
             # Once a pass is remembered, what came before it says nothing that is not said anew.
-            length = max(self._steps**-self._settings.forgetting, 1 / len(self._weights))
+            length = max(self._steps**-self._schedule.forgetting, 1 / len(self._weights))
             ascent.forget(length)
             users = ascent.meet(
                 block, self._weights[number], length, everyone / max(1, block.num_users)
@@ -89,7 +106,7 @@ class StreamPasses:
         for number, block in enumerate(self._read()):
             users = ascent.meet(block, self._recall(number, block.user_ids))
             self._weights[number] = users.weights.astype(users.summary.dtype)
-            if self._settings.keep_users:
+            if self._schedule.keep_users:
                 self._keep(users, at)
             at += len(users)
         ascent.solve(np.arange(len(ascent.items)))
@@ -108,7 +125,7 @@ class StreamPasses:
 
     def _keep(self, users: Side, at: int) -> None:
         if self.users is None:
-            rows = sum(self._census.user_counts)
+            rows = sum(self._counts.user_counts)
             self.users = replace(
                 users,
                 ids=np.empty(rows, users.ids.dtype),
@@ -127,7 +144,7 @@ class StreamPasses:
 
     def _read(self) -> Iterable[Ratings]:
         """The blocks, and a refusal where they are not those that were counted."""
-        counts = self._census.user_counts
+        counts = self._counts.user_counts
         number = -1
         for number, block in enumerate(self._blocks):
             if number >= len(counts) or block.num_users != counts[number]:

@@ -2,70 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
 
 from ppl_ext.factorization.data.ratings import Ratings
 from ppl_ext.factorization.model.hyperparameters import WARM_UP, add_side, conclude_sweep
-from ppl_ext.factorization.model.noise import Noise
-from ppl_ext.factorization.model.priors import AbstractPrior
+from ppl_ext.factorization.model.posterior import Posterior
 from ppl_ext.factorization.model.regression import Design
+from ppl_ext.factorization.model.settings import ModelSettings
 from ppl_ext.factorization.model.side_posterior import Side, pack, unpack
-from ppl_ext.factorization.model.state import State
+from ppl_ext.factorization.solver.adjacency import Adjacency
 from ppl_ext.factorization.solver.row_kernel import GROUP, update_rows
 
-__all__ = ["Adjacency", "Moments", "Sweeper", "update_side"]
+__all__ = ["Moments", "Sweeper", "update_side"]
 
 # Rows are shared out in so many pieces whatever the number of threads, so that sums are rounded
 # in the same way and every machine gives the same answer.
 _BLOCKS = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Adjacency:
-    """The ratings of each row of one side.
-
-    Args:
-        indptr: ``[row + 1]``, where the ratings of each row start; int64.
-        columns: ``[rating]``, rows of the other side; int32.
-        values: ``[rating]``.
-    """
-
-    indptr: np.ndarray
-    columns: np.ndarray
-    values: np.ndarray
-
-    @classmethod
-    def by_user(cls, ratings: Ratings) -> Adjacency:
-        """Ratings by user: the order they are in, nothing is copied."""
-        indptr = np.zeros(ratings.num_users + 1, dtype=np.int64)
-        np.cumsum(np.bincount(ratings.users, minlength=ratings.num_users), out=indptr[1:])
-        return cls(indptr, ratings.items, ratings.values)
-
-    @classmethod
-    def by_item(cls, ratings: Ratings) -> Adjacency:
-        """Ratings by item."""
-        indptr = cls.by_user(ratings).indptr
-        # SciPy widens the columns to the type of the pointers.
-        if len(ratings) < np.iinfo(np.int32).max:
-            indptr = indptr.astype(np.int32)
-        shape = (ratings.num_users, ratings.num_items)
-        rows = sparse.csr_array((ratings.values, ratings.items, indptr), shape=shape)
-        matrix = rows.tocsc()
-        return cls(
-            matrix.indptr.astype(np.int64),
-            matrix.indices.astype(np.int32, copy=False),
-            matrix.data,
-        )
-
-    @property
-    def counts(self) -> np.ndarray:
-        """``[row]``, number of ratings."""
-        return np.diff(self.indptr)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,34 +136,34 @@ class Sweeper:
 
     Args:
         ratings: The ratings.
-        user_prior: What the prior of the users may learn.
-        item_prior: What the prior of the items may learn.
-        noise: What the noise may learn.
+        settings: What priors and noise may learn.
         variances: ``[dim]``, what is expected of latent vectors before any rating is seen.
         spread: Variance of the ratings.
-        bias: True where the model has biases.
-        diagonal: True for diagonal covariances.
         threads: Number of threads.
         designs: Standardised features of users and of items, or None.
     """
 
     def __init__(
-        self, ratings: Ratings, *, user_prior: AbstractPrior, item_prior: AbstractPrior,
-        noise: Noise, variances: np.ndarray, spread: float, bias: bool, diagonal: bool,
-        threads: int, designs: tuple[Design | None, Design | None] = (None, None),
-    ):  # fmt: skip
+        self,
+        ratings: Ratings,
+        settings: ModelSettings,
+        *,
+        variances: np.ndarray,
+        spread: float,
+        threads: int,
+        designs: Sequence[Design | None] = (None, None),
+    ):
         self._users = Adjacency.by_user(ratings)
         self._items = Adjacency.by_item(ratings)
-        self._priors = user_prior, item_prior
+        self._priors = settings.user_prior, settings.item_prior
         self._designs = designs
-        self._noise = noise
+        self._noise = settings.noise
         self._variances = variances
         self._spread = spread
-        self._bias, self._diagonal = bias, diagonal
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._conductor = ThreadPoolExecutor(1)
 
-    def finish_sweep(self, state: State) -> tuple[State, float, bool]:
+    def finish_sweep(self, state: Posterior) -> tuple[Posterior, float, bool]:
         """Sweep, and let Ctrl-C wait for the end, since half a sweep has no ELBO.
 
         Args:
@@ -224,7 +180,7 @@ class Sweeper:
             except KeyboardInterrupt:
                 interrupted = True
 
-    def sweep(self, state: State) -> tuple[State, float]:
+    def sweep(self, state: Posterior) -> tuple[Posterior, float]:
         """Update all users, all items, and then noise and priors.
 
         Args:
@@ -238,8 +194,8 @@ class Sweeper:
 
         def update(side: Side, other: Side, adjacency: Adjacency) -> tuple[Side, Moments]:
             return update_side(
-                side, other, adjacency, center=center, noise_precision=tau, bias=self._bias,
-                diagonal=self._diagonal, run=run,
+                side, other, adjacency, center=center, noise_precision=tau, bias=state.biases,
+                diagonal=state.diagonal, run=run,
             )  # fmt: skip
 
         users, user_moments = update(state.users, state.items, self._users)
@@ -263,7 +219,7 @@ class Sweeper:
             (sums[0], sums[1]), count=len(self._users.values), error=item_moments.error,
             sweeps=state.sweeps, noise_precision=tau,
             concentrations=(users.concentration, items.concentration), kinds=self._priors,
-            noise=self._noise, variances=self._variances, spread=self._spread, bias=self._bias,
+            noise=self._noise, variances=self._variances, spread=self._spread, bias=state.biases,
         )  # fmt: skip
         users, items = (
             replace(side, prior=prior, concentration=concentration)
@@ -271,8 +227,14 @@ class Sweeper:
                 sides, done.priors, done.concentrations, strict=True
             )
         )
-        state = State(users, items, done.noise_precision, center, state.sweeps + 1)
-        return state, done.bound - lost
+        swept = replace(
+            state,
+            users=users,
+            items=items,
+            noise_precision=done.noise_precision,
+            sweeps=state.sweeps + 1,
+        )
+        return swept, done.bound - lost
 
     def close(self) -> None:
         """End the threads."""

@@ -1,7 +1,7 @@
 """Distributions of discrete choices and their relaxations, and what they are made of."""
 
+from ppl_ext.estimators.schedules import ExponentialTemperature
 from ppl_ext.numpyro.distributions.gumbel import Gumbel
-from ppl_ext.numpyro.distributions.invertible_gaussian import InvertibleGaussian
 from ppl_ext.numpyro.distributions.one_hot import (
     OneHotCategoricalStraightThrough,
     RelaxedOneHotCategoricalStraightThrough,
@@ -16,25 +16,15 @@ from ppl_ext.numpyro.distributions.relaxed_bernoulli import (
     RelaxedBernoulli,
 )
 from ppl_ext.numpyro.distributions.relaxed_subset import relaxed_top_k
-from ppl_ext.numpyro.distributions.temperature import (
-    ConstantTemperature,
-    ExponentialTemperature,
-    LinearTemperature,
-)
-from ppl_ext.numpyro.distributions.truncated_gumbel import TruncatedGumbel
 from ppl_ext.numpyro.gumbel.categorical_draws import sample_categorical, straight_through
 from ppl_ext.numpyro.gumbel.noise import gumbel_noise
-from ppl_ext.numpyro.gumbel.permutations import best_permutation, gumbel_sinkhorn
 from ppl_ext.numpyro.gumbel.simplex import LogRatioTransform, log_simplex
 from ppl_ext.numpyro.gumbel.tricks import gumbel_max, gumbel_top_k, posterior_gumbels
 
 __all__ = [
-    "ConstantTemperature",
     "ExpRelaxedOneHotCategorical",
     "ExponentialTemperature",
     "Gumbel",
-    "InvertibleGaussian",
-    "LinearTemperature",
     "LogRatioTransform",
     "LogitRelaxedBernoulli",
     "OneHotCategoricalStraightThrough",
@@ -42,11 +32,8 @@ __all__ = [
     "RelaxedBernoulli",
     "RelaxedOneHotCategorical",
     "RelaxedOneHotCategoricalStraightThrough",
-    "TruncatedGumbel",
-    "best_permutation",
     "gumbel_max",
     "gumbel_noise",
-    "gumbel_sinkhorn",
     "gumbel_top_k",
     "log_simplex",
     "posterior_gumbels",

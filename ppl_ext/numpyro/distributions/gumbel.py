@@ -4,20 +4,22 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import gammaln
-from numpyro.distributions import Distribution, constraints, kl_divergence
-from numpyro.distributions.util import promote_shapes, validate_sample
+from numpyro.distributions import constraints
+from numpyro.distributions.util import promote_shapes
 
+from ppl_ext.numpyro.distributions.mixed_precision import (
+    AbstractMixedPrecision,
+    register_divergence,
+)
 from ppl_ext.numpyro.gumbel import standard_gumbel
-from ppl_ext.numpyro.gumbel.arguments import widen
 from ppl_ext.numpyro.gumbel.noise import gumbel_noise
 
 __all__ = ["Gumbel"]
 
-EULER = 0.5772156649015329
 
-
-class Gumbel(Distribution):
+class Gumbel(AbstractMixedPrecision):
     r"""The Gumbel distribution (of maxima), accurate and complete in both tails.
 
     .. math:: F(x) = \exp\left(-e^{-z}\right), \quad z = (x - \text{loc}) / \text{scale}
@@ -55,37 +57,37 @@ class Gumbel(Distribution):
         scale: jax.Array | float = 1.0,
         validate_args: bool | None = None,
     ) -> None:
-        self.loc, self.scale = promote_shapes(loc, scale)
+        dtype = jnp.result_type(loc, scale, 1.0)
         batch_shape = jnp.broadcast_shapes(jnp.shape(loc), jnp.shape(scale))
+        loc, scale = (jnp.asarray(each, dtype) for each in (loc, scale))
+        self.loc, self.scale = promote_shapes(loc, scale)
         super().__init__(batch_shape, validate_args=validate_args)
 
     def sample(self, key, sample_shape=()):
         """Draw with gradients to ``loc`` and ``scale``."""
-        wide = jnp.promote_types(self._dtype, jnp.float32)
-        noise = gumbel_noise(key, (*sample_shape, *self.batch_shape), dtype=wide)
-        return self._narrow(self.loc + self.scale * noise)
+        noise = gumbel_noise(key, (*sample_shape, *self.batch_shape), dtype=self.loc.dtype)
+        return self.loc + self.scale * noise
 
-    @validate_sample
     def log_prob(self, value):
         """Return the log-density at a value."""
         z = self._standardize(value)
-        return self._narrow(-(z + jnp.exp(-z)) - jnp.log(widen(self.scale)))
+        return -(z + jnp.exp(-z)) - jnp.log(self.scale)
 
     def cdf(self, value):
         """Return the probability of at most this value."""
-        return self._narrow(standard_gumbel.cdf(self._standardize(value)))
+        return standard_gumbel.cdf(self._standardize(value))
 
     def log_cdf(self, value):
         """Return the log-probability of at most this value."""
-        return self._narrow(-jnp.exp(-self._standardize(value)))
+        return -jnp.exp(-self._standardize(value))
 
     def sf(self, value):
         """Return the probability of more than this value."""
-        return self._narrow(standard_gumbel.sf(self._standardize(value)))
+        return standard_gumbel.sf(self._standardize(value))
 
     def log_sf(self, value):
         """Return the log-probability of more than this value."""
-        return self._narrow(standard_gumbel.log_sf(self._standardize(value)))
+        return standard_gumbel.log_sf(self._standardize(value))
 
     def icdf(self, value):
         """Return the point below which this probability lies."""
@@ -105,12 +107,12 @@ class Gumbel(Distribution):
 
     def entropy(self):
         """Return the entropy ``log(scale) + 1 + 0.5772...``."""
-        return jnp.broadcast_to(jnp.log(self.scale) + (1 + EULER), self.batch_shape)
+        return jnp.broadcast_to(jnp.log(self.scale) + (1 + np.euler_gamma), self.batch_shape)
 
     @property
     def mean(self):
         """The mean ``loc + 0.5772... scale``."""
-        return self.loc + EULER * jnp.asarray(self.scale)
+        return self.loc + np.euler_gamma * self.scale
 
     @property
     def variance(self):
@@ -125,25 +127,23 @@ class Gumbel(Distribution):
     @property
     def median(self):
         """The median ``loc - scale log(log 2)``."""
-        return self.loc - jnp.asarray(self.scale) * math.log(math.log(2))
-
-    @property
-    def _dtype(self):
-        return jnp.result_type(self.loc, self.scale, 1.0)
+        return self.loc - self.scale * math.log(math.log(2))
 
     def _standardize(self, value):
-        return (widen(value) - widen(self.loc)) / widen(self.scale)
+        return (value - self.loc) / self.scale
 
     def _place(self, quantile, value):
-        return self._narrow(self.loc + self.scale * quantile(widen(value)))
-
-    def _narrow(self, result):
-        return result.astype(self._dtype)
+        return self.loc + self.scale * quantile(jnp.asarray(value, self.loc.dtype))
 
 
-@kl_divergence.register(Gumbel, Gumbel)
+@register_divergence(Gumbel)
 def _kl_gumbel(p, q):
     ratio = p.scale / q.scale
     shift = (q.loc - p.loc) / q.scale
     # Near q = p every term is small, so that their sum keeps its digits.
-    return jnp.expm1(shift + gammaln(1 + ratio)) - shift + EULER * (ratio - 1) - jnp.log(ratio)
+    return (
+        jnp.expm1(shift + gammaln(1 + ratio))
+        - shift
+        + np.euler_gamma * (ratio - 1)
+        - jnp.log(ratio)
+    )

@@ -2,21 +2,19 @@
 
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution, constraints, kl_divergence
-from numpyro.distributions.util import validate_sample
+from numpyro.distributions import constraints
 
+from ppl_ext.estimators.arguments import refuse
+from ppl_ext.numpyro.distributions.mixed_precision import (
+    AbstractMixedPrecision,
+    register_divergence,
+)
 from ppl_ext.numpyro.distributions.relaxed import RelaxedOneHotCategorical
 from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
 from ppl_ext.numpyro.estimators.relaxation import GumbelSoftmax
 from ppl_ext.numpyro.estimators.straight_through import StraightThrough
-from ppl_ext.numpyro.gumbel.arguments import (
-    check_classes,
-    read_logits,
-    refuse,
-    to_probs,
-    widen,
-)
 from ppl_ext.numpyro.gumbel.categorical_draws import straight_through
+from ppl_ext.numpyro.gumbel.logits import check_classes, read_logits
 from ppl_ext.numpyro.gumbel.simplex import logits_vector
 
 __all__ = ["OneHotCategoricalStraightThrough", "RelaxedOneHotCategoricalStraightThrough"]
@@ -44,7 +42,7 @@ class _OneHotVector(constraints.Constraint):
 _one_hot_vector = _OneHotVector()
 
 
-class OneHotCategoricalStraightThrough(Distribution):
+class OneHotCategoricalStraightThrough(AbstractMixedPrecision):
     r"""One-hot categorical whose draws carry a gradient.
 
     .. math:: z = \text{one-hot}(I), \quad \partial z := \partial\, \mathrm{softmax}(\theta),
@@ -100,27 +98,26 @@ class OneHotCategoricalStraightThrough(Distribution):
     @property
     def probs(self):
         """Probabilities of the classes."""
-        return to_probs(self.logits)
+        return jax.nn.softmax(self.logits, -1)
 
     def sample(self, key, sample_shape=()):
         """Draw with the estimator's gradient."""
         return self.estimator.sample(key, self.logits, tuple(sample_shape))
 
-    @validate_sample
     def log_prob(self, value):
         """Return the log-probability of a one-hot value; linear in it."""
-        log_probs = jax.nn.log_softmax(widen(self.logits), -1)
+        log_probs = jax.nn.log_softmax(self.logits, -1)
         possible = log_probs > -jnp.inf
         # Multiplied by a finite number, that the gradient of a draw is one, too.
         terms = value * jnp.where(possible, log_probs, 0.0)
         terms = jnp.where(possible | (value == 0), terms, -jnp.inf)
-        return terms.sum(-1).astype(self.logits.dtype)
+        return terms.sum(-1)
 
     def entropy(self):
         """Return the entropy of the categorical."""
-        log_probs = jax.nn.log_softmax(widen(self.logits), -1)
+        log_probs = jax.nn.log_softmax(self.logits, -1)
         terms = jnp.exp(log_probs) * jnp.where(log_probs > -jnp.inf, log_probs, 0.0)
-        return -terms.sum(-1).astype(self.logits.dtype)
+        return -terms.sum(-1)
 
     def enumerate_support(self, expand=True):
         """Return all one-hot vectors, the first axis counting the classes."""
@@ -190,7 +187,7 @@ class RelaxedOneHotCategoricalStraightThrough(RelaxedOneHotCategorical):
         return self._harden(self._scores(rng_key, sample_shape))
 
     def _harden(self, scores):
-        soft = jax.nn.softmax(scores, -1).astype(self.logits.dtype)
+        soft = jax.nn.softmax(scores, -1)
         return straight_through(_one_hot(scores.argmax(-1), soft), soft), soft
 
 
@@ -216,9 +213,9 @@ def _one_hot(index, like):
     return jax.nn.one_hot(index, like.shape[-1], dtype=like.dtype)
 
 
-@kl_divergence.register(OneHotCategoricalStraightThrough, OneHotCategoricalStraightThrough)
+@register_divergence(OneHotCategoricalStraightThrough)
 def _kl_one_hot(p, q):
-    p_log, q_log = (jax.nn.log_softmax(widen(each.logits), -1) for each in (p, q))
+    p_log, q_log = (jax.nn.log_softmax(each.logits, -1) for each in (p, q))
     possible = p_log > -jnp.inf
     terms = jnp.where(possible, p_log, 0.0) - jnp.where(possible, q_log, 0.0)
-    return (jnp.exp(p_log) * terms).sum(-1).astype(p.logits.dtype)
+    return (jnp.exp(p_log) * terms).sum(-1)

@@ -2,17 +2,15 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from numpyro.distributions import Distribution, constraints
-from numpyro.distributions.util import validate_sample
+from numpyro.distributions import constraints
 
+from ppl_ext.estimators.arguments import check_size, refuse
+from ppl_ext.numpyro.distributions.mixed_precision import AbstractMixedPrecision
 from ppl_ext.numpyro.gumbel import plackett_luce_probs
-from ppl_ext.numpyro.gumbel.arguments import (
+from ppl_ext.numpyro.gumbel.logits import (
     check_classes,
-    checking,
+    count_possible,
     read_logits,
-    refuse,
-    widen,
 )
 from ppl_ext.numpyro.gumbel.simplex import logits_vector
 from ppl_ext.numpyro.gumbel.tricks import gumbel_top_k
@@ -43,7 +41,7 @@ class _DistinctClasses(constraints.Constraint):
         return jnp.broadcast_to(jnp.arange(jnp.shape(prototype)[-1]), jnp.shape(prototype))
 
 
-class PlackettLuce(Distribution):
+class PlackettLuce(AbstractMixedPrecision):
     r"""Ordered draws of ``k`` different classes: by probability, then by share of the rest.
 
     .. math:: P(i_1, \dots, i_k) = \prod_{r=1}^k
@@ -86,7 +84,7 @@ class PlackettLuce(Distribution):
         self.logits = read_logits("PlackettLuce", None, logits, validate_args)
         check_classes("PlackettLuce", self.logits, validate_args)
         self.k = k
-        check_size("PlackettLuce", self.logits, k, validate_args)
+        check_size("PlackettLuce", k, count_possible(self.logits, validate_args))
         super().__init__(self.logits.shape[:-1], (k,), validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
@@ -99,12 +97,10 @@ class PlackettLuce(Distribution):
         logits = jnp.broadcast_to(self.logits, (*sample_shape, *self.logits.shape))
         return gumbel_top_k(key, logits, self.k)[1]
 
-    @validate_sample
     def log_prob(self, value):
         """Return the log-probability of a list in its order."""
         return self._score(plackett_luce_probs.log_prob_ordered, value)
 
-    @validate_sample
     def log_prob_unordered(self, value: jax.Array) -> jax.Array:
         """Return the log-probability of the set that a list holds: of any order of it."""
         return self._score(plackett_luce_probs.log_prob_of_set, value)
@@ -112,8 +108,7 @@ class PlackettLuce(Distribution):
     @property
     def inclusion_probs(self):
         """Probability of each class to be among the ``k``, with shape ``(*batch, class)``."""
-        result = plackett_luce_probs.inclusion_probs(widen(self.logits), self.k)
-        return result.astype(self.logits.dtype)
+        return plackett_luce_probs.inclusion_probs(self.logits, self.k)
 
     @property
     def mode(self):
@@ -130,23 +125,8 @@ class PlackettLuce(Distribution):
                 "For longer lists: PlackettLuce(logits, k=value.shape[-1]).",
             )
         shape = jnp.broadcast_shapes(value.shape[:-1], self.batch_shape)
-        logits = jnp.broadcast_to(widen(self.logits), (*shape, self.logits.shape[-1]))
+        logits = jnp.broadcast_to(self.logits, (*shape, self.logits.shape[-1]))
         sound = self.support(value)
         index = jnp.where(sound[..., None], value, jnp.arange(self.k)).astype(int)
         result = function(logits, jnp.broadcast_to(index, (*shape, self.k)))
-        return jnp.where(sound, result, -jnp.inf).astype(self.logits.dtype)
-
-
-def check_size(called, logits, k, validate_args):
-    """Refuse a size that there are not enough possible classes for."""
-    possible = logits.shape[-1]
-    if checking(validate_args, logits):
-        possible = int((np.asarray(logits) > -np.inf).sum(-1).min())
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= possible:
-        raise refuse(
-            called,
-            f"k is {k!r}",
-            f"a whole number from 1 to {possible}, the number of possible classes (logits above "
-            "-inf)",
-            f"Lower it: k=min(k, {possible}).",
-        )
+        return jnp.where(sound, result, -jnp.inf)

@@ -3,16 +3,19 @@
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from numpyro.distributions import Distribution, constraints, kl_divergence
-from numpyro.distributions.util import validate_sample
+from numpyro.distributions import constraints
 
+from ppl_ext.estimators.arguments import refuse_unequal_temperatures
+from ppl_ext.numpyro.distributions.mixed_precision import (
+    HALF,
+    AbstractMixedPrecision,
+    register_divergence,
+)
 from ppl_ext.numpyro.gumbel import concrete_density
-from ppl_ext.numpyro.gumbel.arguments import (
+from ppl_ext.numpyro.gumbel.logits import (
     check_classes,
     read_logits,
     read_temperature,
-    to_probs,
-    widen,
 )
 from ppl_ext.numpyro.gumbel.noise import gumbel_noise
 from ppl_ext.numpyro.gumbel.simplex import log_simplex, logits_vector, rounded_simplex
@@ -20,7 +23,7 @@ from ppl_ext.numpyro.gumbel.simplex import log_simplex, logits_vector, rounded_s
 __all__ = ["ExpRelaxedOneHotCategorical", "RelaxedOneHotCategorical"]
 
 
-class AbstractRelaxedCategorical(Distribution):
+class AbstractRelaxedCategorical(AbstractMixedPrecision):
     """Temperature, logits and perturbed scores, which the relaxed categoricals share."""
 
     arg_constraints = {"temperature": constraints.positive, "logits": logits_vector}  # noqa: RUF012
@@ -45,21 +48,20 @@ class AbstractRelaxedCategorical(Distribution):
     @property
     def probs(self):
         """Probabilities of the classes: of each being the largest, at every temperature."""
-        return to_probs(self.logits)
+        return jax.nn.softmax(self.logits, -1)
 
     def _scores(self, key, sample_shape):
-        """Draw ``(logits + noise) / temperature``, in float32 or wider."""
-        logits = widen(self.logits)
+        """Draw ``(logits + noise) / temperature``."""
         shape = (*sample_shape, *self.batch_shape, *self.event_shape)
         # The gradient of -inf / temperature would not be a number.
-        possible = logits > -jnp.inf
-        noise = gumbel_noise(key, shape, dtype=logits.dtype)
-        scores = (jnp.where(possible, logits, 0.0) + noise) / self.temperature[..., None]
+        possible = self.logits > -jnp.inf
+        noise = gumbel_noise(key, shape, dtype=self.logits.dtype)
+        scores = (jnp.where(possible, self.logits, 0.0) + noise) / self.temperature[..., None]
         return jnp.where(possible, scores, -jnp.inf)
 
     def _log_density(self, scores):
         """Return the log-density of the log-ratios."""
-        return concrete_density.log_density(widen(self.logits), self.temperature, scores)
+        return concrete_density.log_density(self.logits, self.temperature, scores)
 
 
 class ExpRelaxedOneHotCategorical(AbstractRelaxedCategorical):
@@ -104,17 +106,15 @@ class ExpRelaxedOneHotCategorical(AbstractRelaxedCategorical):
 
     def sample(self, key, sample_shape=()):
         """Draw with gradients to logits and temperature."""
-        return jax.nn.log_softmax(self._scores(key, sample_shape), -1).astype(self.logits.dtype)
+        return jax.nn.log_softmax(self._scores(key, sample_shape), -1)
 
-    @validate_sample
     def log_prob(self, value):
         """Return the log-density of the log-ratios at a value on the log-simplex."""
-        return self._log_density(widen(value)).astype(self.logits.dtype)
+        return self._log_density(value)
 
     def entropy(self):
         """Return the entropy of the log-ratios: a constant of the temperature alone."""
-        entropy = concrete_density.entropy(self.logits, self.temperature)
-        return entropy.astype(self.logits.dtype)
+        return concrete_density.entropy(self.logits, self.temperature)
 
 
 class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
@@ -155,8 +155,7 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
     @property
     def support(self):
         """The simplex; in half precision up to its rounding."""
-        narrow = self.logits.dtype != widen(self.logits).dtype
-        return rounded_simplex if narrow else constraints.simplex
+        return rounded_simplex if self._precision in HALF else constraints.simplex
 
     def sample(self, key, sample_shape=()):
         """Draw with gradients to logits and temperature."""
@@ -165,21 +164,27 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
     def sample_with_intermediates(self, key, sample_shape=()):
         """Draw together with the scores, from which ``log_prob`` is exact."""
         scores = self._scores(key, sample_shape)
-        return jax.nn.softmax(scores, -1).astype(self.logits.dtype), [scores]
+        return jax.nn.softmax(scores, -1), [scores]
 
-    @validate_sample
     def log_prob(self, value, intermediates=None):
         """Return the log-density at a value on the simplex."""
-        scores = intermediates[0] if intermediates else jnp.log(widen(value))
+        scores = intermediates[0] if intermediates else jnp.log(value)
         y = jax.nn.log_softmax(scores, -1) if intermediates else scores
-        possible = widen(self.logits) > -jnp.inf
+        possible = self.logits > -jnp.inf
         zero = possible & (y == -jnp.inf)
         jacobian = jnp.where(possible & ~zero, y, 0.0).sum(-1)
         count, zeros = possible.sum(-1), zero.sum(-1)
         limit = jnp.where(zeros > self.temperature * (count - zeros), jnp.inf, -jnp.inf)
         density = self._log_density(scores) - jacobian
-        density = jnp.where((zeros > 0) & _on_face(possible, y), limit, density)
-        return density.astype(self.logits.dtype)
+        return jnp.where((zeros > 0) & _on_face(possible, y), limit, density)
+
+
+def check_temperatures(p, q):
+    """Say where two are equally warm; refuse them where they are known not to be."""
+    same = p.temperature == q.temperature
+    if not (isinstance(same, Tracer) or bool(same.all())):
+        raise refuse_unequal_temperatures(type(p).__name__, "p.sample(key, (1000,))")
+    return same
 
 
 def _on_face(possible, y):
@@ -187,15 +192,7 @@ def _on_face(possible, y):
     return (possible | (y == -jnp.inf)).all(-1)
 
 
-@kl_divergence.register(ExpRelaxedOneHotCategorical, ExpRelaxedOneHotCategorical)
-@kl_divergence.register(RelaxedOneHotCategorical, RelaxedOneHotCategorical)
+@register_divergence(ExpRelaxedOneHotCategorical, RelaxedOneHotCategorical)
 def _kl_relaxed(p, q):
-    same = p.temperature == q.temperature
-    if not (isinstance(same, Tracer) or bool(same.all())):
-        raise NotImplementedError(
-            f"kl_divergence of two {type(p).__name__}: the temperatures differ; expected equal "
-            "ones, where the divergence is known. Estimate it: "
-            "(p.log_prob(y) - q.log_prob(y)).mean(0) with y = p.sample(key, (1000,))."
-        )
-    divergence = concrete_density.divergence(widen(p.logits), widen(q.logits))
-    return jnp.where(same, divergence, jnp.nan).astype(p.logits.dtype)
+    same = check_temperatures(p, q)
+    return jnp.where(same, concrete_density.divergence(p.logits, q.logits), jnp.nan)

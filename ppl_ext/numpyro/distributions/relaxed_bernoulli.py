@@ -3,24 +3,22 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.scipy.special import logit
-from numpyro.distributions import Distribution, constraints, kl_divergence
-from numpyro.distributions.util import validate_sample
+from numpyro.distributions import constraints
 
-from ppl_ext.numpyro.gumbel.arguments import (
-    checking,
-    read_logits,
-    read_temperature,
-    refuse,
-    widen,
+from ppl_ext.estimators.arguments import refuse
+from ppl_ext.numpyro.distributions.mixed_precision import (
+    AbstractMixedPrecision,
+    register_divergence,
 )
+from ppl_ext.numpyro.distributions.relaxed import check_temperatures
+from ppl_ext.numpyro.gumbel.logits import checking, read_logits, read_temperature, widen
 from ppl_ext.numpyro.gumbel.noise import signed_uniform
 
 __all__ = ["LogitRelaxedBernoulli", "RelaxedBernoulli"]
 
 
-class AbstractRelaxedBernoulli(Distribution):
+class AbstractRelaxedBernoulli(AbstractMixedPrecision):
     """Temperature, logits and noise, which the two scales share."""
 
     arg_constraints = {"temperature": constraints.positive, "logits": constraints.real}  # noqa: RUF012
@@ -55,27 +53,25 @@ class AbstractRelaxedBernoulli(Distribution):
                 f"{name}(temperature, logits=jnp.clip(logits, -100.0, 100.0)).",
             )
         temperature = read_temperature(name, temperature, given, given.shape, validate_args)
-        self.temperature, logits = jnp.broadcast_arrays(temperature, widen(given))
-        self.logits = logits.astype(given.dtype)
+        self.temperature, self.logits = jnp.broadcast_arrays(temperature, given)
         super().__init__(self.logits.shape, validate_args=validate_args)
 
     @property
     def probs(self):
         """Probability of a draw above one half, at every temperature."""
-        return jax.nn.sigmoid(widen(self.logits)).astype(self.logits.dtype)
+        return jax.nn.sigmoid(self.logits)
 
     def _scores(self, key, sample_shape):
-        """Draw ``(logits + logistic noise) / temperature``, in float32 or wider."""
-        logits = widen(self.logits)
+        """Draw ``(logits + logistic noise) / temperature``."""
         shape = (*sample_shape, *self.batch_shape)
-        uniform = signed_uniform(key, shape, logits.dtype, exact=False)
+        uniform = signed_uniform(key, shape, self.logits.dtype, exact=False)
         # Twice the bits' sign and the odds of their size: both tails are full.
         size = jnp.abs(uniform)
         noise = jnp.copysign(jnp.log1p(-size) - jnp.log(size), uniform)
-        return (logits + noise) / self.temperature
+        return (self.logits + noise) / self.temperature
 
     def _log_density(self, scores):
-        s = widen(self.logits) - self.temperature * scores
+        s = self.logits - self.temperature * scores
         return jnp.log(self.temperature) - jnp.abs(s) - 2 * jnp.log1p(jnp.exp(-jnp.abs(s)))
 
 
@@ -111,26 +107,25 @@ class LogitRelaxedBernoulli(AbstractRelaxedBernoulli):
 
     def sample(self, key, sample_shape=()):
         """Draw with gradients to logits and temperature."""
-        return self._scores(key, sample_shape).astype(self.logits.dtype)
+        return self._scores(key, sample_shape)
 
-    @validate_sample
     def log_prob(self, value):
         """Return the log-density at a value."""
-        return self._log_density(widen(value)).astype(self.logits.dtype)
+        return self._log_density(value)
 
     def entropy(self):
         """Return the entropy ``2 - log(temperature)``."""
-        return (2 - jnp.log(self.temperature)).astype(self.logits.dtype)
+        return 2 - jnp.log(self.temperature)
 
     @property
     def mean(self):
         """The mean ``logits / temperature``."""
-        return (widen(self.logits) / self.temperature).astype(self.logits.dtype)
+        return self.logits / self.temperature
 
     @property
     def variance(self):
         """The variance ``pi^2 / (3 temperature^2)``."""
-        return (jnp.pi**2 / 3 / self.temperature**2).astype(self.logits.dtype)
+        return jnp.pi**2 / 3 / self.temperature**2
 
 
 class RelaxedBernoulli(AbstractRelaxedBernoulli):
@@ -172,35 +167,27 @@ class RelaxedBernoulli(AbstractRelaxedBernoulli):
     def sample_with_intermediates(self, key, sample_shape=()):
         """Draw together with the logit, from which ``log_prob`` is exact."""
         scores = self._scores(key, sample_shape)
-        return jax.nn.sigmoid(scores).astype(self.logits.dtype), [scores]
+        return jax.nn.sigmoid(scores), [scores]
 
-    @validate_sample
     def log_prob(self, value, intermediates=None):
         """Return the log-density at a value."""
-        y = intermediates[0] if intermediates else logit(widen(value))
+        y = intermediates[0] if intermediates else logit(value)
         inside = jnp.isfinite(y)
         y = jnp.where(inside, y, 0.0)
         density = self._log_density(y) + jnp.abs(y) + 2 * jnp.log1p(jnp.exp(-jnp.abs(y)))
         ends = jnp.where(self.temperature < 1, jnp.inf, -jnp.inf)
         # At temperature 1 the ends have a density of their own.
-        sign = jnp.where(widen(value) > 0.5, 1.0, -1.0)
-        ends = jnp.where(self.temperature == 1, sign * widen(self.logits), ends)
-        return jnp.where(inside, density, ends).astype(self.logits.dtype)
+        sign = jnp.where(value > 0.5, 1.0, -1.0)
+        ends = jnp.where(self.temperature == 1, sign * self.logits, ends)
+        return jnp.where(inside, density, ends)
 
 
-@kl_divergence.register(LogitRelaxedBernoulli, LogitRelaxedBernoulli)
-@kl_divergence.register(RelaxedBernoulli, RelaxedBernoulli)
+@register_divergence(LogitRelaxedBernoulli, RelaxedBernoulli)
 def _kl_relaxed_bernoulli(p, q):
-    same = p.temperature == q.temperature
-    if not (isinstance(same, Tracer) or bool(same.all())):
-        raise NotImplementedError(
-            f"kl_divergence of two {type(p).__name__}: the temperatures differ; expected equal "
-            "ones, where the divergence is known. Estimate it: "
-            "(p.log_prob(y) - q.log_prob(y)).mean(0) with y = p.sample(key, (1000,))."
-        )
-    gap = widen(p.logits) - widen(q.logits)
+    same = check_temperatures(p, q)
+    gap = p.logits - q.logits
     small = jnp.abs(gap) < 0.1
     series = gap**2 * (1 / 6 - gap**2 * (1 / 360 - gap**2 * (1 / 15120 - gap**2 / 604800)))
     far = jnp.where(small, 1.0, gap)
     divergence = jnp.where(small, series, far / jnp.tanh(far / 2) - 2)
-    return jnp.where(same, divergence, jnp.nan).astype(p.logits.dtype)
+    return jnp.where(same, divergence, jnp.nan)

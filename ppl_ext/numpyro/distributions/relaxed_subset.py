@@ -3,14 +3,15 @@
 import jax
 import jax.numpy as jnp
 
-from ppl_ext.numpyro.distributions.plackett_luce import check_size
-from ppl_ext.numpyro.gumbel.arguments import (
+from ppl_ext.estimators.arguments import check_size
+from ppl_ext.numpyro.gumbel.categorical_draws import straight_through
+from ppl_ext.numpyro.gumbel.logits import (
     check_classes,
+    count_possible,
     read_logits,
     read_temperature,
     widen,
 )
-from ppl_ext.numpyro.gumbel.categorical_draws import straight_through
 from ppl_ext.numpyro.gumbel.noise import gumbel_noise
 
 __all__ = ["relaxed_top_k"]
@@ -65,7 +66,7 @@ def relaxed_top_k(
     called = "relaxed_top_k"
     logits = read_logits(called, None, logits, None)
     check_classes(called, logits, None)
-    check_size(called, logits, k, None)
+    check_size(called, k, count_possible(logits, None))
     temperature = read_temperature(called, temperature, logits, logits.shape[:-1], None)
     wide = widen(logits)
     batch_shape = jnp.broadcast_shapes(temperature.shape, logits.shape[:-1])

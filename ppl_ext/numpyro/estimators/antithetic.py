@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
+from ppl_ext.estimators.arguments import refuse
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 from ppl_ext.numpyro.estimators.one_hot_draws import score
-from ppl_ext.numpyro.gumbel.arguments import refuse, widen
+from ppl_ext.numpyro.gumbel.logits import widen
 from ppl_ext.numpyro.gumbel.noise import signed_uniform
 
 __all__ = ["ARM", "AbstractAntithetic", "DisARM"]

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from ppl_ext.numpyro.gumbel.arguments import refuse
+from ppl_ext.estimators.arguments import refuse
 
 
 def check_temperature(called: str, temperature: Any) -> None:

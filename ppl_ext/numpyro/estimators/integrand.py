@@ -2,8 +2,9 @@
 
 import jax.numpy as jnp
 
+from ppl_ext.estimators.arguments import refuse
 from ppl_ext.numpyro.estimators.arguments import check_function
-from ppl_ext.numpyro.gumbel.arguments import check_classes, read_logits, refuse, widen
+from ppl_ext.numpyro.gumbel.logits import check_classes, read_logits, widen
 
 
 def read_integrand(called, f, logits):

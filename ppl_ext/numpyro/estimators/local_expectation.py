@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 from ppl_ext.numpyro.estimators.one_hot_draws import draw_one_hot, score
-from ppl_ext.numpyro.gumbel.arguments import widen
+from ppl_ext.numpyro.gumbel.logits import widen
 
 __all__ = ["LocalExpectation"]
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
+from ppl_ext.estimators.arguments import refuse
 from ppl_ext.numpyro.estimators.one_hot_draws import score
-from ppl_ext.numpyro.gumbel.arguments import refuse
 
 __all__ = ["AbstractNormalEstimator", "NormalPath", "NormalScoreFunction"]
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from ppl_ext.numpyro.gumbel.arguments import widen
 from ppl_ext.numpyro.gumbel.categorical_draws import draw_class
+from ppl_ext.numpyro.gumbel.logits import widen
 
 
 def draw_one_hot(rng_key, logits, sample_shape=()):

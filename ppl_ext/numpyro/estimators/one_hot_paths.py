@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from ppl_ext.numpyro.estimators.one_hot_draws import to_one_hot
-from ppl_ext.numpyro.gumbel.arguments import check_classes, read_logits, widen
 from ppl_ext.numpyro.gumbel.categorical_draws import draw_class
+from ppl_ext.numpyro.gumbel.logits import check_classes, read_logits, widen
 
 
 def draw_through(called, rng_key, logits, sample_shape, multiply, parameters=()):

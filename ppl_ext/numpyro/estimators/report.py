@@ -14,6 +14,7 @@ from ppl_ext.estimators.accuracy import (
     expect_exactly,
     plan_groups,
 )
+from ppl_ext.estimators.arguments import refuse
 from ppl_ext.numpyro.estimators.arguments import check_count, check_function
 from ppl_ext.numpyro.estimators.estimation import check_estimator, estimate_gradient
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
@@ -30,7 +31,7 @@ from ppl_ext.numpyro.estimators.relaxation import (
 )
 from ppl_ext.numpyro.estimators.score_function import ScoreFunction
 from ppl_ext.numpyro.estimators.straight_through import StraightThrough
-from ppl_ext.numpyro.gumbel.arguments import check_classes, read_logits, refuse
+from ppl_ext.numpyro.gumbel.logits import check_classes, read_logits
 
 __all__ = ["EstimatorReport"]
 

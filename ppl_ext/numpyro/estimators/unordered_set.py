@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.lax import stop_gradient
 
+from ppl_ext.estimators.arguments import refuse
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 from ppl_ext.numpyro.estimators.one_hot_draws import log_prob_of, score, to_one_hot
 from ppl_ext.numpyro.estimators.without_replacement import draw_different
-from ppl_ext.numpyro.gumbel.arguments import refuse, widen
+from ppl_ext.numpyro.gumbel.logits import widen
 
 __all__ = ["UnorderedSet"]
 

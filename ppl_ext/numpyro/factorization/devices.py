@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from ppl_ext.factorization import Factors, MatrixFactorization, Ratings
-from ppl_ext.factorization.model.first_state import open_fit
-from ppl_ext.factorization.model.hyperparameters import Conclusion, SideSums, conclude_sweep
-from ppl_ext.factorization.model.priors import GaussianPrior
-from ppl_ext.factorization.model.side_posterior import TILE, Side
+from ppl_ext.factorization.fitting.first_state import expect_variances, open_fit
+from ppl_ext.factorization.model.gaussian_prior import GaussianPrior
+from ppl_ext.factorization.model.hyperparameters import Conclusion, conclude_sweep
 from ppl_ext.fitting.loop import drive
-from ppl_ext.numpyro.factorization.kernel import Knowns, Rows, Totals
+from ppl_ext.numpyro.factorization.hall_arrays import (
+    list_knowns,
+    make_side,
+    read_table,
+    read_totals,
+)
+from ppl_ext.numpyro.factorization.kernel import Knowns, Rows
 from ppl_ext.numpyro.factorization.placement import Placement, collect_local
 from ppl_ext.numpyro.factorization.processes import take_first
 from ppl_ext.numpyro.factorization.sweep import AXIS, compile_sweep
@@ -86,13 +90,13 @@ def fit_on_devices(
     with x64_scope(True):
         task = _Fit(model, ratings, mesh)
         runs: list[Factors] = []
-        for seed in np.random.SeedSequence(model.seed).spawn(1 if start else model.restarts):
+        for seed in np.random.SeedSequence(model.seed).spawn(1 if start else model.num_starts):
             runs.append(task.run(seed, start, progress_bar))
             if runs[-1].log.interrupted:
                 break
     best = max(runs, key=lambda factors: factors.elbo[-1])
     ends = tuple(-float(factors.elbo[-1]) for factors in runs)
-    return replace(best, log=replace(best.log, restarts=ends))
+    return replace(best, log=replace(best.log, start_losses=ends))
 
 
 class _Fit:
@@ -121,11 +125,18 @@ class _Fit:
     ) -> Factors:
         """Sweep until the ELBO stops rising."""
         model, place = self._model, self._place
-        opening = open_fit(
-            "fit_on_devices", model, place.user_ids, place.item_ids, mean=place.mean,
-            variance=place.variance, seed=seed, start=start,
-        )  # fmt: skip
-        first = opening.state
+        spread = place.variance or 1.0
+        variances = expect_variances(model.num_factors, model.biases, spread)
+        first = open_fit(
+            "fit_on_devices",
+            model,
+            place.user_ids,
+            place.item_ids,
+            mean=place.mean,
+            spread=spread,
+            seed=seed,
+            start=start,
+        )
         weights = place.spread(place.users.spread(first.users.summary[:, -1], 0))
         items = Rows(
             place.copy(place.items.spread(read_table(first.items), 0)[0]),
@@ -144,19 +155,19 @@ class _Fit:
 
         def advance(steps: int) -> np.ndarray:
             nonlocal users, items, weights, known, before
-            each_side = _list_knowns(known, first.center - place.origin)
+            each_side = list_knowns(known, first.center - place.origin)
             knowns = [Knowns(*map(place.copy, each)) for each in each_side]
             new_users, new_items, *totals = self._sweep(
                 place.user_half, place.item_half, weights, items, *knowns
             )
             rows = place.num_users, len(place.item_ids)
-            sums = [_read_totals(*each) for each in zip(totals, rows, strict=True)]
+            sums = [read_totals(*each) for each in zip(totals, rows, strict=True)]
             done = conclude_sweep(
                 (sums[0], sums[1]), count=place.count, error=float(totals[1].error),
                 sweeps=first.sweeps + len(elbo) - earlier,
                 noise_precision=known.noise_precision, concentrations=known.concentrations,
                 kinds=(model.user_prior, model.item_prior), noise=model.noise,
-                variances=opening.variances, spread=opening.spread, bias=model.biases,
+                variances=variances, spread=spread, bias=model.biases,
             )  # fmt: skip
             done = _agree(done)
             users, items, before, known = new_users, new_items, known, done
@@ -184,58 +195,20 @@ class _Fit:
         whole = Rows(*(place.items.collect(np.asarray(each.addressable_data(0))[None])
                        for each in items))  # fmt: skip
         sides = [
-            _make_side(side, rows, counts, known, before, which)
+            make_side(side, rows, counts, known, before, which)
             for which, (side, rows, counts) in enumerate(
                 ((first.users, local, place.user_counts),
                  (first.items, whole, place.item_counts))
             )
         ]  # fmt: skip
-        return Factors(
-            sides[0], sides[1], model.biases, model.diagonal, first.center,
-            known.noise_precision, first.sweeps + len(elbo) - earlier, np.array(elbo), log,
-        )  # fmt: skip
-
-
-def read_table(side: Side) -> np.ndarray:
-    """The triangles of a side row by row, ``[row, packed]``."""
-    flat = side.table.transpose(1, 0, 2).reshape(len(side), -1)
-    return flat[:, : side.dim * (side.dim + 1) // 2]
-
-
-def _make_side(
-    side: Side, rows: Rows, counts: np.ndarray, known: Conclusion, used: Conclusion, which: int
-) -> Side:
-    """Rows in the arrays of the hall."""
-    tiles = side.table.shape[0]
-    padded = np.zeros((len(side), tiles * TILE), side.table.dtype)
-    padded[:, : rows.table.shape[1]] = rows.table
-    table = np.ascontiguousarray(padded.reshape(len(side), tiles, TILE).transpose(1, 0, 2))
-    # Shapes and rates are those of the sweep, which came before the prior learned from them.
-    start = used.concentrations[which]
-    shape, rate = side.shape, side.rate
-    if start:
-        shape = start + counts / 2
-        rate = start + used.noise_precision * rows.errors / 2
-    return replace(
-        side, table=table, summary=np.ascontiguousarray(rows.summary), shape=shape, rate=rate,
-        prior=known.priors[which], concentration=known.concentrations[which],
-    )  # fmt: skip
-
-
-def _list_knowns(known: Conclusion, center: float) -> list[tuple[Any, ...]]:
-    return [
-        (prior.precision, prior.mean, np.float64(known.noise_precision), np.float64(start),
-         np.float64(center))
-        for prior, start in zip(known.priors, known.concentrations, strict=True)
-    ]  # fmt: skip
-
-
-def _read_totals(totals: Totals, rows: float) -> SideSums:
-    read = Totals(*(np.asarray(each.addressable_data(0)) for each in totals))
-    return SideSums(
-        rows, read.first, read.second, float(read.log_det), float(read.weight),
-        float(read.log_weight), float(read.counted), float(read.scatter),
-    )  # fmt: skip
+        posterior = replace(
+            first,
+            users=sides[0],
+            items=sides[1],
+            noise_precision=known.noise_precision,
+            sweeps=first.sweeps + len(elbo) - earlier,
+        )
+        return Factors(posterior, np.array(elbo), log)
 
 
 def _agree(done: Conclusion) -> Conclusion:

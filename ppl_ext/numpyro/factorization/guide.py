@@ -10,11 +10,11 @@ import numpyro
 import numpyro.distributions as dist
 
 from ppl_ext.factorization import Factors, Ratings
-from ppl_ext.factorization.data.designs import read_designs
-from ppl_ext.factorization.model.parameters import (
+from ppl_ext.factorization.model.side_features import read_designs
+from ppl_ext.factorization.result.factors import open_factors
+from ppl_ext.factorization.result.parameters import (
     draw_tree,
     guide_parameters,
-    name_sides,
     restore_factors,
 )
 from ppl_ext.numpyro.factorization.model import constrain_parameter
@@ -68,11 +68,12 @@ class FactorGuide:
     def __init__(
         self, factors: Factors, *, user_features: Any = None, item_features: Any = None
     ) -> None:
-        self._designs = read_designs("FactorGuide", factors, user_features, item_features)
+        posterior = open_factors("FactorGuide", factors)
+        self._designs = read_designs("FactorGuide", posterior, user_features, item_features)
         self.factors = factors
         self._initial = {
             name: jnp.asarray(value, dtype=jnp.result_type(float))
-            for name, value in guide_parameters(factors).items()
+            for name, value in guide_parameters(posterior).items()
         }
 
     def __call__(
@@ -95,8 +96,8 @@ class FactorGuide:
             name: numpyro.param(name, value, constraint=constrain_parameter(name))
             for name, value in self._initial.items()
         }
-        for name, side in name_sides(self.factors):
-            if self.factors.diagonal:
+        for name, side in self.factors.posterior.sides:
+            if self.factors.posterior.diagonal:
                 lower = params[f"{name}_scale"][..., None] * jnp.eye(side.dim)
             else:
                 lower = params[f"{name}_scale_tril"]
@@ -132,7 +133,7 @@ class FactorGuide:
         """
         self._check_params(params)
         arrays = {name: np.asarray(value) for name, value in params.items()}
-        return restore_factors(self.factors, arrays, ratings, self._designs)
+        return restore_factors(self.factors.posterior, arrays, ratings, self._designs)
 
     def to_datatree(
         self, rng_key: jax.Array, params: Mapping[str, jax.Array], num_draws: int = 100

@@ -10,8 +10,9 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
 from ppl_ext.factorization import Factors, Ratings
-from ppl_ext.factorization.data.designs import read_designs
-from ppl_ext.factorization.model.parameters import model_constants, name_sides
+from ppl_ext.factorization.model.side_features import read_designs
+from ppl_ext.factorization.result.factors import open_factors
+from ppl_ext.factorization.result.parameters import model_constants
 
 __all__ = ["FactorModel", "constrain_parameter"]
 
@@ -68,13 +69,14 @@ class FactorModel:
         user_features: Any = None,
         item_features: Any = None,
     ) -> None:
-        designs = read_designs("FactorModel", factors, user_features, item_features)
+        posterior = open_factors("FactorModel", factors)
+        designs = read_designs("FactorModel", posterior, user_features, item_features)
         self._features = {
             name: design.times(np.eye(len(design.center))) for name, design in designs.items()
         }
         self.factors = factors
         self.learn = learn
-        self._constants = model_constants(factors)
+        self._constants = model_constants(posterior)
 
     def columns(self, ratings: Ratings) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Turn ratings into what the model is called with.
@@ -115,7 +117,7 @@ class FactorModel:
         constants = self._read_constants()
         k = self.factors.num_factors
         vectors, weights = {}, {}
-        for name, side in name_sides(self.factors):
+        for name, side in self.factors.posterior.sides:
             mean = constants[f"{name}_prior_loc"]
             lower = constants[f"{name}_prior_scale_tril"]
             if name in self._features:
@@ -124,7 +126,7 @@ class FactorModel:
             with numpyro.plate(name, len(side), dim=-1):
                 vectors[name] = vector = numpyro.sample(f"{name}_vector", prior)
                 numpyro.deterministic(f"{name}_factors", vector[..., :k])
-                if self.factors.biases:
+                if self.factors.posterior.biases:
                     numpyro.deterministic(f"{name}_bias", vector[..., k])
                 if side.concentration:
                     concentration = constants[f"{name}_concentration"]
@@ -134,7 +136,7 @@ class FactorModel:
             rows = {"user": users[index], "item": items[index]}
             user, item = (vectors[name][..., rows[name], :] for name in ("user", "item"))
             mean = self.factors.center + (user[..., :k] * item[..., :k]).sum(-1)
-            if self.factors.biases:
+            if self.factors.posterior.biases:
                 mean = mean + user[..., k] + item[..., k]
             mean = numpyro.deterministic("expected_rating", mean)
             precision = constants["noise_precision"]
@@ -152,7 +154,7 @@ class FactorModel:
         drawn = numpyro.sample(f"{name}_regression", normal.expand(shape).to_event(2))
         coefficients = jnp.matrix_transpose(lower @ drawn)
         numpyro.deterministic(f"{name}_coefficients", coefficients[..., :k])
-        if self.factors.biases:
+        if self.factors.posterior.biases:
             numpyro.deterministic(f"{name}_bias_coefficients", coefficients[..., k])
         if coefficients.ndim > 2:  # in the place where the plates of rows and pairs stand
             coefficients = coefficients.squeeze(-3)
@@ -168,7 +170,7 @@ class FactorModel:
         }
 
     def _check(self, name: str, positions: Any) -> jax.Array:
-        rows = len(dict(name_sides(self.factors))[name])
+        rows = len(dict(self.factors.posterior.sides)[name])
         found = jnp.asarray(positions)
         if not jnp.issubdtype(found.dtype, jnp.integer) or found.ndim != 1:
             raise ValueError(

@@ -1,53 +1,20 @@
-"""Save a fit to one file and load it in another process."""
+"""Load a fit that another process has saved."""
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import numpyro
+from ppl_ext.fit_file import read_fit
+from ppl_ext.numpyro.fitting.result import SAVED_GUIDES, Fit
+from ppl_ext.numpyro.tracing.bound_model import bind_model, x64_scope
+from ppl_ext.numpyro.tracing.density import density_of
 
-from ppl_ext.fit_file import pack_run, select_arrays, unpack_run
-from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
-from ppl_ext.numpyro.tracing.bound_model import x64_scope
-from ppl_ext.numpyro.tracing.density import trace_where_whole
-from ppl_ext.storage import read_arrays, write_arrays
-
-if TYPE_CHECKING:
-    from ppl_ext.numpyro.fitting.result import Fit
-
-__all__ = ["load", "save_fit"]
-
-# A file names its guide by a word of this table and never by an import path.
-_GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
-
-
-def save_fit(fit: "Fit", path: str | os.PathLike[str]) -> None:
-    """Write a fit: parameters, log and the sites they belong to; see ``Fit.save``."""
-    name = type(fit.guide).__name__
-    if _GUIDES.get(name) is not type(fit.guide):
-        raise ValueError(
-            f"Fit.save: the guide is a {name}; expected one of {', '.join(_GUIDES)}. Keep the "
-            "parameters of other guides yourself: numpy.savez(path, **fit.params)."
-        )
-    arrays = {f"params/{key}": np.asarray(value) for key, value in fit.params.items()}
-    run, run_header = pack_run(fit.log, fit.solution)
-    header = {
-        "kind": "fit",
-        "host": "numpyro",
-        "host_version": numpyro.__version__,
-        "guide": name,
-        "prefix": fit.guide.prefix,
-        "sites": {site.name: list(site.shape) for site in fit.guide.sites},
-        "x64": fit.x64,
-        **run_header,
-    }
-    write_arrays(path, arrays | run, header)
+__all__ = ["load"]
 
 
 def load(
     path: str | os.PathLike[str], model: Callable[..., Any], *args: Any, **kwargs: Any
-) -> "Fit":
+) -> Fit:
     """Read a fit that ``Fit.save`` wrote.
 
     The file holds numbers, not code: model and data are given again, and are checked against the
@@ -74,31 +41,16 @@ def load(
         ...     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder, "fit.safetensors")
-        ...     fit(jax.random.key(0), model, None, 3.0).save(path)
+        ...     fit(jax.random.key(0), model, 3.0).save(path)
         ...     fitted = load(path, model, 3.0)
         >>> fitted.log.converged
         True
     """
-    from ppl_ext.numpyro.fitting.result import Fit
-
-    arrays, header = read_arrays(path, kind="fit")
-    if header.get("host") != "numpyro" or header.get("guide") not in _GUIDES:
-        raise ValueError(
-            f"load: '{os.fspath(path)}' is a fit of {header.get('host')} with the guide "
-            f"{header.get('guide')}; expected numpyro and one of {', '.join(_GUIDES)}. Load it "
-            f"with ppl_ext.{header.get('host')}.load, or with a newer ppl_ext."
-        )
-    with x64_scope(header["x64"]):
-        guide = _GUIDES[header["guide"]](model, prefix=header["prefix"])
-        guide._setup_prototype(*args, **kwargs)
-        sites = {site.name: list(site.shape) for site in guide.sites}
-        if sites != header["sites"]:
-            raise ValueError(
-                f"load: '{os.fspath(path)}' was fitted to the sites {header['sites']} "
-                f"(unconstrained shapes), the model has {sites}; expected the same. Give the "
-                "model and the shapes of data that were fitted."
-            )
-        params = select_arrays(arrays, "params/")
-        density = trace_where_whole(model, args, kwargs)
-    log, solution = unpack_run(arrays, header)
-    return Fit(guide, params, log, density, solution, model, args, kwargs, header["x64"])
+    saved = read_fit(path, host="numpyro", guides=SAVED_GUIDES)
+    with x64_scope(saved.settings["x64"]):
+        bound = bind_model("load", model, args, kwargs)
+        guide = SAVED_GUIDES[saved.guide](model, prefix=saved.settings["prefix"])
+        guide._set_up(bound)
+        saved.check_sites(path, {site.name: site.shape for site in guide.sites})
+        density = density_of(bound) if bound.has_density else None
+    return Fit(guide, saved.params, saved.log, density, saved.solution, bound)

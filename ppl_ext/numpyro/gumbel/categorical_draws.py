@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from ppl_ext.numpyro.gumbel.arguments import check_classes, read_logits, widen
+from ppl_ext.numpyro.gumbel.logits import check_classes, read_logits, widen
 from ppl_ext.numpyro.gumbel.tricks import gumbel_max
 
 __all__ = ["sample_categorical", "straight_through"]

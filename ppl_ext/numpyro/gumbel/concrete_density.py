@@ -11,8 +11,6 @@ from jax.scipy.special import digamma
 from jax.scipy.special import gammaln as lgamma
 from scipy.special import gammaln
 
-EULER = 0.5772156649015329
-
 
 def log_density(logits, temperature, scores):
     """Return the log-density of the log-ratios at ``y = scores + constant``.
@@ -42,7 +40,7 @@ def log_density(logits, temperature, scores):
 def entropy(logits, temperature):
     """Return the entropy of the log-ratios, which does not depend on possible logits."""
     count = (logits > -jnp.inf).sum(-1).astype(temperature.dtype)
-    constant = lgamma(count) + count * (-EULER - digamma(count))
+    constant = lgamma(count) + count * (-np.euler_gamma - digamma(count))
     return -constant - (count - 1) * jnp.log(temperature)
 
 

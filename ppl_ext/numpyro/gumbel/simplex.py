@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from numpyro.distributions import constraints
 from numpyro.distributions.transforms import Transform, biject_to
 
-from ppl_ext.numpyro.gumbel.arguments import widen
+from ppl_ext.numpyro.gumbel.logits import widen
 
 __all__ = ["LogRatioTransform", "log_simplex"]
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.lax import stop_gradient
 
-from ppl_ext.numpyro.gumbel.arguments import checking, refuse, widen
+from ppl_ext.estimators.arguments import refuse, refuse_index
+from ppl_ext.numpyro.gumbel.logits import checking, widen
 from ppl_ext.numpyro.gumbel.noise import gumbel_noise
 
 __all__ = ["gumbel_max", "gumbel_top_k", "posterior_gumbels"]
@@ -154,12 +155,7 @@ def posterior_gumbels(
 def _check_index(logits, index):
     chosen = np.asarray(index)[..., None] == np.arange(logits.shape[-1])
     if not (chosen & (logits > -np.inf)).any(-1).all():
-        raise refuse(
-            "posterior_gumbels",
-            "index has a class that is ruled out, or that there is not",
-            f"classes from 0 to {logits.shape[-1] - 1} whose logits are above -inf",
-            "Draw it from the same logits: index = sample_categorical(rng_key, logits).",
-        )
+        raise refuse_index("sample_categorical(rng_key, logits)", logits.shape[-1])
 
 
 def _perturb(rng_key, logits, exact):

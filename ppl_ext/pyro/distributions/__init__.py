@@ -1,7 +1,7 @@
 """Distributions of discrete choices and their relaxations, and what they are made of."""
 
+from ppl_ext.estimators.schedules import ExponentialTemperature
 from ppl_ext.pyro.distributions.gumbel import Gumbel
-from ppl_ext.pyro.distributions.invertible_gaussian import InvertibleGaussian
 from ppl_ext.pyro.distributions.one_hot import (
     OneHotCategoricalStraightThrough,
     RelaxedOneHotCategoricalStraightThrough,
@@ -16,25 +16,15 @@ from ppl_ext.pyro.distributions.relaxed_bernoulli import (
     RelaxedBernoulli,
 )
 from ppl_ext.pyro.distributions.relaxed_subset import relaxed_top_k
-from ppl_ext.pyro.distributions.temperature import (
-    ConstantTemperature,
-    ExponentialTemperature,
-    LinearTemperature,
-)
-from ppl_ext.pyro.distributions.truncated_gumbel import TruncatedGumbel
 from ppl_ext.pyro.gumbel.categorical_draws import sample_categorical, straight_through
 from ppl_ext.pyro.gumbel.noise import gumbel_noise
-from ppl_ext.pyro.gumbel.permutations import best_permutation, gumbel_sinkhorn
 from ppl_ext.pyro.gumbel.simplex import LogRatioTransform, log_simplex
 from ppl_ext.pyro.gumbel.tricks import gumbel_max, gumbel_top_k, posterior_gumbels
 
 __all__ = [
-    "ConstantTemperature",
     "ExpRelaxedOneHotCategorical",
     "ExponentialTemperature",
     "Gumbel",
-    "InvertibleGaussian",
-    "LinearTemperature",
     "LogRatioTransform",
     "LogitRelaxedBernoulli",
     "OneHotCategoricalStraightThrough",
@@ -42,11 +32,8 @@ __all__ = [
     "RelaxedBernoulli",
     "RelaxedOneHotCategorical",
     "RelaxedOneHotCategoricalStraightThrough",
-    "TruncatedGumbel",
-    "best_permutation",
     "gumbel_max",
     "gumbel_noise",
-    "gumbel_sinkhorn",
     "gumbel_top_k",
     "log_simplex",
     "posterior_gumbels",

@@ -2,21 +2,22 @@
 
 import math
 
+import numpy as np
 import torch
-from pyro.distributions import TorchDistribution
-from torch.distributions import constraints, register_kl
+from torch.distributions import constraints
 from torch.distributions.utils import broadcast_all
 
+from ppl_ext.pyro.distributions.mixed_precision import (
+    AbstractMixedPrecision,
+    register_divergence,
+)
 from ppl_ext.pyro.gumbel import standard_gumbel
-from ppl_ext.pyro.gumbel.arguments import widen
 from ppl_ext.pyro.gumbel.noise import gumbel_noise
 
 __all__ = ["Gumbel"]
 
-EULER = 0.5772156649015329
 
-
-class Gumbel(TorchDistribution):
+class Gumbel(AbstractMixedPrecision):
     r"""The Gumbel distribution (of maxima), accurate and complete in both tails.
 
     .. math:: F(x) = \exp\left(-e^{-z}\right), \quad z = (x - \text{loc}) / \text{scale}
@@ -55,44 +56,37 @@ class Gumbel(TorchDistribution):
         scale: torch.Tensor | float = 1.0,
         validate_args: bool | None = None,
     ) -> None:
-        self.loc, self.scale = broadcast_all(loc, scale)
+        loc, scale = broadcast_all(loc, scale)
+        dtype = torch.result_type(loc, scale)
+        self.loc, self.scale = loc.to(dtype), scale.to(dtype)
         super().__init__(self.loc.shape, validate_args=validate_args)
-
-    def expand(self, batch_shape, _instance=None):
-        """Return the same distribution over a larger batch."""
-        new = self._get_checked_instance(Gumbel, _instance)
-        new.loc, new.scale = self.loc.expand(batch_shape), self.scale.expand(batch_shape)
-        super(Gumbel, new).__init__(torch.Size(batch_shape), validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     def rsample(self, sample_shape=()):
         """Draw with gradients to ``loc`` and ``scale``."""
-        wide = widen(self.loc).dtype
         shape = self._extended_shape(torch.Size(sample_shape))
-        noise = gumbel_noise(shape, dtype=wide, device=self.loc.device)
-        return self._narrow(self.loc + self.scale * noise)
+        noise = gumbel_noise(shape, dtype=self.loc.dtype, device=self.loc.device)
+        return self.loc + self.scale * noise
 
     def log_prob(self, value):
         """Return the log-density at a value."""
         z = self._standardize(value)
-        return self._narrow(-(z + torch.exp(-z)) - widen(self.scale).log())
+        return -(z + torch.exp(-z)) - self.scale.log()
 
     def cdf(self, value):
         """Return the probability of at most this value."""
-        return self._narrow(standard_gumbel.cdf(self._standardize(value)))
+        return standard_gumbel.cdf(self._standardize(value))
 
     def log_cdf(self, value):
         """Return the log-probability of at most this value."""
-        return self._narrow(-torch.exp(-self._standardize(value)))
+        return -torch.exp(-self._standardize(value))
 
     def sf(self, value):
         """Return the probability of more than this value."""
-        return self._narrow(standard_gumbel.sf(self._standardize(value)))
+        return standard_gumbel.sf(self._standardize(value))
 
     def log_sf(self, value):
         """Return the log-probability of more than this value."""
-        return self._narrow(standard_gumbel.log_sf(self._standardize(value)))
+        return standard_gumbel.log_sf(self._standardize(value))
 
     def icdf(self, value):
         """Return the point below which this probability lies."""
@@ -112,12 +106,12 @@ class Gumbel(TorchDistribution):
 
     def entropy(self):
         """Return the entropy ``log(scale) + 1 + 0.5772...``."""
-        return self.scale.log() + (1 + EULER)
+        return self.scale.log() + (1 + np.euler_gamma)
 
     @property
     def mean(self):
         """The mean ``loc + 0.5772... scale``."""
-        return self.loc + EULER * self.scale
+        return self.loc + np.euler_gamma * self.scale
 
     @property
     def variance(self):
@@ -135,21 +129,21 @@ class Gumbel(TorchDistribution):
         return self.loc - self.scale * math.log(math.log(2))
 
     def _standardize(self, value):
-        if self._validate_args:
-            self._validate_sample(value)
-        return (widen(value) - widen(self.loc)) / widen(self.scale)
+        return (value - self.loc) / self.scale
 
     def _place(self, quantile, value):
-        value = widen(torch.as_tensor(value, device=self.loc.device))
-        return self._narrow(self.loc + self.scale * quantile(value))
-
-    def _narrow(self, result):
-        return result.to(torch.result_type(self.loc, self.scale))
+        value = torch.as_tensor(value, dtype=self.loc.dtype, device=self.loc.device)
+        return self.loc + self.scale * quantile(value)
 
 
-@register_kl(Gumbel, Gumbel)
+@register_divergence(Gumbel)
 def _kl_gumbel(p, q):
     ratio = p.scale / q.scale
     shift = (q.loc - p.loc) / q.scale
     # Near q = p every term is small, so that their sum keeps its digits.
-    return torch.expm1(shift + torch.lgamma(1 + ratio)) - shift + EULER * (ratio - 1) - ratio.log()
+    return (
+        torch.expm1(shift + torch.lgamma(1 + ratio))
+        - shift
+        + np.euler_gamma * (ratio - 1)
+        - ratio.log()
+    )

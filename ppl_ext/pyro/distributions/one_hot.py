@@ -1,28 +1,26 @@
 """Straight-through distributions: one-hot draws with the gradient of something soft."""
 
 import torch
-from pyro.distributions import TorchDistribution
-from torch.distributions import constraints, register_kl
+from torch.distributions import constraints
 
+from ppl_ext.estimators.arguments import refuse
+from ppl_ext.pyro.distributions.mixed_precision import (
+    AbstractMixedPrecision,
+    register_divergence,
+)
 from ppl_ext.pyro.distributions.relaxed import RelaxedOneHotCategorical
 from ppl_ext.pyro.distributions.remembered_scores import remember
 from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
 from ppl_ext.pyro.estimators.relaxation import GumbelSoftmax
 from ppl_ext.pyro.estimators.straight_through import StraightThrough
-from ppl_ext.pyro.gumbel.arguments import (
-    check_classes,
-    read_logits,
-    refuse,
-    to_probs,
-    widen,
-)
 from ppl_ext.pyro.gumbel.categorical_draws import draw_class, straight_through
+from ppl_ext.pyro.gumbel.logits import check_classes, read_logits
 from ppl_ext.pyro.gumbel.simplex import logits_vector, softmax
 
 __all__ = ["OneHotCategoricalStraightThrough", "RelaxedOneHotCategoricalStraightThrough"]
 
 
-class OneHotCategoricalStraightThrough(TorchDistribution):
+class OneHotCategoricalStraightThrough(AbstractMixedPrecision):
     r"""One-hot categorical whose draws carry a gradient.
 
     .. math:: z = \text{one-hot}(I), \quad \partial z := \partial\, \mathrm{softmax}(\theta),
@@ -74,20 +72,10 @@ class OneHotCategoricalStraightThrough(TorchDistribution):
         shape = self.logits.shape
         super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
 
-    def expand(self, batch_shape, _instance=None):
-        """Return the same distribution over a larger batch."""
-        new = self._get_checked_instance(OneHotCategoricalStraightThrough, _instance)
-        batch_shape = torch.Size(batch_shape)
-        new.logits = self.logits.expand(batch_shape + self.event_shape)
-        new.estimator = self.estimator
-        TorchDistribution.__init__(new, batch_shape, self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
-
     @property
     def probs(self):
         """Probabilities of the classes."""
-        return to_probs(self.logits)
+        return self.logits.softmax(-1)
 
     def sample(self, sample_shape=()):
         """Draw without gradients."""
@@ -100,20 +88,18 @@ class OneHotCategoricalStraightThrough(TorchDistribution):
 
     def log_prob(self, value):
         """Return the log-probability of a one-hot value; linear in it."""
-        if self._validate_args:
-            self._validate_sample(value)
-        log_probs = widen(self.logits).log_softmax(-1)
+        log_probs = self.logits.log_softmax(-1)
         possible = log_probs > -torch.inf
         # Multiplied by a finite number, that the gradient of a draw is one, too.
         terms = value * torch.where(possible, log_probs, 0.0)
         terms = torch.where(possible | (value == 0), terms, -torch.inf)
-        return terms.sum(-1).to(self.logits.dtype)
+        return terms.sum(-1)
 
     def entropy(self):
         """Return the entropy of the categorical."""
-        log_probs = widen(self.logits).log_softmax(-1)
+        log_probs = self.logits.log_softmax(-1)
         terms = log_probs.exp() * torch.where(log_probs > -torch.inf, log_probs, 0.0)
-        return -terms.sum(-1).to(self.logits.dtype)
+        return -terms.sum(-1)
 
     def enumerate_support(self, expand=True):
         """Return all one-hot vectors, the first axis counting the classes."""
@@ -181,7 +167,7 @@ class RelaxedOneHotCategoricalStraightThrough(RelaxedOneHotCategorical):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw one-hot values together with the relaxed values that they come from."""
         scores = self._scores(sample_shape)
-        soft = softmax(scores).to(self.logits.dtype)
+        soft = softmax(scores)
         hard = straight_through(_one_hot(scores.argmax(-1), soft), soft)
         return remember(hard, scores), remember(soft, scores)
 
@@ -209,9 +195,9 @@ def _one_hot(index, like):
     return zeros.scatter(-1, index.unsqueeze(-1), 1.0)
 
 
-@register_kl(OneHotCategoricalStraightThrough, OneHotCategoricalStraightThrough)
+@register_divergence(OneHotCategoricalStraightThrough)
 def _kl_one_hot(p, q):
-    p_log, q_log = (widen(each.logits).log_softmax(-1) for each in (p, q))
+    p_log, q_log = (each.logits.log_softmax(-1) for each in (p, q))
     possible = p_log > -torch.inf
     terms = torch.where(possible, p_log, 0.0) - torch.where(possible, q_log, 0.0)
-    return (p_log.exp() * terms).sum(-1).to(p.logits.dtype)
+    return (p_log.exp() * terms).sum(-1)

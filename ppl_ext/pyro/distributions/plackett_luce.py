@@ -1,17 +1,14 @@
 """Draws without replacement, in order: the Plackett-Luce distribution."""
 
 import torch
-from pyro.distributions import TorchDistribution
 from torch.distributions import constraints
 
-from ppl_ext.pyro.gumbel import plackett_luce_probs
-from ppl_ext.pyro.gumbel.arguments import (
-    check_classes,
-    checking,
-    read_logits,
-    refuse,
-    widen,
+from ppl_ext.estimators.arguments import check_size
+from ppl_ext.pyro.distributions.mixed_precision import (
+    AbstractMixedPrecision,
 )
+from ppl_ext.pyro.gumbel import plackett_luce_probs
+from ppl_ext.pyro.gumbel.logits import check_classes, count_possible, read_logits
 from ppl_ext.pyro.gumbel.simplex import logits_vector
 from ppl_ext.pyro.gumbel.tricks import gumbel_top_k
 
@@ -32,7 +29,7 @@ class _DistinctClasses(constraints.Constraint):
         return known.all(-1) & (value.sort(-1).values.diff(dim=-1) > 0).all(-1)
 
 
-class PlackettLuce(TorchDistribution):
+class PlackettLuce(AbstractMixedPrecision):
     r"""Ordered draws of ``k`` different classes: by probability, then by share of the rest.
 
     .. math:: P(i_1, \dots, i_k) = \prod_{r=1}^k
@@ -74,17 +71,8 @@ class PlackettLuce(TorchDistribution):
         self.logits = read_logits("PlackettLuce", None, logits, validate_args)
         check_classes("PlackettLuce", self.logits, validate_args)
         self.k = k
-        check_size("PlackettLuce", self.logits, k, validate_args)
+        check_size("PlackettLuce", k, count_possible(self.logits, validate_args))
         super().__init__(self.logits.shape[:-1], torch.Size([k]), validate_args=validate_args)
-
-    def expand(self, batch_shape, _instance=None):
-        """Return the same distribution over a larger batch."""
-        new = self._get_checked_instance(PlackettLuce, _instance)
-        batch_shape = torch.Size(batch_shape)
-        new.k, new.logits = self.k, self.logits.expand(batch_shape + self.logits.shape[-1:])
-        super(PlackettLuce, new).__init__(batch_shape, self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self):
@@ -99,21 +87,16 @@ class PlackettLuce(TorchDistribution):
 
     def log_prob(self, value):
         """Return the log-probability of a list in its order."""
-        if self._validate_args:
-            self._validate_sample(value)
         return self._score(plackett_luce_probs.log_prob_ordered, value)
 
     def log_prob_unordered(self, value: torch.Tensor) -> torch.Tensor:
         """Return the log-probability of the set that a list holds: of any order of it."""
-        if self._validate_args:
-            self._validate_sample(value)
         return self._score(plackett_luce_probs.log_prob_of_set, value)
 
     @property
     def inclusion_probs(self):
         """Probability of each class to be among the ``k``, with shape ``(*batch, class)``."""
-        result = plackett_luce_probs.inclusion_probs(widen(self.logits), self.k)
-        return result.to(self.logits.dtype)
+        return plackett_luce_probs.inclusion_probs(self.logits, self.k)
 
     @property
     def mode(self):
@@ -122,23 +105,8 @@ class PlackettLuce(TorchDistribution):
 
     def _score(self, function, value):
         shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
-        logits = widen(self.logits).expand(*shape, self.logits.shape[-1])
+        logits = self.logits.expand(*shape, self.logits.shape[-1])
         sound = self.support.check(value)
         index = torch.where(sound.unsqueeze(-1), value, torch.arange(self.k, device=value.device))
         result = function(logits, index.long().expand(*shape, self.k))
-        return torch.where(sound, result, -torch.inf).to(self.logits.dtype)
-
-
-def check_size(called, logits, k, validate_args):
-    """Refuse a size that there are not enough possible classes for."""
-    possible = logits.shape[-1]
-    if checking(validate_args):
-        possible = int((logits > -torch.inf).sum(-1).min())
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= possible:
-        raise refuse(
-            called,
-            f"k is {k!r}",
-            f"a whole number from 1 to {possible}, the number of possible classes (logits above "
-            "-inf)",
-            f"Lower it: k=min(k, {possible}).",
-        )
+        return torch.where(sound, result, -torch.inf)

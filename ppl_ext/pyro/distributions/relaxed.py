@@ -1,18 +1,21 @@
 """Relaxed categorical distributions: on the log-simplex, and on the simplex."""
 
 import torch
-from pyro.distributions import TorchDistribution
-from torch.distributions import constraints, register_kl
+from torch.distributions import constraints
 
+from ppl_ext.estimators.arguments import refuse_unequal_temperatures
+from ppl_ext.pyro.distributions.mixed_precision import (
+    HALF,
+    AbstractMixedPrecision,
+    register_divergence,
+)
 from ppl_ext.pyro.distributions.remembered_scores import is_softmax, recall, remember
 from ppl_ext.pyro.gumbel import concrete_density
-from ppl_ext.pyro.gumbel.arguments import (
+from ppl_ext.pyro.gumbel.logits import (
     check_classes,
     checking,
     read_logits,
     read_temperature,
-    to_probs,
-    widen,
 )
 from ppl_ext.pyro.gumbel.noise import gumbel_noise, plain_tensors
 from ppl_ext.pyro.gumbel.row_blocks import draw_relaxed, log_density_of_draw
@@ -27,7 +30,7 @@ from ppl_ext.pyro.gumbel.simplex import (
 __all__ = ["ExpRelaxedOneHotCategorical", "RelaxedOneHotCategorical"]
 
 
-class AbstractRelaxedCategorical(TorchDistribution):
+class AbstractRelaxedCategorical(AbstractMixedPrecision):
     """Temperature, logits and perturbed scores, which the relaxed categoricals share."""
 
     arg_constraints = {"temperature": constraints.positive, "logits": logits_vector}  # noqa: RUF012
@@ -51,26 +54,14 @@ class AbstractRelaxedCategorical(TorchDistribution):
         self._all_possible = checking(validate_args) and bool(logits.amin() > -torch.inf)
         super().__init__(batch_shape, logits.shape[-1:], validate_args=validate_args)
 
-    def expand(self, batch_shape, _instance=None):
-        """Return the same distribution over a larger batch."""
-        new = self._get_checked_instance(type(self), _instance)
-        batch_shape = torch.Size(batch_shape)
-        new.temperature = self.temperature.expand(batch_shape)
-        new.logits = self.logits.expand(batch_shape + self.event_shape)
-        new._all_possible = self._all_possible
-        TorchDistribution.__init__(new, batch_shape, self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
-
     @property
     def probs(self):
         """Probabilities of the classes: of each being the largest, at every temperature."""
-        return to_probs(self.logits)
+        return self.logits.softmax(-1)
 
     def _scores(self, sample_shape):
-        """Draw ``(logits + noise) / temperature``, in float32 or wider."""
-        logits = widen(self.logits)
-        shape = self._extended_shape(torch.Size(sample_shape))
+        """Draw ``(logits + noise) / temperature``."""
+        logits, shape = self.logits, self._extended_shape(torch.Size(sample_shape))
         noise = gumbel_noise(shape, dtype=logits.dtype, device=logits.device)
         temperature = self.temperature.unsqueeze(-1)
         if self._all_possible or not temperature.requires_grad:
@@ -84,13 +75,13 @@ class AbstractRelaxedCategorical(TorchDistribution):
         """Draw perturbed scores and their softmax."""
         if self._all_possible and plain_tensors():
             shape = self._extended_shape(torch.Size(sample_shape))
-            return draw_relaxed(widen(self.logits), self.temperature, shape)
+            return draw_relaxed(self.logits, self.temperature, shape)
         scores = self._scores(sample_shape)
         return scores, softmax(scores)
 
     def _log_density(self, scores):
         """Return the log-density of the log-ratios, whatever the scores are."""
-        return concrete_density.log_density(widen(self.logits), self.temperature, scores)
+        return concrete_density.log_density(self.logits, self.temperature, scores)
 
 
 class ExpRelaxedOneHotCategorical(AbstractRelaxedCategorical):
@@ -136,18 +127,15 @@ class ExpRelaxedOneHotCategorical(AbstractRelaxedCategorical):
 
     def rsample(self, sample_shape=()):
         """Draw with gradients to logits and temperature."""
-        return log_softmax(self._scores(sample_shape)).to(self.logits.dtype)
+        return log_softmax(self._scores(sample_shape))
 
     def log_prob(self, value):
         """Return the log-density of the log-ratios at a value on the log-simplex."""
-        if self._validate_args:
-            self._validate_sample(value)
-        return self._log_density(widen(value)).to(self.logits.dtype)
+        return self._log_density(value)
 
     def entropy(self):
         """Return the entropy of the log-ratios: a constant of the temperature alone."""
-        entropy = concrete_density.entropy(self.logits, self.temperature)
-        return entropy.to(self.logits.dtype)
+        return concrete_density.entropy(self.logits, self.temperature)
 
 
 class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
@@ -188,32 +176,33 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
     @property
     def support(self):
         """The simplex; in half precision up to its rounding."""
-        narrow = self.logits.dtype != widen(self.logits).dtype
-        return rounded_simplex if narrow else constraints.simplex
+        return rounded_simplex if self._precision in HALF else constraints.simplex
 
     def rsample(self, sample_shape=()):
         """Draw with gradients to logits and temperature."""
         scores, x = self._draw(sample_shape)
-        return remember(x.to(self.logits.dtype), scores, soft=True)
+        return remember(x, scores, soft=True)
 
     def log_prob(self, value):
         """Return the log-density at a value on the simplex."""
         scores = recall(value)
-        if self._validate_args and scores is None:
-            self._validate_sample(value)
         if scores is not None and self._all_possible and plain_tensors():
             known = value if is_softmax(value) and value.dtype == scores.dtype else None
-            density = log_density_of_draw(widen(self.logits), self.temperature, scores, known)
-            return density.to(self.logits.dtype)
-        y = widen(value).log() if scores is None else scores.log_softmax(-1)
+            return log_density_of_draw(self.logits, self.temperature, scores, known)
+        y = value.log() if scores is None else scores.log_softmax(-1)
         density = self._log_density(y if scores is None else scores)
-        possible = widen(self.logits) > -torch.inf
+        possible = self.logits > -torch.inf
         zero = possible & (y == -torch.inf)
         jacobian = torch.where(possible & ~zero, y, 0.0).sum(-1)
         count, zeros = possible.sum(-1), zero.sum(-1)
         limit = torch.where(zeros > self.temperature * (count - zeros), torch.inf, -torch.inf)
-        density = torch.where((zeros > 0) & _on_face(possible, y), limit, density - jacobian)
-        return density.to(self.logits.dtype)
+        return torch.where((zeros > 0) & _on_face(possible, y), limit, density - jacobian)
+
+
+def check_temperatures(p, q):
+    """Refuse two that are not equally warm."""
+    if not bool((p.temperature == q.temperature).all()):
+        raise refuse_unequal_temperatures(type(p).__name__, "p.rsample((1000,))")
 
 
 def _on_face(possible, y):
@@ -221,13 +210,7 @@ def _on_face(possible, y):
     return (possible | (y == -torch.inf)).all(-1)
 
 
-@register_kl(ExpRelaxedOneHotCategorical, ExpRelaxedOneHotCategorical)
-@register_kl(RelaxedOneHotCategorical, RelaxedOneHotCategorical)
+@register_divergence(ExpRelaxedOneHotCategorical, RelaxedOneHotCategorical)
 def _kl_relaxed(p, q):
-    if not bool((p.temperature == q.temperature).all()):
-        raise NotImplementedError(
-            f"kl_divergence of two {type(p).__name__}: the temperatures differ; expected equal "
-            "ones, where the divergence is known. Estimate it: "
-            "(p.log_prob(y) - q.log_prob(y)).mean(0) with y = p.rsample((1000,))."
-        )
-    return concrete_density.divergence(widen(p.logits), widen(q.logits)).to(p.logits.dtype)
+    check_temperatures(p, q)
+    return concrete_density.divergence(p.logits, q.logits)

@@ -1,23 +1,22 @@
 """Relaxed Bernoulli distributions: as logits, and on the unit interval."""
 
 import torch
-from pyro.distributions import TorchDistribution
-from torch.distributions import constraints, register_kl
+from torch.distributions import constraints
 
-from ppl_ext.pyro.distributions.remembered_scores import recall, remember
-from ppl_ext.pyro.gumbel.arguments import (
-    checking,
-    read_logits,
-    read_temperature,
-    refuse,
-    widen,
+from ppl_ext.estimators.arguments import refuse
+from ppl_ext.pyro.distributions.mixed_precision import (
+    AbstractMixedPrecision,
+    register_divergence,
 )
+from ppl_ext.pyro.distributions.relaxed import check_temperatures
+from ppl_ext.pyro.distributions.remembered_scores import recall, remember
+from ppl_ext.pyro.gumbel.logits import checking, read_logits, read_temperature, widen
 from ppl_ext.pyro.gumbel.noise import signed_uniform
 
 __all__ = ["LogitRelaxedBernoulli", "RelaxedBernoulli"]
 
 
-class AbstractRelaxedBernoulli(TorchDistribution):
+class AbstractRelaxedBernoulli(AbstractMixedPrecision):
     """Temperature, logits and noise, which the two scales share."""
 
     arg_constraints = {"temperature": constraints.positive, "logits": constraints.real}  # noqa: RUF012
@@ -50,36 +49,25 @@ class AbstractRelaxedBernoulli(TorchDistribution):
                 f"{name}(temperature, logits=logits.clamp(-100.0, 100.0)).",
             )
         temperature = read_temperature(name, temperature, given, given.shape, validate_args)
-        self.temperature, logits = torch.broadcast_tensors(temperature, widen(given))
-        self.logits = logits.to(given.dtype)
+        self.temperature, self.logits = torch.broadcast_tensors(temperature, given)
         super().__init__(self.logits.shape, validate_args=validate_args)
-
-    def expand(self, batch_shape, _instance=None):
-        """Return the same distribution over a larger batch."""
-        new = self._get_checked_instance(type(self), _instance)
-        new.temperature = self.temperature.expand(batch_shape)
-        new.logits = self.logits.expand(batch_shape)
-        TorchDistribution.__init__(new, torch.Size(batch_shape), validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     @property
     def probs(self):
         """Probability of a draw above one half, at every temperature."""
-        return torch.sigmoid(widen(self.logits)).to(self.logits.dtype)
+        return torch.sigmoid(self.logits)
 
     def _scores(self, sample_shape):
-        """Draw ``(logits + logistic noise) / temperature``, in float32 or wider."""
-        logits = widen(self.logits)
+        """Draw ``(logits + logistic noise) / temperature``."""
         shape = self._extended_shape(torch.Size(sample_shape))
-        uniform = signed_uniform(shape, logits.dtype, logits.device)
+        uniform = signed_uniform(shape, self.logits.dtype, self.logits.device)
         # Twice the bits' sign and the odds of their size: both tails are full.
         size = uniform.abs()
         noise = torch.copysign(torch.log1p(-size) - torch.log(size), uniform)
-        return (logits + noise) / self.temperature
+        return (self.logits + noise) / self.temperature
 
     def _log_density(self, scores):
-        s = widen(self.logits) - self.temperature * scores
+        s = self.logits - self.temperature * scores
         return self.temperature.log() - s.abs() - 2 * torch.log1p(torch.exp(-s.abs()))
 
 
@@ -115,27 +103,25 @@ class LogitRelaxedBernoulli(AbstractRelaxedBernoulli):
 
     def rsample(self, sample_shape=()):
         """Draw with gradients to logits and temperature."""
-        return self._scores(sample_shape).to(self.logits.dtype)
+        return self._scores(sample_shape)
 
     def log_prob(self, value):
         """Return the log-density at a value."""
-        if self._validate_args:
-            self._validate_sample(value)
-        return self._log_density(widen(value)).to(self.logits.dtype)
+        return self._log_density(value)
 
     def entropy(self):
         """Return the entropy ``2 - log(temperature)``."""
-        return (2 - self.temperature.log()).to(self.logits.dtype)
+        return 2 - self.temperature.log()
 
     @property
     def mean(self):
         """The mean ``logits / temperature``."""
-        return (widen(self.logits) / self.temperature).to(self.logits.dtype)
+        return self.logits / self.temperature
 
     @property
     def variance(self):
         """The variance ``pi^2 / (3 temperature^2)``."""
-        return (torch.pi**2 / 3 / self.temperature**2).to(self.logits.dtype)
+        return torch.pi**2 / 3 / self.temperature**2
 
 
 class RelaxedBernoulli(AbstractRelaxedBernoulli):
@@ -174,35 +160,27 @@ class RelaxedBernoulli(AbstractRelaxedBernoulli):
     def rsample(self, sample_shape=()):
         """Draw with gradients to logits and temperature."""
         scores = self._scores(sample_shape)
-        return remember(torch.sigmoid(scores).to(self.logits.dtype), scores)
+        return remember(torch.sigmoid(scores), scores)
 
     def log_prob(self, value):
         """Return the log-density at a value."""
-        if self._validate_args:
-            self._validate_sample(value)
         scores = recall(value)
-        y = torch.logit(widen(value)) if scores is None else scores
+        y = torch.logit(value) if scores is None else scores
         inside = torch.isfinite(y)
         y = torch.where(inside, y, 0.0)
         density = self._log_density(y) + y.abs() + 2 * torch.log1p(torch.exp(-y.abs()))
         ends = torch.where(self.temperature < 1, torch.inf, -torch.inf)
         # At temperature 1 the ends have a density of their own.
-        sign = torch.where(widen(value) > 0.5, 1.0, -1.0)
-        ends = torch.where(self.temperature == 1, sign * widen(self.logits), ends)
-        return torch.where(inside, density, ends).to(self.logits.dtype)
+        sign = torch.where(value > 0.5, 1.0, -1.0)
+        ends = torch.where(self.temperature == 1, sign * self.logits, ends)
+        return torch.where(inside, density, ends)
 
 
-@register_kl(LogitRelaxedBernoulli, LogitRelaxedBernoulli)
-@register_kl(RelaxedBernoulli, RelaxedBernoulli)
+@register_divergence(LogitRelaxedBernoulli, RelaxedBernoulli)
 def _kl_relaxed_bernoulli(p, q):
-    if not bool((p.temperature == q.temperature).all()):
-        raise NotImplementedError(
-            f"kl_divergence of two {type(p).__name__}: the temperatures differ; expected equal "
-            "ones, where the divergence is known. Estimate it: "
-            "(p.log_prob(y) - q.log_prob(y)).mean(0) with y = p.rsample((1000,))."
-        )
-    gap = widen(p.logits) - widen(q.logits)
+    check_temperatures(p, q)
+    gap = p.logits - q.logits
     small = gap.abs() < 0.1
     series = gap**2 * (1 / 6 - gap**2 * (1 / 360 - gap**2 * (1 / 15120 - gap**2 / 604800)))
     far = torch.where(small, 1.0, gap)
-    return torch.where(small, series, far / torch.tanh(far / 2) - 2).to(p.logits.dtype)
+    return torch.where(small, series, far / torch.tanh(far / 2) - 2)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
+from ppl_ext.estimators.arguments import refuse
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
 from ppl_ext.pyro.estimators.one_hot_draws import score
-from ppl_ext.pyro.gumbel.arguments import refuse, widen
+from ppl_ext.pyro.gumbel.logits import widen
 from ppl_ext.pyro.gumbel.noise import signed_uniform
 
 __all__ = ["ARM", "AbstractAntithetic", "DisARM"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ppl_ext.pyro.gumbel.arguments import refuse
+from ppl_ext.estimators.arguments import refuse
 from ppl_ext.pyro.gumbel.noise import plain_tensors
 
 

@@ -2,8 +2,9 @@
 
 import torch
 
+from ppl_ext.estimators.arguments import refuse
 from ppl_ext.pyro.estimators.arguments import check_function
-from ppl_ext.pyro.gumbel.arguments import check_classes, read_logits, refuse, widen
+from ppl_ext.pyro.gumbel.logits import check_classes, read_logits, widen
 
 
 def read_integrand(called, f, logits):

@@ -6,7 +6,7 @@ import torch
 
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
 from ppl_ext.pyro.estimators.one_hot_draws import draw_one_hot, score
-from ppl_ext.pyro.gumbel.arguments import widen
+from ppl_ext.pyro.gumbel.logits import widen
 
 __all__ = ["LocalExpectation"]
 

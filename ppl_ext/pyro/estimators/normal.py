@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ppl_ext.estimators.arguments import refuse
 from ppl_ext.pyro.estimators.one_hot_draws import score
-from ppl_ext.pyro.gumbel.arguments import refuse
 
 __all__ = ["AbstractNormalEstimator", "NormalPath", "NormalScoreFunction"]
 

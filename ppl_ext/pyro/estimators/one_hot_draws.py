@@ -2,8 +2,8 @@
 
 import torch
 
-from ppl_ext.pyro.gumbel.arguments import widen
 from ppl_ext.pyro.gumbel.categorical_draws import draw_class
+from ppl_ext.pyro.gumbel.logits import widen
 
 
 def draw_one_hot(logits, sample_shape=()):

@@ -2,8 +2,8 @@
 
 import torch
 
-from ppl_ext.pyro.gumbel.arguments import check_classes, read_logits, widen
 from ppl_ext.pyro.gumbel.categorical_draws import draw_class
+from ppl_ext.pyro.gumbel.logits import check_classes, read_logits, widen
 from ppl_ext.pyro.gumbel.noise import plain_tensors
 
 

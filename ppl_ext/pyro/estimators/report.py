@@ -13,6 +13,7 @@ from ppl_ext.estimators.accuracy import (
     expect_exactly,
     plan_groups,
 )
+from ppl_ext.estimators.arguments import refuse
 from ppl_ext.pyro.estimators.arguments import check_count, check_function
 from ppl_ext.pyro.estimators.estimation import check_estimator, estimate_gradient
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
@@ -29,7 +30,7 @@ from ppl_ext.pyro.estimators.relaxation import (
 )
 from ppl_ext.pyro.estimators.score_function import ScoreFunction
 from ppl_ext.pyro.estimators.straight_through import StraightThrough
-from ppl_ext.pyro.gumbel.arguments import check_classes, read_logits, refuse, to_probs
+from ppl_ext.pyro.gumbel.logits import check_classes, read_logits, to_probs
 
 __all__ = ["EstimatorReport"]
 

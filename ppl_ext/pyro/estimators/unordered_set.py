@@ -6,10 +6,11 @@ from itertools import combinations
 import numpy as np
 import torch
 
+from ppl_ext.estimators.arguments import refuse
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
 from ppl_ext.pyro.estimators.one_hot_draws import log_prob_of, score, to_one_hot
 from ppl_ext.pyro.estimators.without_replacement import draw_different
-from ppl_ext.pyro.gumbel.arguments import refuse, widen
+from ppl_ext.pyro.gumbel.logits import widen
 
 __all__ = ["UnorderedSet"]
 

@@ -1,41 +1,19 @@
 """Coordinate ascent with the words of the host's ``SVI``."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
-from ppl_ext.factorization import Factors, MatrixFactorization, Ratings
-from ppl_ext.factorization.model.parameters import guide_parameters
-from ppl_ext.factorization.result.bound import measure_bound
+from ppl_ext.factorization import Factors, Ratings
+from ppl_ext.factorization.fitting.cavi import AbstractCAVI, CAVIRunResult
 
 __all__ = ["CAVI", "CAVIRunResult"]
 
 
-@dataclass(frozen=True, eq=False)
-class CAVIRunResult:
-    """What ``CAVI.run`` returns.
-
-    Args:
-        params: Parameters of a `FactorGuide`.
-        state: The factors.
-        losses: ``[step]``, negative ELBO with the penalties of what is learned, in nats.
-
-    Example:
-        >>> from ppl_ext.factorization import MatrixFactorization, simulate_ratings
-        >>> ratings = simulate_ratings(num_users=30, num_items=20, seed=0).ratings
-        >>> result = CAVI(MatrixFactorization(2)).run(10, ratings, progress_bar=False)
-        >>> bool((result.losses.diff() < 0).all())
-        True
-    """
-
-    params: dict[str, torch.Tensor]
-    state: Factors
-    losses: torch.Tensor
-
-
 @dataclass(frozen=True)
-class CAVI:
+class CAVI(AbstractCAVI):
     """Coordinate ascent for matrix factorization, called as an ``SVI`` is: init, update, run.
 
     A step is a sweep over all users and all items, and a state is the factors themselves: a frozen
@@ -56,8 +34,6 @@ class CAVI:
         (2, True)
     """
 
-    settings: MatrixFactorization
-
     def init(
         self,
         ratings: Ratings,
@@ -77,37 +53,7 @@ class CAVI:
         Returns:
             The state.
         """
-        once = replace(self.settings, max_sweeps=1, restarts=1)
-        return once.fit(
-            ratings, user_features=user_features, item_features=item_features, progress_bar=False
-        )
-
-    def update(
-        self,
-        state: Factors,
-        ratings: Ratings,
-        *,
-        user_features: Any = None,
-        item_features: Any = None,
-    ) -> tuple[Factors, float]:
-        """Make one sweep.
-
-        Args:
-            state: Where to start.
-            ratings: The ratings.
-            user_features: Features of all users, as ``MatrixFactorization.fit`` takes them.
-            item_features: The same of items.
-
-        Returns:
-            The new state, and its loss: the negative ELBO with the penalties of what is learned,
-            in nats.
-        """
-        once = replace(self.settings, max_sweeps=1)
-        state = once.fit(
-            ratings, start=state, progress_bar=False,
-            user_features=user_features, item_features=item_features,
-        )  # fmt: skip
-        return state, -float(state.elbo[-1])
+        return self._init(self.settings.seed, ratings, user_features, item_features)
 
     def run(
         self,
@@ -132,48 +78,15 @@ class CAVI:
         Returns:
             Parameters, state and losses.
         """
-        limited = replace(self.settings, max_sweeps=num_steps, restarts=1)
-        state = limited.fit(
-            ratings, start=init_state, progress_bar=progress_bar,
-            user_features=user_features, item_features=item_features,
-        )  # fmt: skip
-        losses = torch.as_tensor(state.log.losses)
-        return CAVIRunResult(self.get_params(state), state, losses)
-
-    def evaluate(
-        self,
-        state: Factors,
-        ratings: Ratings,
-        *,
-        user_features: Any = None,
-        item_features: Any = None,
-    ) -> float:
-        """Measure the negative ELBO of a state, without the penalties of what is learned.
-
-        Args:
-            state: The state.
-            ratings: The ratings.
-            user_features: Features of all users, as ``MatrixFactorization.fit`` takes them.
-            item_features: The same of items.
-
-        Returns:
-            What the host's ``Trace_ELBO`` estimates for the same factors, exactly, in nats.
-        """
-        bound = measure_bound(
-            state, ratings, user_features=user_features, item_features=item_features
+        return self._run(
+            self.settings.seed,
+            num_steps,
+            ratings,
+            user_features,
+            item_features,
+            progress_bar,
+            init_state,
         )
-        return -bound.total
 
-    def get_params(self, state: Factors) -> dict[str, torch.Tensor]:
-        """Read the parameters of a `FactorGuide`.
-
-        Args:
-            state: The state.
-
-        Returns:
-            The parameters by name.
-        """
-        return {
-            name: torch.as_tensor(value, dtype=torch.get_default_dtype())
-            for name, value in guide_parameters(state).items()
-        }
+    def _convert(self, values: np.ndarray, default_type: bool) -> torch.Tensor:
+        return torch.as_tensor(values, dtype=torch.get_default_dtype() if default_type else None)

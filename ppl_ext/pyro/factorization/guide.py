@@ -8,12 +8,12 @@ import pyro.distributions as dist
 import torch
 
 from ppl_ext.factorization import Factors, Ratings
-from ppl_ext.factorization.data.designs import read_designs
-from ppl_ext.factorization.model.parameters import (
+from ppl_ext.factorization.model.side_features import read_designs
+from ppl_ext.factorization.result.factors import open_factors
+from ppl_ext.factorization.result.parameters import (
     draw_tree,
     guide_parameters,
     model_constants,
-    name_sides,
     restore_factors,
 )
 from ppl_ext.pyro.factorization.model import constrain_parameter
@@ -66,11 +66,12 @@ class FactorGuide:
     def __init__(
         self, factors: Factors, *, user_features: Any = None, item_features: Any = None
     ) -> None:
-        self._designs = read_designs("FactorGuide", factors, user_features, item_features)
+        posterior = open_factors("FactorGuide", factors)
+        self._designs = read_designs("FactorGuide", posterior, user_features, item_features)
         self.factors = factors
         self._initial = {
             name: torch.as_tensor(value, dtype=torch.get_default_dtype())
-            for name, value in guide_parameters(factors).items()
+            for name, value in guide_parameters(posterior).items()
         }
 
     def __call__(
@@ -90,8 +91,8 @@ class FactorGuide:
             batch_size: Not used.
         """
         params = self._read_params()
-        for name, side in name_sides(self.factors):
-            if self.factors.diagonal:
+        for name, side in self.factors.posterior.sides:
+            if self.factors.posterior.diagonal:
                 lower = torch.diag_embed(params[f"{name}_scale"])
             else:
                 lower = params[f"{name}_scale_tril"]
@@ -121,9 +122,10 @@ class FactorGuide:
         """
         store = pyro.get_param_store()
         params = dict(self._read_params())
-        params |= {name: store[name] for name in model_constants(self.factors) if name in store}
+        learned = model_constants(self.factors.posterior)
+        params |= {name: store[name] for name in learned if name in store}
         arrays = {name: value.detach().cpu().numpy() for name, value in params.items()}
-        return restore_factors(self.factors, arrays, ratings, self._designs)
+        return restore_factors(self.factors.posterior, arrays, ratings, self._designs)
 
     def to_datatree(self, num_draws: int = 100) -> "xarray.DataTree":
         """Draw from the guide and arrange the draws as an ArviZ tree, as factors do theirs.

@@ -9,8 +9,9 @@ import torch
 from pyro.distributions import constraints
 
 from ppl_ext.factorization import Factors, Ratings
-from ppl_ext.factorization.data.designs import read_designs
-from ppl_ext.factorization.model.parameters import model_constants, name_sides
+from ppl_ext.factorization.model.side_features import read_designs
+from ppl_ext.factorization.result.factors import open_factors
+from ppl_ext.factorization.result.parameters import model_constants
 
 __all__ = ["FactorModel", "constrain_parameter"]
 
@@ -66,13 +67,14 @@ class FactorModel:
         user_features: Any = None,
         item_features: Any = None,
     ) -> None:
-        designs = read_designs("FactorModel", factors, user_features, item_features)
+        posterior = open_factors("FactorModel", factors)
+        designs = read_designs("FactorModel", posterior, user_features, item_features)
         self._features = {
             name: design.times(np.eye(len(design.center))) for name, design in designs.items()
         }
         self.factors = factors
         self.learn = learn
-        self._constants = model_constants(factors)
+        self._constants = model_constants(posterior)
 
     def columns(self, ratings: Ratings) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Turn ratings into what the model is called with.
@@ -113,7 +115,7 @@ class FactorModel:
         constants = self._read_constants()
         k = self.factors.num_factors
         vectors, weights = {}, {}
-        for name, side in name_sides(self.factors):
+        for name, side in self.factors.posterior.sides:
             mean = constants[f"{name}_prior_loc"]
             lower = constants[f"{name}_prior_scale_tril"]
             if name in self._features:
@@ -122,7 +124,7 @@ class FactorModel:
             with pyro.plate(name, len(side), dim=-1):
                 vectors[name] = vector = pyro.sample(f"{name}_vector", prior)
                 pyro.deterministic(f"{name}_factors", vector[..., :k], event_dim=1)
-                if self.factors.biases:
+                if self.factors.posterior.biases:
                     pyro.deterministic(f"{name}_bias", vector[..., k], event_dim=0)
                 if side.concentration:
                     concentration = constants[f"{name}_concentration"]
@@ -132,7 +134,7 @@ class FactorModel:
             rows = {"user": users[index], "item": items[index]}
             user, item = (vectors[name][..., rows[name], :] for name in ("user", "item"))
             mean = self.factors.center + (user[..., :k] * item[..., :k]).sum(-1)
-            if self.factors.biases:
+            if self.factors.posterior.biases:
                 mean = mean + user[..., k] + item[..., k]
             mean = pyro.deterministic("expected_rating", mean, event_dim=0)
             precision = constants["noise_precision"]
@@ -148,7 +150,7 @@ class FactorModel:
         drawn = pyro.sample(f"{name}_regression", normal.expand(shape).to_event(2))
         coefficients = (lower @ drawn).mT
         pyro.deterministic(f"{name}_coefficients", coefficients[..., :k], event_dim=2)
-        if self.factors.biases:
+        if self.factors.posterior.biases:
             pyro.deterministic(f"{name}_bias_coefficients", coefficients[..., k], event_dim=1)
         if coefficients.ndim > 2:  # in the place where the plates of rows and pairs stand
             coefficients = coefficients.squeeze(-3)
@@ -165,7 +167,7 @@ class FactorModel:
 
     def _check(self, name: str, positions: Any) -> torch.Tensor:
         positions = torch.as_tensor(positions)
-        rows = len(dict(name_sides(self.factors))[name])
+        rows = len(dict(self.factors.posterior.sides)[name])
         if positions.dtype.is_floating_point or positions.ndim != 1:
             raise ValueError(
                 f"FactorModel: {name}s are {positions.dtype} of shape {tuple(positions.shape)}; "

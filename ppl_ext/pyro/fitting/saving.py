@@ -1,54 +1,19 @@
-"""Save a fit to one file and load it in another process."""
+"""Load a fit that another process has saved."""
 
 import os
 from collections.abc import Callable
 from typing import Any
 
-import pyro
 import torch
 
-from ppl_ext.fit_file import pack_run, select_arrays, unpack_run
-from ppl_ext.pyro.fitting.result import Fit, parameters_of
-from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
-from ppl_ext.pyro.tracing.batching import model_scope
-from ppl_ext.pyro.tracing.bound_model import read_program
+from ppl_ext.fit_file import read_fit
+from ppl_ext.pyro.fitting.own_copies import read_params
+from ppl_ext.pyro.fitting.result import SAVED_GUIDES, Fit
+from ppl_ext.pyro.tracing.bound_model import bind_model
 from ppl_ext.pyro.tracing.density import density_of
-from ppl_ext.pyro.tracing.isolation import own_random_state
-from ppl_ext.pyro.tracing.run_at_point import StochasticOnlyError
-from ppl_ext.storage import read_arrays, write_arrays
+from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
 
-__all__ = ["load", "save_fit"]
-
-# A file names its guide by a word of this table and never by an import path.
-_GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
-
-
-def save_fit(fit: Fit, path: str | os.PathLike[str]) -> None:
-    """Writes a fit: parameters, log and the sites they belong to; see ``Fit.save``."""
-    name = type(fit.guide).__name__
-    if _GUIDES.get(name) is not type(fit.guide):
-        raise ValueError(
-            f"Fit.save: the guide is a {name}; expected one of {', '.join(_GUIDES)}. Keep the "
-            "parameters of other guides yourself: torch.save(dict(fit.params), path)."
-        )
-    own = parameters_of(fit.guide, None)
-    if learned := sorted(set(fit.params) - set(own)):
-        raise ValueError(
-            f"Fit.save: the model has learnable parameters {learned}; expected a model whose "
-            "parameters are sampled. Keep them yourself: torch.save(dict(fit.params), path)."
-        )
-    state = fit.guide.state_dict()
-    arrays = {f"params/{key}": value.cpu().numpy() for key, value in state.items()}
-    run, run_header = pack_run(fit.log, fit.solution)
-    header = {
-        "kind": "fit",
-        "host": "pyro",
-        "host_version": pyro.__version__,
-        "guide": name,
-        "sites": {site: list(shape) for site, shape in fit.guide._shapes.items()},
-        **run_header,
-    }
-    write_arrays(path, arrays | run, header)
+__all__ = ["load"]
 
 
 def load(
@@ -80,37 +45,18 @@ def load(
         ...     pyro.sample("y", dist.Normal(mu, 1.0), obs=y)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder, "fit.safetensors")
-        ...     fit(model, None, torch.tensor(3.0)).save(path)
+        ...     fit(model, torch.tensor(3.0)).save(path)
         ...     fitted = load(path, model, torch.tensor(3.0))
         >>> fitted.log.converged
         True
     """
-    arrays, header = read_arrays(path, kind="fit")
-    if header.get("host") != "pyro" or header.get("guide") not in _GUIDES:
-        raise ValueError(
-            f"load: '{os.fspath(path)}' is a fit of {header.get('host')} with the guide "
-            f"{header.get('guide')}; expected pyro and one of {', '.join(_GUIDES)}. Load it "
-            f"with ppl_ext.{header.get('host')}.load, or with a newer ppl_ext."
-        )
-    guide = _GUIDES[header["guide"]](model)
+    saved = read_fit(path, host="pyro", guides=SAVED_GUIDES)
+    bound = bind_model("load", model, args, kwargs)
+    guide = SAVED_GUIDES[saved.guide](model)
     with model_scope(), own_random_state(0):
-        guide.setup(*args, **kwargs)
-    sites = {site: list(shape) for site, shape in guide._shapes.items()}
-    if sites != header["sites"]:
-        raise ValueError(
-            f"load: '{os.fspath(path)}' was fitted to the sites {header['sites']} "
-            f"(unconstrained shapes), the model has {sites}; expected the same. Give the model "
-            "and the shapes of data that were fitted."
-        )
-    state = {
-        key: torch.as_tensor(value) for key, value in select_arrays(arrays, "params/").items()
-    }
-    guide.load_state_dict(state)
-    try:
-        program = read_program(model, *args, **kwargs)
-    except StochasticOnlyError:
-        program = None
-    density = density_of(program) if program else None
-    log, solution = unpack_run(arrays, header)
-    params = parameters_of(guide, None)
-    return Fit(guide, params, log, density, solution, model, args, kwargs, program)
+        guide.setup(*bound.args, **bound.kwargs)
+    saved.check_sites(path, {site: tuple(shape) for site, shape in guide._shapes.items()})
+    guide.load_state_dict({key: torch.as_tensor(value) for key, value in saved.params.items()})
+    density = density_of(bound) if bound.has_density else None
+    params = read_params(guide, None)
+    return Fit(guide, params, saved.log, density, saved.solution, bound)

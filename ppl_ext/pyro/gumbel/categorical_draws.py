@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from ppl_ext.pyro.gumbel.arguments import check_classes, checking, read_logits, widen
+from ppl_ext.pyro.gumbel.logits import check_classes, checking, read_logits, widen
 from ppl_ext.pyro.gumbel.noise import plain_tensors
 from ppl_ext.pyro.gumbel.row_blocks import pieces
 from ppl_ext.pyro.gumbel.tricks import gumbel_max

@@ -9,8 +9,6 @@ import math
 import numpy as np
 import torch
 
-EULER = 0.5772156649015329
-
 
 def log_density(logits, temperature, scores):
     """Return the log-density of the log-ratios at ``y = scores + constant``.
@@ -42,7 +40,7 @@ def log_density(logits, temperature, scores):
 def entropy(logits, temperature):
     """Return the entropy of the log-ratios, which does not depend on possible logits."""
     count = (logits > -torch.inf).sum(-1).to(temperature)
-    constant = torch.lgamma(count) + count * (-EULER - torch.digamma(count))
+    constant = torch.lgamma(count) + count * (-np.euler_gamma - torch.digamma(count))
     return -constant - (count - 1) * temperature.log()
 
 

@@ -6,7 +6,7 @@ import torch
 from torch.distributions import biject_to, constraints, transform_to
 from torch.distributions.transforms import Transform
 
-from ppl_ext.pyro.gumbel.arguments import widen
+from ppl_ext.pyro.gumbel.logits import widen
 
 __all__ = ["LogRatioTransform", "log_simplex"]
 

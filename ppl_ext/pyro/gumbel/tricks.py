@@ -2,7 +2,8 @@
 
 import torch
 
-from ppl_ext.pyro.gumbel.arguments import checking, refuse, widen
+from ppl_ext.estimators.arguments import refuse, refuse_index
+from ppl_ext.pyro.gumbel.logits import checking, widen
 from ppl_ext.pyro.gumbel.noise import gumbel_noise, plain_tensors
 
 __all__ = ["gumbel_max", "gumbel_top_k", "posterior_gumbels"]
@@ -152,12 +153,7 @@ def _check_index(logits, index):
     padded = torch.nn.functional.pad(logits.detach(), (1, 1), value=-torch.inf)
     chosen = padded.gather(-1, (index.clamp(-1, count) + 1).unsqueeze(-1))
     if not bool((chosen > -torch.inf).all()):
-        raise refuse(
-            "posterior_gumbels",
-            "index has a class that is ruled out, or that there is not",
-            f"classes from 0 to {count - 1} whose logits are above -inf",
-            "Draw it from the same logits: index = sample_categorical(logits).",
-        )
+        raise refuse_index("sample_categorical(logits)", count)
 
 
 def _perturb(logits, exact):

@@ -64,7 +64,7 @@ def elbo(factors, ratings):
     sides = factors.users, factors.items
     means = [side.means() for side in sides]
     covs = [side.covariances() for side in sides]
-    y_mean, y_second = design(means[1], covs[1], factors.biases)
+    y_mean, y_second = design(means[1], covs[1], factors.posterior.biases)
     ones = np.ones((len(means[0]), 1))
     x_mean = np.hstack([means[0], ones])
     x_cov = np.zeros((len(ones), x_mean.shape[1], x_mean.shape[1]))

@@ -61,10 +61,12 @@ def test_other_tables_are_refused(table):
 def test_predictions_of_the_busiest():
     ratings = simulate_ratings(num_users=60, num_items=50, density=0.3, seed=1).ratings
     factors = MatrixFactorization(2).fit(ratings, progress_bar=False)
-    blocks = predict_blocks(factors, ratings, most=20)
+    blocks = predict_blocks(factors, ratings, max_rows=20)
     counts = np.bincount(ratings.users, minlength=60)
     assert counts[blocks.rows].min() >= np.sort(counts)[-20]
-    mean = combine(factors, factors.users.means(blocks.rows), factors.items.means(blocks.columns))
+    mean = combine(
+        factors.posterior, factors.users.means(blocks.rows), factors.items.means(blocks.columns)
+    )
     np.testing.assert_allclose(blocks.values, mean)
 
 

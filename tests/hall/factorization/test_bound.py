@@ -12,8 +12,8 @@ from ppl_ext.factorization import (
     measure_bound,
     simulate_ratings,
 )
-from ppl_ext.factorization.data.designs import read_designs
-from ppl_ext.factorization.model.parameters import (
+from ppl_ext.factorization.model.side_features import read_designs
+from ppl_ext.factorization.result.parameters import (
     guide_parameters,
     model_constants,
     restore_factors,
@@ -56,12 +56,12 @@ def test_bound_with_features_is_that_of_the_fit_and_of_coefficients_far_from_it(
     thin = {name: sparse.csr_array(table) for name, table in features.items()}
     assert measure_bound(factors, RATINGS, **thin).total == pytest.approx(bound.total, rel=1e-12)
     # The sweep's formula holds at the optimum alone: move the coefficients away from it.
-    known = guide_parameters(factors)
+    known = guide_parameters(factors.posterior)
     for name in sides:
         known[f"{name}_regression_loc"] = known[f"{name}_regression_loc"] + 0.3
         known[f"{name}_regression_scale_tril"] = known[f"{name}_regression_scale_tril"] * 1.5
-    designs = read_designs("this test", factors, *map(features.get, FEATURES))
-    moved = restore_factors(factors, known, RATINGS, designs)
+    designs = read_designs("this test", factors.posterior, *map(features.get, FEATURES))
+    moved = restore_factors(factors.posterior, known, RATINGS, designs)
     expected = dense.elbo(moved, RATINGS)
     for name in sides:
         side = moved.users if name == "user" else moved.items
@@ -81,9 +81,9 @@ def test_bound_with_features_is_that_of_the_fit_and_of_coefficients_far_from_it(
 @pytest.mark.parametrize("settings", [{}, {"diagonal": True}])
 def test_parameters_and_constants_are_all_there_is(settings, features):
     factors = fit(features, **settings)
-    known = {**guide_parameters(factors), **model_constants(factors)}
-    designs = read_designs("this test", factors, *map(features.get, FEATURES))
-    again = restore_factors(factors, known, RATINGS, designs)
+    known = {**guide_parameters(factors.posterior), **model_constants(factors.posterior)}
+    designs = read_designs("this test", factors.posterior, *map(features.get, FEATURES))
+    again = restore_factors(factors.posterior, known, RATINGS, designs)
     truth = measure_bound(factors, RATINGS, **features).total
     assert again.elbo[-1] == pytest.approx(truth, rel=1e-9)
     for side in ("users", "items"):
@@ -95,13 +95,13 @@ def test_parameters_and_constants_are_all_there_is(settings, features):
     np.testing.assert_allclose(
         again.items.prior.precision, factors.items.prior.precision, rtol=1e-8, atol=1e-8
     )
-    nowhere = restore_factors(factors, known, None, designs)
+    nowhere = restore_factors(factors.posterior, known, None, designs)
     assert np.isnan(nowhere.elbo[-1])
 
 
 def test_single_precision_leaves_a_usable_covariance():
     factors = fit(dtype=np.float32, max_sweeps=20)
-    lower = guide_parameters(factors)["user_scale_tril"]
+    lower = guide_parameters(factors.posterior)["user_scale_tril"]
     assert (np.einsum("rii->ri", lower) > 0).all()
     np.testing.assert_allclose(
         lower @ lower.swapaxes(-1, -2), factors.users.covariances(), atol=1e-5

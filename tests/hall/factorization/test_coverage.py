@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from ppl_ext.factorization import Assessment, Prediction
-from ppl_ext.factorization.result.prediction import assess_prediction
+from ppl_ext.factorization.result.assessment import assess_prediction
 from ppl_ext.plots import plot_coverage
 
 matplotlib.use("Agg")

@@ -134,11 +134,11 @@ def test_options_reach_the_model(table, tmp_path, monkeypatch):
     monkeypatch.setattr(
         MatrixFactorization, "fit", lambda self, *a, **k: seen.append(self) or fit(self, *a, **k)
     )
-    words = ["--prior", "ard", "--equal-noise", "--diagonal", "--seed", "3", "--restarts", "2"]
+    words = ["--prior", "ard", "--equal-noise", "--diagonal", "--seed", "3", "--num-starts", "2"]
     assert run(tmp_path, table, *words, "--top-n", "0") == 0
     model = seen[0]
     assert (type(model.user_prior).__name__, model.noise.by_item) == ("ARD", False)
-    assert (model.diagonal, model.seed, model.restarts, model.num_factors) == (True, 3, 2, 2)
+    assert (model.diagonal, model.seed, model.num_starts, model.num_factors) == (True, 3, 2, 2)
 
 
 @pytest.mark.parametrize(

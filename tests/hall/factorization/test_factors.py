@@ -1,9 +1,12 @@
 """Predictions, rankings, newcomers, files and trees, against draws and dense algebra."""
 
+import json
+import zlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from ppl_ext.factorization import (
     ExpectedRating,
@@ -15,7 +18,9 @@ from ppl_ext.factorization import (
     simulate_ratings,
     split_by_user,
 )
+from ppl_ext.factorization.result.prediction import measure_ratings
 from ppl_ext.factorization.result.ranking import combine
+from ppl_ext.storage import read_arrays
 from tests.hall.factorization import dense
 
 RATINGS = simulate_ratings(num_users=80, num_items=50, density=0.25, seed=4).ratings
@@ -37,12 +42,16 @@ def test_moments_are_those_of_draws(factors):
     draws = np.array(
         [
             np.diag(
-                combine(factors, factors.users.draw(rng, users), factors.items.draw(rng, items))
+                combine(
+                    factors.posterior,
+                    factors.users.draw(rng, users),
+                    factors.items.draw(rng, items),
+                )
             )
             for _ in range(20_000)
         ]
     )
-    mean, variance = factors.measure(users, items)
+    mean, variance = measure_ratings(factors.posterior, users, items)
     # Four standard errors of means and of variances over 20,000 draws.
     assert np.all(np.abs(draws.mean(axis=0) - mean) < 4 * np.sqrt(variance / 20_000))
     np.testing.assert_allclose(draws.var(axis=0), variance, rtol=4 * np.sqrt(2.5 / 20_000))
@@ -82,13 +91,17 @@ def test_what_was_rated_is_left_out(factors):
 
 def test_thompson_draws_are_posterior_draws(factors):
     rows = np.array([6])
-    scores = np.concatenate([Thompson(seed).score(factors, rows) for seed in range(2000)])
-    mean, variance = factors.measure(np.full(50, 6), np.arange(50))
+    scores = np.concatenate(
+        [Thompson(seed).score(factors.posterior, rows) for seed in range(2000)]
+    )
+    mean, variance = measure_ratings(factors.posterior, np.full(50, 6), np.arange(50))
     # 50 means at once: 4.5 standard errors.
     assert np.all(np.abs(scores.mean(axis=0) - mean) < 4.5 * np.sqrt(variance / 2000))
     np.testing.assert_allclose(scores.std(axis=0), np.sqrt(variance), rtol=0.12)
-    together = Thompson(1).score(factors, np.array([2, 6]))
-    np.testing.assert_allclose(together[1], Thompson(1).score(factors, rows)[0], rtol=1e-12)
+    together = Thompson(1).score(factors.posterior, np.array([2, 6]))
+    np.testing.assert_allclose(
+        together[1], Thompson(1).score(factors.posterior, rows)[0], rtol=1e-12
+    )
 
 
 def test_top_n_needs_as_many_items(factors):
@@ -178,11 +191,38 @@ def test_saving_keeps_everything(tmp_path, labels):
     assert again.log.reason == factors.log.reason
 
 
+def test_labels_are_no_part_of_the_header(tmp_path):
+    labels = np.array([f"a rather long name of a user, number {at:07}" for at in range(20_000)])
+    labels[:3] = ["", "é\udcff", "a\u2028b"]
+    factors = fit(replace(RATINGS, user_ids=np.concatenate([labels[:80], labels[80:]])))
+    factors.save(tmp_path / "factors")
+    header = int.from_bytes((tmp_path / "factors").read_bytes()[:8], "little")
+    assert header < 10_000
+    assert load_factors(tmp_path / "factors").users.ids.tolist() == labels.tolist()
+
+
+def test_files_of_the_first_format_keep_their_labels(tmp_path):
+    factors = fit(replace(RATINGS, user_ids=np.char.add("u", np.arange(80).astype(str))))
+    factors.save(tmp_path / "factors")
+    arrays, header = read_arrays(tmp_path / "factors")
+    header["users"]["ids"] = factors.users.ids.tolist()
+    arrays = {name: each for name, each in arrays.items() if "users.ids" not in name}
+    checksum = 0
+    for array in arrays.values():
+        checksum = zlib.crc32(array.tobytes(), checksum)
+    header |= {"format": 1, "names": list(arrays), "checksum": checksum}
+    save_file(arrays, tmp_path / "old", metadata={"ppl_ext": json.dumps(header)})
+    with pytest.warns(UserWarning, match="'old' is of format 1"):
+        again = load_factors(tmp_path / "old")
+    assert again.users.ids.tolist() == factors.users.ids.tolist()
+    assert again.predict("u7", 3).sd == factors.predict("u7", 3).sd
+
+
 def test_damaged_files_are_refused(tmp_path, factors):
     path = tmp_path / "factors.safetensors"
     factors.save(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="cut off or no file of ppl_ext"):
+    with pytest.raises(ValueError, match="cut off, damaged or no file of ppl_ext"):
         load_factors(path)
 
 
@@ -190,7 +230,7 @@ def test_tree_has_labelled_users_and_items(factors):
     tree = factors.to_datatree(num_draws=300)
     posterior = tree["posterior"]
     assert posterior["user_factors"].sizes == {"chain": 1, "draw": 300, "user": 80, "factor": 3}
-    assert ("user_bias" in posterior) == factors.biases
+    assert ("user_bias" in posterior) == factors.posterior.biases
     mean = posterior["item_factors"].sel(item=7).mean(("chain", "draw")).values
     sd = np.sqrt(np.diag(factors.items.covariances(np.array([7]))[0])[:3])
     assert np.all(

@@ -98,9 +98,9 @@ def test_other_units_give_the_same_answer():
 
 
 def test_restarts_keep_the_best():
-    factors = fit(restarts=3, max_sweeps=5, tolerance=0)
-    assert len(set(factors.log.restarts)) == 3
-    assert -factors.elbo[-1] == min(factors.log.restarts)
+    factors = fit(num_starts=3, max_sweeps=5, tolerance=0)
+    assert len(set(factors.log.start_losses)) == 3
+    assert -factors.elbo[-1] == min(factors.log.start_losses)
 
 
 def test_single_precision_agrees_with_double():
@@ -249,7 +249,7 @@ def test_odd_tables(ratings, prior):
         {"num_factors": 0},
         {"num_factors": 2.5},
         {"max_sweeps": 0},
-        {"restarts": 0},
+        {"num_starts": 0},
         {"num_threads": 0},
         {"tolerance": -1.0},
         {"tolerance": float("nan")},

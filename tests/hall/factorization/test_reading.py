@@ -122,7 +122,7 @@ def test_two_files_share_their_labels(tmp_path):
         ("u.data", "1\t5\t4\n-1\t6\t4\n", {}, "line 2 of 'u.data' has the user -1; expected"),
         ("u.data", "1\t5\t4\n\t6\t4\n", {}, "line 2 of 'u.data' has the user ''; expected"),
         ("u.data", "1\t5\t4\n1\t6\t9\n", {"scale": (1, 5)}, "line 2 .* value 9; expected 1 to 5"),
-        ("u.data", "1 5 4\n", {}, "line 1 of 'u.data' has 1 fields"),
+        ("u.data", "1 5\n", {}, "line 1 of 'u.data' has 2 fields"),
         ("u.data", "\n \n", {}, "'u.data' is empty"),
         ("r.csv", "user,item,rating\n1,2,3\n1,3\n", {}, "line 3 of 'r.csv' has 2 fields"),
         ("r.csv", "user,item,rating\n", {}, "there are no ratings"),

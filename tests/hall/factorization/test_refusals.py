@@ -14,7 +14,7 @@ from ppl_ext.factorization import (
     StreamedFactorization,
     Thompson,
     UpperConfidence,
-    cut_blocks,
+    cut_by_user,
     load_factors,
     read_ratings,
     simulate_ratings,
@@ -68,8 +68,8 @@ def test_settings_of_the_wrong_kind_are_refused(settings, kind, message):
         (lambda: FullCovariance(float("nan")), "must be finite and not negative"),
         (lambda: UpperConfidence(float("nan")), "the width must be finite"),
         (lambda: Thompson(-1), "the seed must not be negative"),
-        (lambda: StreamedFactorization(passes=2.5), "passes=2.5"),
-        (lambda: cut_blocks(RATINGS, 2.5), "size=2.5; expected an integer"),
+        (lambda: StreamedFactorization(max_passes=2.5), "max_passes=2.5"),
+        (lambda: cut_by_user(RATINGS, 2.5), "size=2.5; expected an integer"),
     ],
 )
 def test_numbers_outside_their_range_are_refused(make, message):
@@ -90,7 +90,7 @@ def test_numbers_outside_their_range_are_refused(make, message):
         (lambda f: f.predict(None, 5), KeyError, "user None is unknown"),
         (lambda f: f.assess(NOTHING), ValueError, "there are no ratings"),
         (lambda f: f.to_datatree(0), ValueError, "num_draws=0"),
-        (lambda f: update_factors(f, RATINGS, sweeps=2.5), ValueError, "sweeps=2.5"),
+        (lambda f: update_factors(f, RATINGS, max_sweeps=2.5), ValueError, "max_sweeps=2.5"),
         (lambda f: update_factors(f, TEXT), ValueError, "labels such as 'u00', and the fit 0"),
         (lambda f: StreamedFactorization(3), TypeError, "model=3; expected settings"),
         (lambda f: StreamedFactorization().fit(RATINGS), TypeError, "got a Ratings"),
@@ -119,8 +119,8 @@ def test_text_is_found_as_pandas_keeps_it():
 
 @pytest.mark.parametrize("ratings", [RATINGS, TEXT], ids=["integers", "text"])
 def test_stream_that_keeps_no_users_can_be_saved_and_asked(ratings, tmp_path):
-    stream = StreamedFactorization(MatrixFactorization(3), passes=2, keep_users=False)
-    items = stream.fit(cut_blocks(ratings, 100), progress_bar=False)
+    stream = StreamedFactorization(MatrixFactorization(3), max_passes=2, keep_users=False)
+    items = stream.fit(cut_by_user(ratings, 100), progress_bar=False)
     items.save(tmp_path / "items.safetensors")
     again = load_factors(tmp_path / "items.safetensors")
     user, item = ratings.user_ids[ratings.users[0]], ratings.item_ids[0]

@@ -12,7 +12,7 @@ from ppl_ext.factorization import (
     Noise,
     RatingStream,
     StreamedFactorization,
-    cut_blocks,
+    cut_by_user,
     measure_bound,
     read_part,
     read_ratings,
@@ -45,7 +45,7 @@ def write(path, ratings=RATINGS, header="user,item,rating\n"):
 def test_whole_sweeps_are_those_of_memory(biases, diagonal):
     model = replace(EXACT, biases=biases, diagonal=diagonal)
     expected = model.fit(RATINGS, progress_bar=False)
-    found = stream(cut_blocks(RATINGS, 1000), model, passes=0)
+    found = stream(cut_by_user(RATINGS, 1000), model, max_passes=0)
     np.testing.assert_allclose(found.elbo, expected.elbo, rtol=1e-11)
     np.testing.assert_allclose(found.items.table, expected.items.table, rtol=1e-8, atol=1e-11)
     np.testing.assert_allclose(found.users.table, expected.users.table, rtol=1e-8, atol=1e-11)
@@ -54,7 +54,7 @@ def test_whole_sweeps_are_those_of_memory(biases, diagonal):
 
 def test_one_block_makes_steps_whole_sweeps():
     model = replace(EXACT, max_sweeps=2)
-    found = stream([RATINGS], model, passes=3)
+    found = stream([RATINGS], model, max_passes=3)
     expected = replace(model, max_sweeps=5).fit(RATINGS, progress_bar=False)
     np.testing.assert_allclose(found.elbo, expected.elbo, rtol=1e-11)
 
@@ -63,8 +63,8 @@ def test_a_stream_goes_on_from_factors():
     first = replace(EXACT, max_sweeps=4)
     start = first.fit(RATINGS, progress_bar=False)
     expected = first.fit(RATINGS, start=start, progress_bar=False)
-    settings = StreamedFactorization(first, passes=3)
-    blocks = cut_blocks(RATINGS, 1000)
+    settings = StreamedFactorization(first, max_passes=3)
+    blocks = cut_by_user(RATINGS, 1000)
     found = settings.fit(blocks, start=start, progress_bar=False)
     np.testing.assert_allclose(found.elbo, expected.elbo, rtol=1e-11)
     np.testing.assert_allclose(found.items.table, expected.items.table, rtol=1e-8, atol=1e-11)
@@ -75,7 +75,7 @@ def test_a_stream_goes_on_from_factors():
     assert len(grown.users) == len(start.users)
     assert (np.diff(grown.elbo[4:]) > 0).all()
     # Users who were left out are new.
-    bare = stream(blocks, first, passes=1, keep_users=False)
+    bare = stream(blocks, first, max_passes=1, keep_users=False)
     assert settings.fit(blocks, start=bare, progress_bar=False).elbo[-1] > bare.elbo[-1]
     taught = first.fit(RATINGS, item_features=np.eye(RATINGS.num_items)[:, :2], progress_bar=False)
     with pytest.raises(ValueError, match=r"StreamedFactorization.fit: start .* with features"):
@@ -87,7 +87,7 @@ def test_a_stream_goes_on_from_factors():
 def test_steps_come_near_the_fit_in_memory():
     train, test = split_by_row(RATINGS, 0.15, seed=1)
     whole = MODEL.fit(train, progress_bar=False)
-    steps = stream(cut_blocks(train, 500), passes=4)
+    steps = stream(cut_by_user(train, 500), max_passes=4)
     assert abs(steps.elbo[-1] - whole.elbo[-1]) < 2e-3 * abs(whole.elbo[-1])
     # In as many passes, steps are ahead of sweeps.
     assert steps.elbo[4] > MODEL.fit(train, progress_bar=False).elbo[4]
@@ -100,7 +100,7 @@ def test_elbo_of_whole_sweeps_is_exact_and_never_falls():
         MODEL, dtype=np.float64, noise=Noise(0.5), user_prior=Fixed(0.5), item_prior=Fixed(0.5),
         tolerance=0, max_sweeps=6,
     )  # fmt: skip
-    found = stream(cut_blocks(RATINGS, 700), model, passes=2)
+    found = stream(cut_by_user(RATINGS, 700), model, max_passes=2)
     # The weights' concentrations are learned after the sweep's own, and only raise the bound.
     assert measure_bound(found, RATINGS).total == pytest.approx(found.elbo[-1], rel=1e-9)
     assert np.diff(found.elbo[2:]).min() > 0
@@ -110,15 +110,15 @@ def test_a_file_is_read_as_it_is_cut(tmp_path):
     model = replace(EXACT, max_sweeps=2)
     blocks = RatingStream(write(tmp_path / "ratings.csv"), characters=4000)
     assert len(list(blocks)) > 5
-    found = stream(blocks, model, passes=0)
+    found = stream(blocks, model, max_passes=0)
     expected = model.fit(read_ratings(tmp_path / "ratings.csv"), progress_bar=False)
     np.testing.assert_allclose(found.elbo, expected.elbo, rtol=1e-11)
     assert np.array_equal(found.users.ids, expected.users.ids)
 
 
 def test_users_may_be_left_out_and_folded_in():
-    found = stream(cut_blocks(RATINGS, 1000), passes=1, keep_users=False)
-    kept = stream(cut_blocks(RATINGS, 1000), passes=1)
+    found = stream(cut_by_user(RATINGS, 1000), max_passes=1, keep_users=False)
+    kept = stream(cut_by_user(RATINGS, 1000), max_passes=1)
     assert len(found.users) == 0
     few = RATINGS.select(RATINGS.users < 5)
     folded = found.fold_in_users(few)
@@ -134,9 +134,9 @@ def test_memory_is_bounded_by_a_block(tmp_path):
                             np.tile(RATINGS.values, copies)))  # fmt: skip
         path = write(tmp_path / f"{copies}.csv", big)
         blocks, model = RatingStream(path, characters=30_000), replace(MODEL, max_sweeps=1)
-        stream(blocks, model, passes=1, keep_users=False)
+        stream(blocks, model, max_passes=1, keep_users=False)
         tracemalloc.start()
-        stream(blocks, model, passes=1, keep_users=False)
+        stream(blocks, model, max_passes=1, keep_users=False)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # Beside blocks there are labels and a weight for each user, some ten bytes.
@@ -144,7 +144,7 @@ def test_memory_is_bounded_by_a_block(tmp_path):
 
 
 def test_streams_that_cannot_be_trusted_are_refused():
-    blocks = cut_blocks(RATINGS, 1000)
+    blocks = cut_by_user(RATINGS, 1000)
     with pytest.raises(ValueError, match="list_iterator, which can be gone through once"):
         stream(iter(blocks))
     with pytest.raises(ValueError, match="there are no ratings"):
@@ -152,7 +152,7 @@ def test_streams_that_cannot_be_trusted_are_refused():
     with pytest.raises(ValueError, match=r"forgetting=0\.2"):
         StreamedFactorization(forgetting=0.2)
     with pytest.raises(ValueError, match="size=0"):
-        cut_blocks(RATINGS, 0)
+        cut_by_user(RATINGS, 0)
 
     class Shrinking:
         calls = 0
@@ -221,7 +221,7 @@ def test_update_adds_natural_parameters(biases):
     old, new = split_by_row(RATINGS, 0.3, seed=3)
     model = replace(EXACT, biases=biases, noise=Noise())
     before = model.fit(old, progress_bar=False)
-    after = update_factors(before, new, sweeps=1)
+    after = update_factors(before, new, max_sweeps=1)
     mean, second = dense.design(before.items.means(), before.items.covariances(), biases)
     for row in np.unique(new.users)[:10]:
         own = new.users == row
@@ -272,7 +272,7 @@ def test_update_refuses_what_it_cannot_learn_from():
     with pytest.raises(ValueError, match="update_factors: the fit had features of items"):
         update_factors(before, RATINGS)
     plain = model.fit(RATINGS, progress_bar=False)
-    with pytest.raises(ValueError, match="sweeps=0"):
-        update_factors(plain, RATINGS, sweeps=0)
+    with pytest.raises(ValueError, match="max_sweeps=0"):
+        update_factors(plain, RATINGS, max_sweeps=0)
     with pytest.raises(ValueError, match="labels such as 'ann', and the fit 0"):
         update_factors(plain, read_ratings((["ann"], [0], [3.0])))

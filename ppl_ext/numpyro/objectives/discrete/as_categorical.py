@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from ppl_ext.numpyro.distributions.one_hot import OneHotCategoricalStraightThrough
-from ppl_ext.numpyro.gumbel.arguments import widen
+from ppl_ext.numpyro.gumbel.logits import widen
 from ppl_ext.numpyro.objectives.discrete.mismatch import strip
 
 __all__ = ["Choice", "read_choice"]

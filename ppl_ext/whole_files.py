@@ -1,0 +1,81 @@
+"""Files that appear whole or not at all."""
+
+import os
+import platform
+import secrets
+import zlib
+from pathlib import Path
+
+__all__ = ["replace_file"]
+
+_PREFIX = ".ppl_ext-"
+
+
+def replace_file(called: str, path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file beside its place, and move it there when it is complete.
+
+    A file already there keeps its mode, and a link keeps pointing to it. What calls that were
+    killed have left beside it is removed.
+
+    Args:
+        called: What a user called, for the messages.
+        path: Where to.
+        content: The content.
+
+    Raises:
+        ValueError: The path is empty.
+        FileNotFoundError: There is no such folder.
+        IsADirectoryError: The path is a folder.
+    """
+    if not os.fspath(path):
+        raise ValueError(
+            f"{called}: the path is empty; expected a file name. Write 'fit.safetensors', say."
+        )
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(
+            f"{called}: '{path}' is a folder; expected a file. Add a name: "
+            f"'{Path(path, 'fit.safetensors')}'."
+        )
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"{called}: '{path}' is in a folder that does not exist; expected one. Make it first: "
+            f"Path({str(Path(path).parent)!r}).mkdir(parents=True)."
+        )
+    mine = f"{_PREFIX}{zlib.crc32(os.fsencode(target.name)):08x}-{_name_machine()}-"
+    _remove_orphans(target.parent, mine)
+    # A token for each call, since threads share their process' number.
+    temporary = target.with_name(f"{mine}{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o7777)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _name_machine() -> str:
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _remove_orphans(folder: Path, mine: str) -> None:
+    for left in folder.glob(f"{mine}*.tmp"):
+        number = left.name.removeprefix(mine).partition("-")[0]
+        if number.isdigit() and not _is_alive(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":  # elsewhere signal 0 is not a question
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
