@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--smoke", action="store_true", help="a short run and its score line only")
     smoke = parser.parse_args(argv).smoke
     for estimator in ESTIMATORS[:1] if smoke else ESTIMATORS:
-        nats = score(estimator, steps=300, draws=10) if smoke else score(estimator)
+        nats = score(estimator, steps=30, draws=2) if smoke else score(estimator)
         print(
             f"digits VAE on Pyro, {estimator}: {nats:.2f} nats a test image, "
             f"independent pixels {score_pixels():.2f}"

@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--picture", type=Path, help="PNG file to write")
     options = parser.parse_args(argv)
 
-    at_rest, way = run(jax.random.key(options.seed), 1000 if options.smoke else 3000)
+    at_rest, way = run(jax.random.key(options.seed), 100 if options.smoke else 3000)
     if not options.smoke:
         print(
             f"generator at rest: loss {at_rest.loss:.4f}, KL(q || p) {at_rest.divergence:.4f} nats"

@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
 
     torch.manual_seed(options.seed)
-    at_rest, way = run(1000 if options.smoke else 3000)
+    at_rest, way = run(100 if options.smoke else 3000)
     if not options.smoke:
         print(
             f"generator at rest: loss {at_rest.loss:.4f}, KL(q || p) {at_rest.divergence:.4f} nats"

@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--picture", type=Path, help="PNG file to write")
     options = parser.parse_args(argv)
-    batches, steps = (100, 150) if options.smoke else (500, 300)
+    batches, steps = (20, 30) if options.smoke else (500, 300)
 
     key, climb_key = jax.random.split(jax.random.key(options.seed))
     start = jnp.zeros((HORIZON, len(STATES), len(ACTIONS)))

@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--picture", type=Path, help="PNG file to write")
     options = parser.parse_args(argv)
-    batches, steps = (100, 150) if options.smoke else (500, 300)
+    batches, steps = (20, 30) if options.smoke else (500, 300)
 
     pyro.set_rng_seed(options.seed)
     start = np.zeros((HORIZON, len(STATES), len(ACTIONS)))

@@ -220,7 +220,7 @@ def run(recipe: str, steps: int, seed: int, parts: int = 16, draws: int = 100_00
     elif recipe == "untrained":
         generator = make_generator(key)
     else:
-        generator, scores = train(key, RECIPES[recipe], steps, parts, seed=seed)
+        generator, scores = train(key, RECIPES[recipe], steps, parts, min(draws, 20_000), seed)
     score = judge_generator(judge_key, generator, draws)
     strings = spell(np.asarray(write_symbols(judge_key, generator, 24)))
     return Result(score, strings, scores)
@@ -235,9 +235,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--picture", type=Path, help="PNG file to write")
     options = parser.parse_args(argv)
-    steps = 200 if options.smoke else options.steps
+    steps = 20 if options.smoke else options.steps
 
-    sizes = {"parts": 1, "draws": 20_000} if options.smoke else {}
+    sizes = {"parts": 1, "draws": 1_000} if options.smoke else {}
     result = run(options.recipe, steps, options.seed, **sizes)
     if not options.smoke:
         print("   ".join(result.strings))

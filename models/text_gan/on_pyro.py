@@ -187,7 +187,7 @@ def run(recipe: str, steps: int, seed: int, parts: int = 16, draws: int = 100_00
     elif recipe == "untrained":
         generator = Generator()
     else:
-        generator, scores = train(RECIPES[recipe], steps, parts, seed=seed)
+        generator, scores = train(RECIPES[recipe], steps, parts, min(draws, 20_000), seed)
     strings = spell(write_symbols(generator, 24).numpy())
     return Result(judge_generator(generator, draws), strings, scores)
 
@@ -201,9 +201,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--picture", type=Path, help="PNG file to write")
     options = parser.parse_args(argv)
-    steps = 200 if options.smoke else options.steps
+    steps = 20 if options.smoke else options.steps
 
-    sizes = {"parts": 1, "draws": 20_000} if options.smoke else {}
+    sizes = {"parts": 1, "draws": 1_000} if options.smoke else {}
     result = run(options.recipe, steps, options.seed, **sizes)
     if not options.smoke:
         print("   ".join(result.strings))

@@ -122,8 +122,8 @@ def test_what_cannot_be_done_is_refused_by_name():
 
     with pytest.raises(ValueError, match=r"guide site 'z' .*Bernoulli.*TraceGraph_ELBO"):
         StickTheLanding().loss(jax.random.key(0), {"p": 0.3}, model, guide)
-    flow = AutoBNAFNormal(regression)
+    flow = AutoBNAFNormal(regression, hidden_factors=[2])
     svi = numpyro.infer.SVI(regression, flow, numpyro.optim.Adam(0.01), StickTheLanding())
     state = svi.init(jax.random.key(0), X, Y)
     with pytest.raises(ValueError, match=r"'_auto_latent'.*without an inverse.*Trace_ELBO"):
-        svi.update(state, X, Y)
+        jax.eval_shape(svi.update, state, X, Y)

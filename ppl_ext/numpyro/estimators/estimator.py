@@ -23,7 +23,8 @@ class AbstractEstimator(ABC):
         >>> from ppl_ext.numpyro.estimators import LeaveOneOut
         >>> f = lambda z: z @ jnp.array([0.0, 1.0, 4.0])
         >>> surrogate = lambda logits, key: LeaveOneOut(10_000).surrogate(key, f, logits)
-        >>> value, gradient = jax.value_and_grad(surrogate)(jnp.zeros(3), jax.random.key(0))
+        >>> differentiate = jax.jit(jax.value_and_grad(surrogate))
+        >>> value, gradient = differentiate(jnp.zeros(3), jax.random.key(0))
         >>> abs(float(value) - 5 / 3) < 0.1, abs(float(gradient[0]) + 5 / 9) < 0.1
         (True, True)
     """

@@ -26,7 +26,7 @@ class LocalExpectation(AbstractEstimator):
         >>> import jax, jax.numpy as jnp
         >>> f = lambda z: z @ jnp.array([0.0, 1.0, 4.0])
         >>> surrogate = lambda logits: LocalExpectation().surrogate(jax.random.key(0), f, logits)
-        >>> value, gradient = jax.value_and_grad(surrogate)(jnp.zeros(3))
+        >>> value, gradient = jax.jit(jax.value_and_grad(surrogate))(jnp.zeros(3))
         >>> round(9 * float(value)), [round(9 * each) for each in gradient.tolist()]
         (15, [-5, -2, 7])
 

@@ -40,8 +40,8 @@ class UnorderedSet(AbstractEstimator):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> f = lambda z: z @ jnp.array([0.0, 1.0, 4.0])
-        >>> surrogate = lambda logits, k: UnorderedSet(k).surrogate(jax.random.key(0), f, logits)
-        >>> gradient = jax.grad(surrogate)(jnp.zeros(3), 3)  # of three classes: exact
+        >>> surrogate = lambda logits: UnorderedSet(3).surrogate(jax.random.key(0), f, logits)
+        >>> gradient = jax.jit(jax.grad(surrogate))(jnp.zeros(3))  # of three classes: exact
         >>> [round(9 * each) for each in gradient.tolist()]
         [-5, -2, 7]
 
