@@ -123,11 +123,11 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
     .. math:: x = \mathrm{softmax}\left((\theta + G) / \tau\right), \quad
         \log q(x) = \log q(y) - \sum_k y_k, \quad y = \log x
 
-    A density of the first ``K - 1`` coordinates. A draw comes with its scores as intermediates
-    (the host hands them back to the guide's ``log_prob``), so that its own density is exact
-    although coordinates underflow; at other values with exact zeros the density is the limit as
-    they vanish together, ``inf`` or ``-inf``. For latent sites prefer
-    ``ExpRelaxedOneHotCategorical``.
+    A density of the first ``K - 1`` coordinates, which underflow: at temperature 0.05 ten classes
+    leave an exact zero in nearly every draw, and the density of what is left is a limit, ``inf``
+    or ``-inf``. Take ``sample_with_intermediates`` and hand the scores to ``log_prob``, as the
+    host does for the guide of an ``SVI``: the density of the draw is then exact. Where values have
+    to stand for themselves, as latent sites of the model do, take ``ExpRelaxedOneHotCategorical``.
 
     Args:
         temperature: Positive, with a shape that broadcasts against ``(*batch,)``; the classes
@@ -168,7 +168,7 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
 
     def log_prob(self, value, intermediates=None):
         """Return the log-density at a value on the simplex."""
-        scores = intermediates[0] if intermediates else jnp.log(value)
+        scores = intermediates[0] if intermediates else concrete_density.log_of(value)
         y = jax.nn.log_softmax(scores, -1) if intermediates else scores
         possible = self.logits > -jnp.inf
         zero = possible & (y == -jnp.inf)
