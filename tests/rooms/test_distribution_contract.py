@@ -175,12 +175,14 @@ def test_parameters_broadcast_over_the_batch(host, row):
     """A batch is its members one by one, a parameter for each or one for all."""
     single, batch = make(host, row), make(host, row, shape=(2, 1))
     assert tuple(batch.batch_shape) == (2, 1)
-    count = len(row.values)
     with warnings.catch_warnings(action="ignore"):
         value = host.array(row.values)
         ours, one = (np.asarray(each.log_prob(value)) for each in (batch, single))
-        assert ours.shape == (2, 1) if not count else ours.shape[-1] == count
-        np.testing.assert_allclose(ours, np.broadcast_to(one, ours.shape), rtol=1e-6, atol=1e-6)
+        expected = np.broadcast_to(one, (2, len(row.values)))
+        np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-6)
+    for name, known in row.known.items():
+        expected = np.broadcast_to(known, (2, 1, *np.shape(known)))
+        np.testing.assert_allclose(summary(batch, name), expected, rtol=1e-6, atol=1e-9)
     first = next(iter(row.arguments))
     if len(single.arg_constraints) > 1:
         mixed = {**parameters_of(single), first: getattr(batch, first)}

@@ -18,7 +18,7 @@ from ppl_ext.factorization import (
     measure_bound,
     simulate_ratings,
 )
-from tests.rooms.test_gumbel import kl_divergence
+from tests.rooms.drawing import kl_divergence
 
 RATINGS = simulate_ratings(num_users=25, num_items=15, density=0.4, seed=1).ratings
 EQUAL = Noise(0.5, by_user=False, by_item=False)
