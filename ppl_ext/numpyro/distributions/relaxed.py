@@ -12,11 +12,7 @@ from ppl_ext.numpyro.distributions.mixed_precision import (
     register_divergence,
 )
 from ppl_ext.numpyro.gumbel import concrete_density
-from ppl_ext.numpyro.gumbel.logits import (
-    check_classes,
-    read_logits,
-    read_temperature,
-)
+from ppl_ext.numpyro.gumbel.logits import read_class_logits, read_temperature
 from ppl_ext.numpyro.gumbel.noise import gumbel_noise
 from ppl_ext.numpyro.gumbel.simplex import log_simplex, logits_vector, rounded_simplex
 
@@ -37,8 +33,7 @@ class AbstractRelaxedCategorical(AbstractMixedPrecision):
         validate_args: bool | None = None,
     ) -> None:
         name = type(self).__name__
-        logits = read_logits(name, probs, logits, validate_args)
-        check_classes(name, logits, validate_args)
+        logits = read_class_logits(name, probs, logits, validate_args)
         temperature = read_temperature(name, temperature, logits, logits.shape[:-1], validate_args)
         batch_shape = jnp.broadcast_shapes(temperature.shape, logits.shape[:-1])
         self.temperature = jnp.broadcast_to(temperature, batch_shape)

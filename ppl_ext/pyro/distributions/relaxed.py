@@ -11,12 +11,7 @@ from ppl_ext.pyro.distributions.mixed_precision import (
 )
 from ppl_ext.pyro.distributions.remembered_scores import recall, remember
 from ppl_ext.pyro.gumbel import concrete_density
-from ppl_ext.pyro.gumbel.logits import (
-    check_classes,
-    checking,
-    read_logits,
-    read_temperature,
-)
+from ppl_ext.pyro.gumbel.logits import checking, read_class_logits, read_temperature
 from ppl_ext.pyro.gumbel.noise import gumbel_noise, plain_tensors
 from ppl_ext.pyro.gumbel.row_blocks import draw_relaxed, log_density_of_draw
 from ppl_ext.pyro.gumbel.simplex import (
@@ -44,8 +39,7 @@ class AbstractRelaxedCategorical(AbstractMixedPrecision):
         validate_args: bool | None = None,
     ) -> None:
         name = type(self).__name__
-        logits = read_logits(name, probs, logits, validate_args)
-        check_classes(name, logits, validate_args)
+        logits = read_class_logits(name, probs, logits, validate_args)
         temperature = read_temperature(name, temperature, logits, logits.shape[:-1], validate_args)
         batch_shape = torch.broadcast_shapes(temperature.shape, logits.shape[:-1])
         self.temperature = temperature.expand(batch_shape)
