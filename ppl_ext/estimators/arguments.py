@@ -133,3 +133,35 @@ def refuse_index(draw: str, classes: int) -> ValueError:
         f"classes from 0 to {classes - 1} whose logits are above -inf",
         f"Draw it from the same logits: index = {draw}.",
     )
+
+
+def refuse_estimator(called: str, estimator: Any, relaxed: bool) -> ValueError:
+    """Refuse an estimator whose draws are relaxed, or that passes no gradient through draws."""
+    return refuse(
+        called,
+        f"estimator is {estimator!r}{', whose draws are relaxed' * relaxed}",
+        "an estimator whose one-hot draws carry a gradient, such as ReinMax()",
+        "For relaxed draws use RelaxedOneHotCategorical(temperature, ...)."
+        if relaxed
+        else "What needs values of f belongs into estimate_gradient(f, ...) or an ELBO.",
+    )
+
+
+def refuse_ends(called: str, least: float, most: float) -> ValueError:
+    """Refuse probabilities of 0 or 1 (or beyond), of which there are no finite log-odds."""
+    return refuse(
+        called,
+        f"probs run from {least} to {most}",
+        "numbers strictly between 0 and 1",
+        f"{called}(temperature, logits=logits) has no such ends.",
+    )
+
+
+def refuse_infinite_logits(called: str, clip: str) -> ValueError:
+    """Refuse log-odds that are infinite."""
+    return refuse(
+        called,
+        "logits are infinite",
+        "finite log-odds",
+        f"{called}(temperature, logits={clip}).",
+    )

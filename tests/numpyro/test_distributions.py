@@ -12,12 +12,15 @@ import ppl_ext.numpyro as px
 from ppl_ext.numpyro.gumbel.random_bits import random_words
 from tests.oracles.discrete import ROWS
 
-ARGUMENTS = {row.name: row.arguments for row in ROWS}
+ARGUMENTS = {row.name: row.arguments for row in reversed(ROWS)}
 
 
 def build(name):
     return getattr(px.distributions, name)(
-        **{key: jnp.asarray(value, jnp.float32) for key, value in ARGUMENTS[name].items()}
+        **{
+            key: value if isinstance(value, int) else jnp.asarray(value, jnp.float32)
+            for key, value in ARGUMENTS[name].items()
+        }
     )
 
 

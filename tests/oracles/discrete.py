@@ -1,15 +1,20 @@
-"""The discrete family as mpmath, SciPy and enumeration know it: one row for each distribution.
+"""The discrete family as mpmath, SciPy and enumeration know it: a row for each distribution.
 
-A row has the class's name, its arguments, values, their log-densities, and bad arguments with the
-word by which the refusal is known.
+A row has the class's name, its arguments, values with their log-densities, what else is known in
+closed form, how draws are judged, and bad arguments with the word by which the refusal is known.
+``tests/rooms/test_distribution_contract.py`` puts its questions to every row.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Any
 
 import mpmath as mp
 import numpy as np
 from scipy import stats
+from scipy.special import gammaln, log_softmax, logsumexp, psi, softmax
 
 mp.mp.dps = 40
 
@@ -27,6 +32,10 @@ class Row:
     arguments: dict[str, Any]
     values: np.ndarray  # (value, *event)
     log_density: np.ndarray  # (value,)
+    judge: Callable[[np.ndarray], list[float]]  # draws -> p-values
+    supports: Callable[[np.ndarray], np.ndarray]  # draws -> whether each is in the support
+    known: dict[str, Any] = field(default_factory=dict)  # mean, variance, entropy, mode, median
+    is_smooth: bool = True  # whether draws are differentiable functions of the parameters
     bad: list[tuple[dict[str, Any], str]] = field(default_factory=list)
 
 
@@ -44,13 +53,65 @@ def concrete_log_density(logits, temperature, log_x) -> float:
     return float(constant + mp.fsum(s) - count * log_sum)
 
 
-def gumbel_log_density(x):
-    return stats.gumbel_r.logpdf(x, 0.5, 2.0)
+def concrete_entropy(count, temperature) -> float:
+    """Entropy of the log-ratios of that many possible classes."""
+    constant = gammaln(count) + (count - 1) * np.log(temperature)
+    return float(-constant - count * (psi(1) - psi(count)))
+
+
+def enumerate_lists(logits, k) -> dict[tuple[int, ...], float]:
+    """Probability of each list of different classes, class by class."""
+    probs = np.exp(logits - logsumexp(logits))
+    found = {}
+    for order in permutations(np.flatnonzero(probs), k):
+        left, found[order] = probs.copy(), 1.0
+        for index in order:
+            found[order] *= left[index] / left.sum()
+            left[index] = 0.0
+    return found
+
+
+def judge_classes(value, logits) -> list[float]:
+    """Judge how often each class is the largest."""
+    probs = softmax(logits)
+    counts = np.bincount(value.argmax(-1), minlength=len(logits))
+    assert not counts[probs == 0].any()
+    return [stats.chisquare(counts[probs > 0], probs[probs > 0] * len(value)).pvalue]
+
+
+def judge_concrete(log_x, logits, temperature) -> list[float]:
+    """Judge the noise, of which each share is a Beta whatever the parameters, and the classes."""
+    possible = logits > -np.inf
+    shares = softmax(logits[possible] - temperature * log_x[:, possible], -1)
+    law = stats.beta(1, possible.sum() - 1)
+    fits = [stats.kstest(share, law.cdf).pvalue for share in shares.T]
+    return fits + judge_classes(log_x, logits)
+
+
+def judge_lists(value, logits, k) -> list[float]:
+    """Judge how often each list of classes is drawn."""
+    lists = enumerate_lists(logits, k)
+    counts = Counter(map(tuple, value.astype(int).tolist()))
+    observed = np.array([counts[order] for order in lists])
+    assert observed.sum() == len(value)
+    return [stats.chisquare(observed, np.array(list(lists.values())) * len(value)).pvalue]
+
+
+def log_of(x):
+    with np.errstate(divide="ignore"):
+        return np.log(x)
+
+
+def is_simplex(x):
+    return (x >= 0).all(-1) & (np.abs(x.sum(-1) - 1) < 1e-6)
+
+
+def is_one_hot(z):
+    return ((z == 0) | (z == 1)).all(-1) & (z.sum(-1) == 1)
 
 
 def _on_simplex(logits, temperature, x) -> float:
-    with np.errstate(divide="ignore"):
-        log_x = np.log(x)
+    log_x = log_of(x)
     return concrete_log_density(logits, temperature, log_x) - log_x[x > 0].sum()
 
 
@@ -62,12 +123,14 @@ _LOGITS = [
     ({"logits": np.full(3, -np.inf)}, "-inf"),
     ({"logits": np.array([1, 2])}, "floating-point"),
     ({"logits": np.array([0.0, np.nan])}, "nan"),
+    ({"logits": np.array(0.0)}, "classes along the last axis"),
     ({"probs": np.array([0.5, -0.5])}, "probs"),
     ({}, "exactly one"),
 ]
 _RELAXED = [
     *_TEMPERATURES,
     _WRONG_SHAPE,
+    ({"temperature": "warm", "logits": LOGITS}, "temperature is 'warm'"),
     *(({"temperature": 0.5, **bad}, word) for bad, word in _LOGITS),
 ]
 _BERNOULLI = [
@@ -82,60 +145,132 @@ _BERNOULLI = [
 _Y = np.log(np.stack([INTERIOR, INTERIOR[::-1]]))
 _X = np.array([-3.0, 0.5, 40.0])
 _Z = np.array([0.05, 0.5, 0.9])
+_GUMBEL = stats.gumbel_r(0.5, 2.0)
+_LOGISTIC = stats.logistic(1.5 / 0.7, 1 / 0.7)
+_LISTS = enumerate_lists(MASKED, 2)
+_PROBS = softmax(MASKED)
 ROWS = [
     Row(
         "Gumbel",
         {"loc": 0.5, "scale": 2.0},
         _X,
-        np.array([gumbel_log_density(x) for x in _X]),
-        [({"loc": 0.0, "scale": bad}, "scale") for bad in (0.0, -1.0, np.nan)],
+        _GUMBEL.logpdf(_X),
+        judge=lambda x: [stats.kstest(x, _GUMBEL.cdf).pvalue],
+        supports=np.isfinite,
+        known={
+            "mean": _GUMBEL.mean(),
+            "variance": _GUMBEL.var(),
+            "entropy": _GUMBEL.entropy(),
+            "mode": 0.5,
+            "median": _GUMBEL.median(),
+        },
+        bad=[({"loc": 0.0, "scale": bad}, "scale") for bad in (0.0, -1.0, np.nan)],
     ),
     Row(
         "ExpRelaxedOneHotCategorical",
         {"temperature": 0.7, "logits": LOGITS},
         _Y,
         np.array([concrete_log_density(LOGITS, 0.7, y) for y in _Y]),
-        _RELAXED,
+        judge=lambda y: judge_concrete(y, LOGITS, 0.7),
+        supports=lambda y: np.abs(logsumexp(y, axis=-1)) < 1e-6,
+        known={"entropy": concrete_entropy(4, 0.7), "probs": softmax(LOGITS)},
+        bad=_RELAXED,
+    ),
+    Row(
+        "ExpRelaxedOneHotCategorical",
+        {"temperature": 0.7, "logits": MASKED},
+        log_of(FACE)[None],
+        np.array([concrete_log_density(MASKED, 0.7, log_of(FACE))]),
+        judge=lambda y: judge_concrete(y, MASKED, 0.7),
+        supports=lambda y: (y[:, 1] == -np.inf) & (np.abs(logsumexp(y, axis=-1)) < 1e-6),
+        known={"entropy": concrete_entropy(3, 0.7), "probs": softmax(MASKED)},
     ),
     Row(
         "RelaxedOneHotCategorical",
         {"temperature": 0.7, "logits": LOGITS + 3.0},
         np.exp(_Y),
         np.array([_on_simplex(LOGITS, 0.7, x) for x in np.exp(_Y)]),
-        _RELAXED,
+        judge=lambda x: judge_concrete(log_of(x), LOGITS, 0.7),
+        supports=is_simplex,
+        known={"probs": softmax(LOGITS)},
+        bad=_RELAXED,
     ),
     Row(
         "RelaxedOneHotCategorical",
         {"temperature": 0.7, "logits": MASKED},
         FACE[None],
         np.array([_on_simplex(MASKED, 0.7, FACE)]),
+        judge=lambda x: judge_concrete(log_of(x), MASKED, 0.7),
+        supports=lambda x: is_simplex(x) & (x[:, 1] == 0),
+        known={"probs": softmax(MASKED)},
     ),
     Row(
         "RelaxedOneHotCategoricalStraightThrough",
         {"temperature": 0.7, "logits": LOGITS},
         np.exp(_Y),
         np.array([_on_simplex(LOGITS, 0.7, x) for x in np.exp(_Y)]),
-        _RELAXED,
+        judge=lambda z: judge_classes(z, LOGITS),
+        supports=is_one_hot,
+        known={"probs": softmax(LOGITS)},
+        is_smooth=False,
+        bad=_RELAXED,
     ),
     Row(
         "OneHotCategoricalStraightThrough",
         {"logits": MASKED},
         np.eye(4),
-        np.where(-np.inf < MASKED, MASKED - np.log(np.exp(MASKED).sum()), -np.inf),
-        _LOGITS,
+        log_softmax(MASKED),
+        judge=lambda z: judge_classes(z, MASKED),
+        supports=is_one_hot,
+        known={
+            "mean": _PROBS,
+            "variance": _PROBS * (1 - _PROBS),
+            "entropy": stats.entropy(_PROBS),
+            "mode": np.eye(4)[2],
+            "probs": _PROBS,
+        },
+        is_smooth=False,
+        bad=_LOGITS,
     ),
     Row(
         "LogitRelaxedBernoulli",
         {"temperature": 0.7, "logits": np.array(1.5)},
         _X,
-        stats.logistic.logpdf(_X, 1.5 / 0.7, 1 / 0.7),
-        _BERNOULLI,
+        _LOGISTIC.logpdf(_X),
+        judge=lambda y: [stats.kstest(y, _LOGISTIC.cdf).pvalue],
+        supports=np.isfinite,
+        known={
+            "mean": _LOGISTIC.mean(),
+            "variance": _LOGISTIC.var(),
+            "entropy": _LOGISTIC.entropy(),
+            "probs": stats.logistic.cdf(1.5),
+        },
+        bad=_BERNOULLI,
     ),
     Row(
         "RelaxedBernoulli",
         {"temperature": 0.7, "logits": np.array(1.5)},
         _Z,
-        stats.logistic.logpdf(np.log(_Z / (1 - _Z)), 1.5 / 0.7, 1 / 0.7) - np.log(_Z * (1 - _Z)),
-        _BERNOULLI,
+        _LOGISTIC.logpdf(np.log(_Z / (1 - _Z))) - np.log(_Z * (1 - _Z)),
+        judge=lambda x: [
+            stats.kstest(x, lambda p: _LOGISTIC.cdf(log_of(p) - log_of(1 - p))).pvalue
+        ],
+        supports=lambda x: (x >= 0) & (x <= 1),
+        known={"probs": stats.logistic.cdf(1.5)},
+        bad=_BERNOULLI,
+    ),
+    Row(
+        "PlackettLuce",
+        {"logits": MASKED, "k": 2},
+        np.array([*_LISTS, (0, 1)]),
+        np.append(np.log(list(_LISTS.values())), -np.inf),
+        judge=lambda value: judge_lists(value, MASKED, 2),
+        supports=lambda value: (value[:, 0] != value[:, 1]) & (value != 1).all(-1),
+        known={"mode": np.array([2, 0])},
+        is_smooth=False,
+        bad=[
+            *((({"k": 1} | bad), word) for bad, word in _LOGITS if "logits" in bad),
+            *(({"logits": MASKED, "k": k}, "PlackettLuce: k is") for k in (0, 4, 2.0, True)),
+        ],
     ),
 ]

@@ -19,7 +19,7 @@ from ppl_ext.factorization import (
     simulate_ratings,
 )
 from ppl_ext.factorization.result.prediction import measure_ratings
-from tests.rooms.test_gumbel import kl_divergence
+from tests.rooms.drawing import kl_divergence
 
 RATINGS = simulate_ratings(num_users=25, num_items=15, density=0.4, seed=1).ratings
 EQUAL = Noise(0.5, by_user=False, by_item=False)

@@ -12,8 +12,8 @@ from scipy import integrate, stats
 from scipy.special import logsumexp
 
 from tests.oracles.discrete import LOGITS
+from tests.rooms.drawing import RARE, kl_divergence
 
-RARE = 1e-4
 EPS = float(np.finfo(np.float32).eps)
 FUNCTIONS = {
     "cdf": lambda z: mp.exp(-mp.exp(-z)),
@@ -69,23 +69,6 @@ def test_ends(host):
     np.testing.assert_array_equal(gumbel.isf(ends), [np.inf, -np.inf])
 
 
-def test_moments(host):
-    gumbel = host.room.distributions.Gumbel(host.array([0.5, -1.0]), host.array(2.0))
-    truth = stats.gumbel_r(np.array([0.5, -1.0]), 2.0)
-    np.testing.assert_allclose(gumbel.mean, truth.mean(), rtol=1e-6)
-    np.testing.assert_allclose(gumbel.variance, truth.var(), rtol=1e-6)
-    np.testing.assert_allclose(gumbel.median, truth.median(), rtol=1e-6)
-    np.testing.assert_allclose(gumbel.entropy(), truth.entropy(), rtol=1e-6)
-    np.testing.assert_allclose(gumbel.mode, [0.5, -1.0])
-
-
-def kl_divergence(host, p, q) -> np.ndarray:
-    module = import_module(
-        "torch.distributions" if host.name == "pyro" else "numpyro.distributions"
-    )
-    return np.asarray(module.kl_divergence(p, q))
-
-
 def test_divergence(host):
     Gumbel = host.room.distributions.Gumbel
     p, q = stats.gumbel_r(0.5, 2.0), stats.gumbel_r(1.0, 1.5)
@@ -113,6 +96,44 @@ def test_noise_is_gumbel(host, exact):
     noise = np.asarray(host.random(host.room.distributions.gumbel_noise, (100_000,), exact=exact))
     assert stats.kstest(noise, stats.gumbel_r.cdf).pvalue > RARE
     assert len(np.unique(noise)) > 95_000
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("float16", 1e-3), ("bfloat16", 1e-4)])
+def test_noise_in_half_precision_has_the_law_of_rounded_gumbels(host, dtype, most):
+    """The total variation, by enumeration: how many of the 2^32 random words each value has.
+
+    Noise rises with the word below one half and falls with it above, so that the words up to a
+    value are counted by bisection.
+    """
+    noise = import_module(f"{host.room.__name__}.gumbel.noise")
+
+    def values(words, sign):
+        uniform = sign * (words.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
+        drawn = noise.uniform_to_gumbel(host.array(uniform))
+        half = host.math.asarray(drawn, dtype=getattr(host.math, dtype))
+        return np.asarray(host.math.asarray(half, dtype=host.math.float32))
+
+    bits = np.arange(2**16, dtype=np.uint32)
+    grid = bits.astype(np.uint16).view(np.float16) if dtype == "float16" else (bits << 16)
+    grid = grid.astype(np.float32) if dtype == "float16" else grid.view(np.float32)
+    grid = np.unique(grid[(grid > -3.5) & (grid < 24.0)])
+
+    def count(sign):
+        """Count the words with a value of at most each of the grid."""
+        low, high = np.zeros(len(grid), np.int64), np.full(len(grid), 2**31)
+        while (low < high).any():
+            middle = (low + high) // 2
+            at_most = values(np.minimum(middle, 2**31 - 1), sign) <= grid
+            onward = at_most if sign > 0 else ~at_most
+            onward &= low < high
+            low, high = np.where(onward, middle + 1, low), np.where(onward, high, middle)
+        return low if sign > 0 else 2**31 - low
+
+    shares = np.diff((count(1) + count(-1)) / 2.0**32, prepend=0.0)
+    ends = (grid[1:].astype(float) + grid[:-1]) / 2
+    exact = np.diff(stats.gumbel_r.cdf(ends), prepend=0.0, append=1.0)
+    assert abs(shares.sum() - 1) < 1e-9
+    assert np.abs(shares - exact).sum() / 2 < most
 
 
 def test_maximum_and_class_are_independent(host):

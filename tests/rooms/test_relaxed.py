@@ -1,59 +1,16 @@
 """Relaxed and straight-through categoricals against closed forms, quadrature and enumeration."""
 
-import warnings
-from importlib import import_module
-
 import numpy as np
 import pytest
 from scipy import integrate, stats
-from scipy.special import gammaln, psi
+from scipy.special import gammaln
 
-from tests.oracles.discrete import LOGITS, MASKED, ROWS
-from tests.rooms.test_gumbel import RARE, kl_divergence
+from tests.oracles.discrete import LOGITS, MASKED, concrete_entropy
+from tests.rooms.drawing import RARE, build, draw, kl_divergence
 
 LOGISTIC = {"LogitRelaxedBernoulli", "RelaxedBernoulli"}
 RELAXED = ["ExpRelaxedOneHotCategorical", "RelaxedOneHotCategorical"]
 SIMPLEX = ["RelaxedOneHotCategorical", "RelaxedOneHotCategoricalStraightThrough"]
-IDS = [f"{row.name}-{number}" for number, row in enumerate(ROWS)]
-
-
-def build(host, name, **arguments):
-    """Make a distribution of the room from NumPy arguments."""
-    hosts = {
-        key: host.array(value) if isinstance(value, np.ndarray) else value
-        for key, value in arguments.items()
-    }
-    return getattr(host.room.distributions, name)(**hosts)
-
-
-def draw(host, distribution, shape=(), seed=0):
-    """Draw values and their log-densities, as a guide does."""
-    if host.name == "pyro":
-        value = host.random(distribution.rsample, shape, seed=seed)
-        return value, distribution.log_prob(value)
-    jax = import_module("jax")
-
-    def both(key):
-        value, between = distribution.sample_with_intermediates(key, shape)
-        return value, distribution.log_prob(value, *([between] if between else []))
-
-    return jax.jit(both)(jax.random.key(seed))
-
-
-@pytest.mark.parametrize("row", ROWS, ids=IDS)
-def test_log_density(host, row):
-    distribution = build(host, row.name, **row.arguments)
-    with warnings.catch_warnings(action="ignore"):  # NumPyro: a value of probability zero
-        ours = distribution.log_prob(host.array(row.values))
-    np.testing.assert_allclose(ours, row.log_density, rtol=2e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "word"), [(row.name, *bad) for row in ROWS for bad in row.bad]
-)
-def test_refusals(host, name, arguments, word):
-    with pytest.raises(ValueError, match=word):
-        build(host, name, **arguments)
 
 
 def test_value_off_the_support(host):
@@ -65,28 +22,6 @@ def test_value_off_the_support(host):
     else:
         with pytest.warns(UserWarning, match="Out-of-support"):
             assert relaxed.log_prob(value) == -np.inf
-
-
-@pytest.mark.parametrize("row", {row.name: row for row in ROWS}.values(), ids=lambda row: row.name)
-def test_host_sockets(host, row):
-    distribution = build(host, row.name, **row.arguments)
-    event = tuple(distribution.event_shape)
-    larger = distribution.expand((3, 2))
-    assert tuple(larger.batch_shape) == (3, 2)
-    value, log_prob = draw(host, larger, (5,))
-    assert tuple(value.shape) == (5, 3, 2, *event)
-    assert tuple(log_prob.shape) == (5, 3, 2)
-    assert np.isfinite(np.asarray(log_prob)).all()
-    event_wise = larger.to_event(1)
-    value, log_prob = draw(host, event_wise)
-    assert tuple(log_prob.shape) == (3,)
-    assert (np.asarray(larger.mask(False).log_prob(value)) == 0).all()
-
-    def model():
-        with host.ppl.plate("row", 3):
-            host.ppl.sample("x", distribution)
-
-    assert tuple(host.trace(model)["x"]["value"].shape) == (3, *event)
 
 
 @pytest.mark.parametrize("name", [*RELAXED, "LogitRelaxedBernoulli"])
@@ -151,11 +86,9 @@ def test_corners_have_a_limit(host, zeros, limit):
 
 
 @pytest.mark.parametrize("logits", [LOGITS, MASKED])
-def test_entropy(host, logits):
+def test_entropy_is_the_mean_of_own_draws(host, logits):
     relaxed = build(host, "ExpRelaxedOneHotCategorical", temperature=0.7, logits=logits)
-    count = int(np.isfinite(logits).sum())
-    truth = -gammaln(count) - (count - 1) * np.log(0.7) - count * (psi(1) - psi(count))
-    np.testing.assert_allclose(relaxed.entropy(), truth, rtol=1e-6)
+    truth = concrete_entropy(np.isfinite(logits).sum(), 0.7)
     _, log_prob = draw(host, relaxed, (20_000,))
     error = np.asarray(log_prob).std() / np.sqrt(20_000)
     assert abs(-np.asarray(log_prob).mean() - truth) < 4 * error
@@ -193,23 +126,9 @@ def test_divergence_of_many_classes(host):
         kl_divergence(host, p, hotter)
 
 
-def test_logit_relaxed_bernoulli_is_logistic(host):
-    relaxed = build(host, "LogitRelaxedBernoulli", temperature=0.5, logits=np.array(0.8))
-    value, _ = draw(host, relaxed, (50_000,))
-    truth = stats.logistic(0.8 / 0.5, 1 / 0.5)
-    assert stats.kstest(np.asarray(value), truth.cdf).pvalue > RARE
-    np.testing.assert_allclose(relaxed.entropy(), truth.entropy(), rtol=1e-6)
-    np.testing.assert_allclose(relaxed.variance, truth.var(), rtol=1e-6)
-
-
 def test_straight_through_categorical(host):
     categorical = build(host, "OneHotCategoricalStraightThrough", logits=LOGITS)
-    value, _ = draw(host, categorical, (50_000,))
-    value = np.asarray(value)
-    assert set(np.unique(value)) == {0.0, 1.0}
     probs = np.exp(LOGITS) / np.exp(LOGITS).sum()
-    assert stats.chisquare(value.sum(0), probs * 50_000).pvalue > RARE
-    np.testing.assert_allclose(categorical.entropy(), stats.entropy(probs), rtol=1e-6)
     np.testing.assert_array_equal(categorical.enumerate_support(), np.eye(4))
     other = build(host, "OneHotCategoricalStraightThrough", logits=np.zeros(4))
     truth = stats.entropy(probs, np.full(4, 0.25))
@@ -235,19 +154,6 @@ def test_support_has_a_bijection(host):
     transform = biject_to(relaxed.support)
     inverse = transform.inv if host.name == "pyro" else transform._inverse
     np.testing.assert_allclose(transform(inverse(value)), value, atol=2e-6)
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision(host, dtype):
-    logits = host.math.asarray(host.array(LOGITS), dtype=getattr(host.math, dtype))
-    for name in (*RELAXED, "OneHotCategoricalStraightThrough"):
-        arguments = {} if "Relaxed" not in name else {"temperature": 0.5}
-        distribution = getattr(host.room.distributions, name)(logits=logits, **arguments)
-        value, log_prob = draw(host, distribution, (100,))
-        assert value.dtype == log_prob.dtype == logits.dtype
-        if host.name == "pyro":
-            log_prob = log_prob.float()
-        assert np.isfinite(np.asarray(log_prob, dtype=float)).all()
 
 
 def test_svi_at_low_temperatures(host):

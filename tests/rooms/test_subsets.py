@@ -1,30 +1,14 @@
 """Draws without replacement and relaxed subsets against enumeration."""
 
 from collections import Counter
-from itertools import permutations
 
 import numpy as np
 import pytest
-from scipy import stats
-from scipy.special import logsumexp
 
-from tests.oracles.discrete import LOGITS, MASKED
-from tests.rooms.test_gumbel import RARE
-from tests.rooms.test_relaxed import build
+from tests.oracles.discrete import LOGITS, MASKED, enumerate_lists
+from tests.rooms.drawing import build
 
 WIDE = np.array([0.3, -1.2, 2.0, 0.0, -30.0])
-
-
-def enumerate_lists(logits, k) -> dict[tuple[int, ...], float]:
-    """Probability of each list, class by class."""
-    probs = np.exp(logits - logsumexp(logits))
-    found = {}
-    for order in permutations(np.flatnonzero(probs), k):
-        left, found[order] = probs.copy(), 1.0
-        for index in order:
-            found[order] *= left[index] / left.sum()
-            left[index] = 0.0
-    return found
 
 
 @pytest.mark.parametrize(("logits", "k"), [(WIDE, 2), (WIDE, 5), (MASKED, 2), (LOGITS, 1)])
@@ -40,17 +24,6 @@ def test_probabilities(host, logits, k):
     truth = np.log([sets[frozenset(order)] for order in lists])
     np.testing.assert_allclose(ranks.log_prob_unordered(values), truth, rtol=2e-5, atol=2e-6)
     np.testing.assert_allclose(ranks.inclusion_probs, among, rtol=1e-5, atol=1e-12)
-
-
-def test_draws_have_these_probabilities(host):
-    ranks = build(host, "PlackettLuce", logits=MASKED, k=2)
-    value = np.asarray(host.random(ranks.sample, (20_000,)))
-    lists = enumerate_lists(MASKED, 2)
-    counts = Counter(map(tuple, value.tolist()))
-    observed = np.array([counts[order] for order in lists])
-    assert observed.sum() == 20_000
-    expected = np.array(list(lists.values())) * 20_000
-    assert stats.chisquare(observed, expected * observed.sum() / expected.sum()).pvalue > RARE
 
 
 @pytest.mark.parametrize("value", [[0, 0], [0, 4], [-1, 0]])
@@ -74,8 +47,6 @@ def test_a_class_that_is_ruled_out_has_no_probability(host):
 @pytest.mark.parametrize("k", [0, 4, 2.0, True])
 def test_sizes_that_are_refused(host, k):
     px = host.room.distributions
-    with pytest.raises(ValueError, match="PlackettLuce: k is"):
-        px.PlackettLuce(host.array(MASKED), k)
     with pytest.raises(ValueError, match="relaxed_top_k: k is"):
         host.random(px.relaxed_top_k, host.array(MASKED), k, 0.5)
 

@@ -7,11 +7,7 @@ from numpyro.distributions import constraints
 from ppl_ext.estimators.arguments import check_size, refuse
 from ppl_ext.numpyro.distributions.mixed_precision import AbstractMixedPrecision
 from ppl_ext.numpyro.gumbel import plackett_luce_probs
-from ppl_ext.numpyro.gumbel.logits import (
-    check_classes,
-    count_possible,
-    read_logits,
-)
+from ppl_ext.numpyro.gumbel.logits import count_possible, read_class_logits
 from ppl_ext.numpyro.gumbel.simplex import logits_vector
 from ppl_ext.numpyro.gumbel.tricks import gumbel_top_k
 
@@ -81,8 +77,7 @@ class PlackettLuce(AbstractMixedPrecision):
     pytree_aux_fields = ("k",)
 
     def __init__(self, logits: jax.Array, k: int, validate_args: bool | None = None) -> None:
-        self.logits = read_logits("PlackettLuce", None, logits, validate_args)
-        check_classes("PlackettLuce", self.logits, validate_args)
+        self.logits = read_class_logits("PlackettLuce", None, logits, validate_args)
         self.k = k
         check_size("PlackettLuce", k, count_possible(self.logits, validate_args))
         super().__init__(self.logits.shape[:-1], (k,), validate_args=validate_args)

@@ -12,11 +12,7 @@ from ppl_ext.numpyro.distributions.mixed_precision import (
     register_divergence,
 )
 from ppl_ext.numpyro.gumbel import concrete_density
-from ppl_ext.numpyro.gumbel.logits import (
-    check_classes,
-    read_logits,
-    read_temperature,
-)
+from ppl_ext.numpyro.gumbel.logits import read_class_logits, read_temperature
 from ppl_ext.numpyro.gumbel.noise import gumbel_noise
 from ppl_ext.numpyro.gumbel.simplex import log_simplex, logits_vector, rounded_simplex
 
@@ -37,8 +33,7 @@ class AbstractRelaxedCategorical(AbstractMixedPrecision):
         validate_args: bool | None = None,
     ) -> None:
         name = type(self).__name__
-        logits = read_logits(name, probs, logits, validate_args)
-        check_classes(name, logits, validate_args)
+        logits = read_class_logits(name, probs, logits, validate_args)
         temperature = read_temperature(name, temperature, logits, logits.shape[:-1], validate_args)
         batch_shape = jnp.broadcast_shapes(temperature.shape, logits.shape[:-1])
         self.temperature = jnp.broadcast_to(temperature, batch_shape)
@@ -123,11 +118,11 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
     .. math:: x = \mathrm{softmax}\left((\theta + G) / \tau\right), \quad
         \log q(x) = \log q(y) - \sum_k y_k, \quad y = \log x
 
-    A density of the first ``K - 1`` coordinates. A draw comes with its scores as intermediates
-    (the host hands them back to the guide's ``log_prob``), so that its own density is exact
-    although coordinates underflow; at other values with exact zeros the density is the limit as
-    they vanish together, ``inf`` or ``-inf``. For latent sites prefer
-    ``ExpRelaxedOneHotCategorical``.
+    A density of the first ``K - 1`` coordinates, which underflow: at temperature 0.05 ten classes
+    leave an exact zero in nearly every draw, and the density of what is left is a limit, ``inf``
+    or ``-inf``. Take ``sample_with_intermediates`` and hand the scores to ``log_prob``, as the
+    host does for the guide of an ``SVI``: the density of the draw is then exact. Where values have
+    to stand for themselves, as latent sites of the model do, take ``ExpRelaxedOneHotCategorical``.
 
     Args:
         temperature: Positive, with a shape that broadcasts against ``(*batch,)``; the classes
@@ -168,7 +163,7 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
 
     def log_prob(self, value, intermediates=None):
         """Return the log-density at a value on the simplex."""
-        scores = intermediates[0] if intermediates else jnp.log(value)
+        scores = intermediates[0] if intermediates else concrete_density.log_of(value)
         y = jax.nn.log_softmax(scores, -1) if intermediates else scores
         possible = self.logits > -jnp.inf
         zero = possible & (y == -jnp.inf)

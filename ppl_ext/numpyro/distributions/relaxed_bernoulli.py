@@ -6,7 +6,7 @@ import numpy as np
 from jax.scipy.special import logit
 from numpyro.distributions import constraints
 
-from ppl_ext.estimators.arguments import refuse
+from ppl_ext.estimators.arguments import refuse_ends, refuse_infinite_logits
 from ppl_ext.numpyro.distributions.mixed_precision import (
     AbstractMixedPrecision,
     register_divergence,
@@ -38,20 +38,10 @@ class AbstractRelaxedBernoulli(AbstractMixedPrecision):
             if checking(validate_args, probs) and not (
                 np.all(np.asarray(probs) < 1) and np.all(np.asarray(probs) > 0)
             ):
-                raise refuse(
-                    name,
-                    f"probs run from {float(probs.min())} to {float(probs.max())}",
-                    "numbers strictly between 0 and 1",
-                    f"{name}(temperature, logits=logits) has no such ends.",
-                )
+                raise refuse_ends(name, float(probs.min()), float(probs.max()))
             given = logit(widen(probs)).astype(probs.dtype)
         elif checking(validate_args, given) and not np.isfinite(np.asarray(given)).all():
-            raise refuse(
-                name,
-                "logits are infinite",
-                "finite log-odds",
-                f"{name}(temperature, logits=jnp.clip(logits, -100.0, 100.0)).",
-            )
+            raise refuse_infinite_logits(name, "jnp.clip(logits, -100.0, 100.0)")
         temperature = read_temperature(name, temperature, given, given.shape, validate_args)
         self.temperature, self.logits = jnp.broadcast_arrays(temperature, given)
         super().__init__(self.logits.shape, validate_args=validate_args)

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 from ppl_ext.estimators.arguments import check_size
 from ppl_ext.numpyro.gumbel.categorical_draws import straight_through
 from ppl_ext.numpyro.gumbel.logits import (
-    check_classes,
     count_possible,
-    read_logits,
+    read_class_logits,
     read_temperature,
     widen,
 )
@@ -64,8 +63,7 @@ def relaxed_top_k(
         arXiv:1901.10517.
     """
     called = "relaxed_top_k"
-    logits = read_logits(called, None, logits, None)
-    check_classes(called, logits, None)
+    logits = read_class_logits(called, None, logits, None)
     check_size(called, k, count_possible(logits, None))
     temperature = read_temperature(called, temperature, logits, logits.shape[:-1], None)
     wide = widen(logits)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from ppl_ext.numpyro.gumbel.logits import check_classes, read_logits, widen
+from ppl_ext.numpyro.gumbel.logits import read_class_logits, widen
 from ppl_ext.numpyro.gumbel.tricks import gumbel_max
 
 __all__ = ["sample_categorical", "straight_through"]
@@ -47,8 +47,7 @@ def sample_categorical(
         >>> round(float(index.mean()), 2)
         0.75
     """
-    logits = read_logits("sample_categorical", None, logits, None)
-    check_classes("sample_categorical", logits, None)
+    logits = read_class_logits("sample_categorical", None, logits, None)
     return draw_class(rng_key, logits, sample_shape, exact=exact)
 
 

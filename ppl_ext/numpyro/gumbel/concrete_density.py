@@ -20,6 +20,7 @@ def log_density(logits, temperature, scores):
         temperature: ``(*batch,)``.
         scores: Values on the log-simplex, or those values shifted by any constant.
     """
+    scores = jnp.broadcast_to(scores, jnp.broadcast_shapes(logits.shape, scores.shape))
     possible = jnp.broadcast_to(logits > -jnp.inf, scores.shape)
     inside = jnp.isfinite(scores)
     theta = jnp.where(logits > -jnp.inf, logits, 0.0)
@@ -35,6 +36,12 @@ def log_density(logits, temperature, scores):
     rest = jnp.log1p(jnp.expm1(jax.lax.stop_gradient(centred)).sum(-1) / count)
     density = constant + (count - 1) * jnp.log(temperature) + (centred.sum(-1) - count * rest)
     return jnp.where((inside == possible).all(-1), density, -jnp.inf)
+
+
+def log_of(x):
+    """Return the logarithm, whose gradient at zero is zero in place of no number."""
+    inside = x > 0
+    return jnp.where(inside, jnp.log(jnp.where(inside, x, 1.0)), -jnp.inf)
 
 
 def entropy(logits, temperature):

@@ -39,6 +39,13 @@ def read_logits(called, probs, logits, validate_args) -> jax.Array:
     return given if logits is not None else jnp.log(given)
 
 
+def read_class_logits(called, probs, logits, validate_args) -> jax.Array:
+    """Return logits with classes along the last axis, of which each row has a possible one."""
+    logits = read_logits(called, probs, logits, validate_args)
+    check_classes(called, logits, validate_args)
+    return logits
+
+
 def check_classes(called: str, logits: jax.Array, validate_args: bool | None) -> None:
     """Refuse logits without an axis of classes, and rows without a possible class."""
     check_class_axis(called, logits.shape, "jnp.stack")

@@ -3,7 +3,7 @@
 import torch
 from torch.distributions import constraints
 
-from ppl_ext.estimators.arguments import refuse
+from ppl_ext.estimators.arguments import refuse_estimator
 from ppl_ext.pyro.distributions.mixed_precision import (
     AbstractMixedPrecision,
     register_divergence,
@@ -14,7 +14,7 @@ from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
 from ppl_ext.pyro.estimators.relaxation import GumbelSoftmax
 from ppl_ext.pyro.estimators.straight_through import StraightThrough
 from ppl_ext.pyro.gumbel.categorical_draws import draw_class, straight_through
-from ppl_ext.pyro.gumbel.logits import check_classes, read_logits
+from ppl_ext.pyro.gumbel.logits import read_class_logits
 from ppl_ext.pyro.gumbel.simplex import logits_vector, softmax
 
 __all__ = ["OneHotCategoricalStraightThrough", "RelaxedOneHotCategoricalStraightThrough"]
@@ -67,8 +67,7 @@ class OneHotCategoricalStraightThrough(AbstractMixedPrecision):
         estimator: AbstractPathEstimator | None = None,
     ) -> None:
         self.estimator = _read_estimator(type(self).__name__, estimator)
-        self.logits = read_logits(type(self).__name__, probs, logits, validate_args)
-        check_classes(type(self).__name__, self.logits, validate_args)
+        self.logits = read_class_logits(type(self).__name__, probs, logits, validate_args)
         shape = self.logits.shape
         super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
 
@@ -177,16 +176,7 @@ def _read_estimator(called, estimator):
         return StraightThrough()
     relaxed = isinstance(estimator, GumbelSoftmax)
     if relaxed or not isinstance(estimator, AbstractPathEstimator):
-        raise refuse(
-            called,
-            f"estimator is {estimator!r}, whose draws are relaxed"
-            if relaxed
-            else f"estimator is {estimator!r}",
-            "an estimator whose one-hot draws carry a gradient, such as ReinMax()",
-            "For relaxed draws use RelaxedOneHotCategorical(temperature, ...)."
-            if relaxed
-            else "What needs values of f belongs into estimate_gradient(f, ...) or an ELBO.",
-        )
+        raise refuse_estimator(called, estimator, relaxed)
     return estimator
 
 

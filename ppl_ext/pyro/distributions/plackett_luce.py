@@ -8,7 +8,7 @@ from ppl_ext.pyro.distributions.mixed_precision import (
     AbstractMixedPrecision,
 )
 from ppl_ext.pyro.gumbel import plackett_luce_probs
-from ppl_ext.pyro.gumbel.logits import check_classes, count_possible, read_logits
+from ppl_ext.pyro.gumbel.logits import count_possible, read_class_logits
 from ppl_ext.pyro.gumbel.simplex import logits_vector
 from ppl_ext.pyro.gumbel.tricks import gumbel_top_k
 
@@ -68,8 +68,7 @@ class PlackettLuce(AbstractMixedPrecision):
     arg_constraints = {"logits": logits_vector}  # noqa: RUF012
 
     def __init__(self, logits: torch.Tensor, k: int, validate_args: bool | None = None) -> None:
-        self.logits = read_logits("PlackettLuce", None, logits, validate_args)
-        check_classes("PlackettLuce", self.logits, validate_args)
+        self.logits = read_class_logits("PlackettLuce", None, logits, validate_args)
         self.k = k
         check_size("PlackettLuce", k, count_possible(self.logits, validate_args))
         super().__init__(self.logits.shape[:-1], torch.Size([k]), validate_args=validate_args)

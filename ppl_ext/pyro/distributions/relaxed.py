@@ -9,14 +9,9 @@ from ppl_ext.pyro.distributions.mixed_precision import (
     AbstractMixedPrecision,
     register_divergence,
 )
-from ppl_ext.pyro.distributions.remembered_scores import is_softmax, recall, remember
+from ppl_ext.pyro.distributions.remembered_scores import recall, remember
 from ppl_ext.pyro.gumbel import concrete_density
-from ppl_ext.pyro.gumbel.logits import (
-    check_classes,
-    checking,
-    read_logits,
-    read_temperature,
-)
+from ppl_ext.pyro.gumbel.logits import checking, read_class_logits, read_temperature
 from ppl_ext.pyro.gumbel.noise import gumbel_noise, plain_tensors
 from ppl_ext.pyro.gumbel.row_blocks import draw_relaxed, log_density_of_draw
 from ppl_ext.pyro.gumbel.simplex import (
@@ -44,8 +39,7 @@ class AbstractRelaxedCategorical(AbstractMixedPrecision):
         validate_args: bool | None = None,
     ) -> None:
         name = type(self).__name__
-        logits = read_logits(name, probs, logits, validate_args)
-        check_classes(name, logits, validate_args)
+        logits = read_class_logits(name, probs, logits, validate_args)
         temperature = read_temperature(name, temperature, logits, logits.shape[:-1], validate_args)
         batch_shape = torch.broadcast_shapes(temperature.shape, logits.shape[:-1])
         self.temperature = temperature.expand(batch_shape)
@@ -144,10 +138,11 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
     .. math:: x = \mathrm{softmax}\left((\theta + G) / \tau\right), \quad
         \log q(x) = \log q(y) - \sum_k y_k, \quad y = \log x
 
-    A density of the first ``K - 1`` coordinates. A draw keeps its logarithm for as long as the
-    same tensor lives, so that its own density is exact although coordinates underflow; at other
-    values with exact zeros the density is the limit as they vanish together, ``inf`` or
-    ``-inf``. For latent sites prefer ``ExpRelaxedOneHotCategorical``.
+    A density of the first ``K - 1`` coordinates, which underflow: at temperature 0.05 ten classes
+    leave an exact zero in nearly every draw. Its scores are remembered for as long as the same
+    tensor lives, and its own density is exact; of a copy, of what an operation made of it, and of
+    other values with exact zeros the density is a limit, ``inf`` or ``-inf``. Where values have to
+    stand for themselves, take ``ExpRelaxedOneHotCategorical``.
 
     Args:
         temperature: Positive, with a shape that broadcasts against ``(*batch,)``; the classes
@@ -181,15 +176,14 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
     def rsample(self, sample_shape=()):
         """Draw with gradients to logits and temperature."""
         scores, x = self._draw(sample_shape)
-        return remember(x, scores, soft=True)
+        return remember(x, scores)
 
     def log_prob(self, value):
         """Return the log-density at a value on the simplex."""
         scores = recall(value)
         if scores is not None and self._all_possible and plain_tensors():
-            known = value if is_softmax(value) and value.dtype == scores.dtype else None
-            return log_density_of_draw(self.logits, self.temperature, scores, known)
-        y = value.log() if scores is None else scores.log_softmax(-1)
+            return log_density_of_draw(self.logits, self.temperature, scores)
+        y = concrete_density.log_of(value) if scores is None else scores.log_softmax(-1)
         density = self._log_density(y if scores is None else scores)
         possible = self.logits > -torch.inf
         zero = possible & (y == -torch.inf)

@@ -3,7 +3,7 @@
 import torch
 from torch.distributions import constraints
 
-from ppl_ext.estimators.arguments import refuse
+from ppl_ext.estimators.arguments import refuse_ends, refuse_infinite_logits
 from ppl_ext.pyro.distributions.mixed_precision import (
     AbstractMixedPrecision,
     register_divergence,
@@ -34,20 +34,10 @@ class AbstractRelaxedBernoulli(AbstractMixedPrecision):
         if logits is None:
             probs = torch.as_tensor(probs)
             if checking(validate_args) and not bool((probs < 1).all() & (probs > 0).all()):
-                raise refuse(
-                    name,
-                    f"probs run from {float(probs.min())} to {float(probs.max())}",
-                    "numbers strictly between 0 and 1",
-                    f"{name}(temperature, logits=logits) has no such ends.",
-                )
+                raise refuse_ends(name, float(probs.min()), float(probs.max()))
             given = torch.logit(widen(probs)).to(probs.dtype)
         elif checking(validate_args) and not bool(torch.isfinite(given).all()):
-            raise refuse(
-                name,
-                "logits are infinite",
-                "finite log-odds",
-                f"{name}(temperature, logits=logits.clamp(-100.0, 100.0)).",
-            )
+            raise refuse_infinite_logits(name, "logits.clamp(-100.0, 100.0)")
         temperature = read_temperature(name, temperature, given, given.shape, validate_args)
         self.temperature, self.logits = torch.broadcast_tensors(temperature, given)
         super().__init__(self.logits.shape, validate_args=validate_args)

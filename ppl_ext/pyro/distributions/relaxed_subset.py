@@ -4,13 +4,7 @@ import torch
 
 from ppl_ext.estimators.arguments import check_size
 from ppl_ext.pyro.gumbel.categorical_draws import straight_through
-from ppl_ext.pyro.gumbel.logits import (
-    check_classes,
-    count_possible,
-    read_logits,
-    read_temperature,
-    widen,
-)
+from ppl_ext.pyro.gumbel.logits import count_possible, read_class_logits, read_temperature, widen
 from ppl_ext.pyro.gumbel.noise import gumbel_noise
 
 __all__ = ["relaxed_top_k"]
@@ -62,8 +56,7 @@ def relaxed_top_k(
         arXiv:1901.10517.
     """
     called = "relaxed_top_k"
-    logits = read_logits(called, None, logits, None)
-    check_classes(called, logits, None)
+    logits = read_class_logits(called, None, logits, None)
     check_size(called, k, count_possible(logits, None))
     temperature = read_temperature(called, temperature, logits, logits.shape[:-1], None)
     wide = widen(logits)

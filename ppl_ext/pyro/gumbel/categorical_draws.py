@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from ppl_ext.pyro.gumbel.logits import check_classes, checking, read_logits, widen
+from ppl_ext.pyro.gumbel.logits import checking, read_class_logits, widen
 from ppl_ext.pyro.gumbel.noise import plain_tensors
 from ppl_ext.pyro.gumbel.row_blocks import pieces
 from ppl_ext.pyro.gumbel.tricks import gumbel_max
@@ -42,12 +42,10 @@ def sample_categorical(
         >>> round(float(index.double().mean()), 2)
         0.75
     """
-    logits = read_logits("sample_categorical", None, logits, False)
-    check_classes("sample_categorical", logits, False)
+    logits = read_class_logits("sample_categorical", None, logits, False)
     # The largest of a row tells all, and is found faster than a fault.
     if checking(None) and not bool(torch.isfinite(logits.amax(-1)).all()):
-        read_logits("sample_categorical", None, logits, True)
-        check_classes("sample_categorical", logits, True)
+        read_class_logits("sample_categorical", None, logits, True)
     return draw_class(logits, sample_shape, exact=exact)
 
 

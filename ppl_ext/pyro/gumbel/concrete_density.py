@@ -37,6 +37,12 @@ def log_density(logits, temperature, scores):
     return torch.where((inside == possible).all(-1), density, -torch.inf)
 
 
+def log_of(x):
+    """Return the logarithm, whose gradient at zero is zero in place of no number."""
+    inside = x > 0
+    return torch.where(inside, torch.where(inside, x, 1.0).log(), -torch.inf)
+
+
 def entropy(logits, temperature):
     """Return the entropy of the log-ratios, which does not depend on possible logits."""
     count = (logits > -torch.inf).sum(-1).to(temperature)

@@ -37,6 +37,13 @@ def read_logits(called, probs, logits, validate_args) -> torch.Tensor:
     return given if logits is not None else given.log()
 
 
+def read_class_logits(called, probs, logits, validate_args) -> torch.Tensor:
+    """Return logits with classes along the last axis, of which each row has a possible one."""
+    logits = read_logits(called, probs, logits, validate_args)
+    check_classes(called, logits, validate_args)
+    return logits
+
+
 def check_classes(called: str, logits: torch.Tensor, validate_args: bool | None) -> None:
     """Refuse logits without an axis of classes, and rows without a possible class."""
     check_class_axis(called, logits.shape, "torch.stack")

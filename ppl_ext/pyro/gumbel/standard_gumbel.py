@@ -2,25 +2,17 @@
 
 import math
 
-import numpy as np
 import torch
 
-# Constants beyond double precision: the nearest double, and what it leaves out.
-INV_E = (0.36787944117144233, -1.2428753672788363e-17)  # 1/e
-REST = (0.6321205588285577, 1.2428753672788363e-17)  # 1 - 1/e
-LOG_REST = (-0.4586751453870819, -1.8138570925507326e-17)  # log(1 - 1/e)
-LN2_HIGH = 0.693145751953125  # the leading 16 bits of log 2, whose small multiples are exact
-LN2_LOW = 1.4286068203094173e-06
-# log((1 - exp(-t)) / t) in powers of t: Bernoulli numbers over n n!.
-SERIES = {
-    1: -1 / 2,
-    2: 1 / 24,
-    4: -1 / 2880,
-    6: 1 / 181440,
-    8: -1 / 9676800,
-    10: 1 / 479001600,
-    12: -4.403491782239578e-11,
-}
+from ppl_ext.estimators.gumbel_constants import (
+    INV_E,
+    LN2_HIGH,
+    LN2_LOW,
+    LOG_REST,
+    REST,
+    SERIES,
+    split,
+)
 
 
 def cdf(z: torch.Tensor) -> torch.Tensor:
@@ -43,13 +35,13 @@ def log_sf(z: torch.Tensor) -> torch.Tensor:
 
 def quantile(p: torch.Tensor) -> torch.Tensor:
     """Return the point below which a share ``p`` lies."""
-    high, low = _split(INV_E, p.dtype)
+    high, low = split(INV_E, p.dtype == torch.float32)
     return _near_zero(math.e * ((p - high) - low), -torch.log(-torch.log(p)))
 
 
 def upper_quantile(q: torch.Tensor) -> torch.Tensor:
     """Return the point above which a share ``q`` lies."""
-    high, low = _split(REST, q.dtype)
+    high, low = split(REST, q.dtype == torch.float32)
     return _near_zero(math.e * ((high - q) + low), -torch.log(-torch.log1p(-q)))
 
 
@@ -60,7 +52,7 @@ def quantile_of_log_cdf(log_p: torch.Tensor) -> torch.Tensor:
 
 def quantile_of_log_sf(log_q: torch.Tensor) -> torch.Tensor:
     """Return the point at which the survival function has this logarithm."""
-    high, low = _split(LOG_REST, log_q.dtype)
+    high, low = split(LOG_REST, log_q.dtype == torch.float32)
     centre = (1 - math.e) * torch.expm1((log_q - high) - low)
     far = log_q < -1
     q = torch.exp(torch.where(far, log_q, -1.0))
@@ -80,13 +72,6 @@ def _near_zero(centre, plain):
     """Replace ``-log(-log p)`` near its zero ``p = 1/e``, where ``centre`` is ``e p - 1``."""
     close = centre.abs() < 0.45
     return torch.where(close, -torch.log1p(-torch.log1p(torch.where(close, centre, 0.0))), plain)
-
-
-def _split(constant, dtype):
-    """Write a constant as a float of that type and the remainder."""
-    nearest, rest = constant
-    high = float(np.float32(nearest)) if dtype == torch.float32 else nearest
-    return high, nearest - high + rest
 
 
 def _exp_minus_exp(y):
