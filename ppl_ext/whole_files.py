@@ -1,12 +1,15 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, one by itself or those of a run together."""
 
 import os
 import platform
 import secrets
+import tempfile
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-__all__ = ["replace_file"]
+__all__ = ["replace_file", "replace_outputs"]
 
 _PREFIX = ".ppl_ext-"
 
@@ -26,6 +29,13 @@ def replace_file(called: str, path: str | os.PathLike[str], content: bytes) -> N
         ValueError: The path is empty.
         FileNotFoundError: There is no such folder.
         IsADirectoryError: The path is a folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     replace_file("save", Path(folder, "a.txt"), b"whole")
+        ...     Path(folder, "a.txt").read_bytes()
+        b'whole'
     """
     if not os.fspath(path):
         raise ValueError(
@@ -56,6 +66,44 @@ def replace_file(called: str, path: str | os.PathLike[str], content: bytes) -> N
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replace_outputs(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Write the outputs of a run aside, and move them to their folder when all are complete.
+
+    Where an error ends the block, the folder is as it was.
+
+    Args:
+        folder: Where the outputs go.
+        names: Names of all that a run may write; those of an earlier run that are not written
+            again are removed, as they belong to other results.
+
+    Yields:
+        The folder to write to.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replace_outputs(Path(folder), ["a.txt", "b.txt"]) as aside:
+        ...         _ = (aside / "a.txt").write_text("whole")
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['a.txt']
+    """
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, suffix=".tmp", dir=folder) as name:
+        new, old = Path(name, "new"), Path(name, "old")
+        new.mkdir()
+        old.mkdir()
+        yield new
+        written = [path.name for path in new.iterdir()]
+        with ExitStack() as undo:
+            for each in {*names, *written}:
+                if (folder / each).exists():
+                    os.replace(folder / each, old / each)
+                    undo.callback(os.replace, old / each, folder / each)
+            for each in written:
+                os.replace(new / each, folder / each)
+                undo.callback(os.replace, folder / each, new / each)
+            undo.pop_all()
 
 
 def _name_machine() -> str:

@@ -95,6 +95,13 @@ def _add_factorize(commands: Any) -> None:
         default=0.1,
         help="fraction of the ratings set aside to test the predictions; 0 for none (default 0.1)",
     )
+    add(
+        "--test",
+        type=Path,
+        metavar="FILE",
+        help="ratings to test the predictions with, instead of a fraction; users and items that "
+        "are new there are predicted by the prior, and judged apart",
+    )
     add("--latest", action="store_true", help="set the latest ratings aside, not random ones")
     add(
         "--hold-out",
@@ -150,7 +157,8 @@ def _add_factorize(commands: Any) -> None:
         "--start",
         type=Path,
         metavar="FILE",
-        help="factors.safetensors of an earlier or interrupted fit to go on from",
+        help="factors.safetensors of an earlier fit, or checkpoint.safetensors of an "
+        "interrupted one, to go on from",
     )
     add("--seed", type=int, default=0, help="seed of split and starts (default 0)")
     add("--threads", type=int, help="number of threads; one for each processor without it")

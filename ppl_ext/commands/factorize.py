@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppl_ext.commands.factorize_report import Trial, format_report
+from ppl_ext.commands.factorize_report import Trial, draw_trial, format_report
 from ppl_ext.factorization.data.feature_file import read_feature_file
 from ppl_ext.factorization.data.ratings import Ratings
 from ppl_ext.factorization.data.reading import read_ratings
@@ -24,6 +24,7 @@ from ppl_ext.factorization.model.priors import ARD, AbstractPrior, FullCovarianc
 from ppl_ext.factorization.result.assessment import assess_prediction
 from ppl_ext.factorization.result.loading import load_factors
 from ppl_ext.factorization.result.prediction import Prediction
+from ppl_ext.whole_files import replace_outputs
 
 if TYPE_CHECKING:
     import pandas
@@ -35,6 +36,15 @@ __all__ = ["PRIORS", "run_factorize"]
 PRIORS: dict[str, type[AbstractPrior]] = {
     "full": FullCovariance, "ard": ARD, "isotropic": Isotropic,
 }  # fmt: skip
+_OUTPUTS = (
+    "factors.safetensors",
+    "predictions.csv",
+    "top_n.csv",
+    "report.txt",
+    "convergence.png",
+    "calibration.png",
+    "ratings.png",
+)
 # Users ranked at once.
 _BATCH = 1024
 
@@ -48,14 +58,16 @@ def run_factorize(options: argparse.Namespace) -> int:
     Returns:
         The exit status: 0, or 1 where the input cannot be used, which is then said.
     """
+    folder: Path = options.out
     try:
-        folder: Path = options.out
         folder.mkdir(parents=True, exist_ok=True)
         written = _factorize(options, folder)
     except FileNotFoundError as error:
         return _refuse(f"there is no file '{error.filename}'. Check the path.")
     except OSError as error:
-        return _refuse(f"{error}. Choose another file, or another --out.")
+        kept = folder / "checkpoint.safetensors"
+        way = f" What was fitted is in {kept}: --start {kept}." if kept.exists() else ""
+        return _refuse(f"{error}. Choose another file, or another --out.{way}")
     except (ValueError, TypeError, ModuleNotFoundError, FloatingPointError) as error:
         return _refuse(
             f"{error}\nThe options of this command: python -m ppl_ext factorize --help."
@@ -104,37 +116,42 @@ def _factorize(options: argparse.Namespace, folder: Path) -> list[Path]:
     held_out = None
     if options.hold_out:
         train, held_out = split_by_row(train, options.hold_out, options.seed + 1)
-    factors = model.fit(
-        train, held_out=held_out, start=start, checkpoint=folder / "factors.safetensors",
-        **features,
-    )  # fmt: skip
+    # Not an output: what a run that is killed can go on from.
+    checkpoint = folder / "checkpoint.safetensors"
+    factors = model.fit(train, held_out=held_out, start=start, checkpoint=checkpoint, **features)
     trial = Trial(name, train, test, factors, None if truth is None else truth[aside])
-    written = [folder / "factors.safetensors"]
+    prediction = None if test is None else trial.predict()
     assessment = None
-    if test is not None:
-        prediction = trial.predict()
+    if test is not None and prediction is not None:
         assessment = assess_prediction(prediction, test.values)
-        written.append(_write_predictions(test, prediction, options.level, folder))
-    if top_n:
-        written.append(_write_top_n(factors, ratings, top_n, folder))
     report = format_report(trial, assessment)
     print(f"\n{report}")
-    written.append(folder / "report.txt")
-    written[-1].write_text(report + "\n", encoding="utf-8")
-    if find_spec("matplotlib") is None:
-        print('\nmatplotlib is not installed, so no pictures; `pip install "ppl-ext[plots]"`.')
-        return written
-    from ppl_ext.commands.factorize_pictures import draw_trial
-
-    return written + draw_trial(trial, assessment, folder)
+    with replace_outputs(folder, _OUTPUTS) as new:
+        factors.save(new / "factors.safetensors")
+        if test is not None and prediction is not None:
+            _write_predictions(test, prediction, options.level, new / "predictions.csv")
+        if top_n:
+            _write_top_n(factors, ratings, top_n, new / "top_n.csv")
+        (new / "report.txt").write_text(report + "\n", encoding="utf-8")
+        if find_spec("matplotlib") is None:
+            print('\nmatplotlib is not installed, so no pictures; `pip install "ppl-ext[plots]"`.')
+        else:
+            draw_trial(trial, assessment, new)
+        written = [name for name in _OUTPUTS if (new / name).exists()]
+    checkpoint.unlink()
+    return [folder / name for name in written]
 
 
 def _read(options: argparse.Namespace) -> tuple[str, Ratings, np.ndarray | None]:
     if options.ratings is None:
         simulation = simulate_ratings(seed=options.seed)
         return "simulated ratings", simulation.ratings, simulation.truth
-    ratings = read_ratings(
-        options.ratings,
+    return Path(options.ratings).name, _read_file(options, options.ratings), None
+
+
+def _read_file(options: argparse.Namespace, path: Path) -> Ratings:
+    return read_ratings(
+        path,
         user=options.user,
         item=options.item,
         rating=options.rating,
@@ -142,7 +159,6 @@ def _read(options: argparse.Namespace) -> tuple[str, Ratings, np.ndarray | None]
         scale=options.scale,
         keep_last=options.keep_last,
     )
-    return Path(options.ratings).name, ratings, None
 
 
 def _read_features(
@@ -170,6 +186,8 @@ def _read_features(
 def _split(
     options: argparse.Namespace, ratings: Ratings
 ) -> tuple[Ratings, Ratings | None, np.ndarray]:
+    if options.test is not None:
+        return ratings, _read_test(options, ratings), np.zeros(len(ratings), dtype=bool)
     if not options.test_fraction:
         return ratings, None, np.zeros(len(ratings), dtype=bool)
     place = replace(ratings, values=np.arange(len(ratings)))
@@ -182,23 +200,30 @@ def _split(
     return ratings.select(~aside), ratings.select(aside), aside
 
 
-def _write_predictions(test: Ratings, prediction: Prediction, level: float, folder: Path) -> Path:
+def _read_test(options: argparse.Namespace, ratings: Ratings) -> Ratings:
+    """A file of ratings to test; its labels are text where those of the fit are."""
+    test = _read_file(options, options.test)
+    for name in ("user_ids", "item_ids"):
+        own, known = getattr(test, name), getattr(ratings, name)
+        if known.dtype.kind in "US" and own.dtype.kind in "iu":
+            test = replace(test, **{name: own.astype(str)})
+    return test
+
+
+def _write_predictions(test: Ratings, prediction: Prediction, level: float, path: Path) -> None:
     low, high = prediction.interval(level)
     columns = (
         test.user_ids[test.users].tolist(), test.item_ids[test.items].tolist(),
         *(np.round(column.astype(np.float64), 6).tolist()
           for column in (test.values, prediction.mean, prediction.sd, low, high)),
     )  # fmt: skip
-    path = folder / "predictions.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("user", "item", "rating", "mean", "sd", "low", "high"))
         writer.writerows(zip(*columns, strict=True))
-    return path
 
 
-def _write_top_n(factors: Factors, ratings: Ratings, n: int, folder: Path) -> Path:
-    path = folder / "top_n.csv"
+def _write_top_n(factors: Factors, ratings: Ratings, n: int, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("user", "rank", "item", "mean"))
@@ -213,4 +238,3 @@ def _write_top_n(factors: Factors, ratings: Ratings, n: int, folder: Path) -> Pa
                     for place, (item, score) in enumerate(zip(items, scores, strict=True), 1)
                     if score > -np.inf  # fewer are left than asked for
                 )
-    return path

@@ -1,8 +1,10 @@
-"""A fit on most ratings, and what it makes of the others: the report of ``factorize``."""
+"""A fit on most ratings, and what it makes of the others: in words, and in pictures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,12 +12,17 @@ from ppl_ext.factorization.data.ratings import Ratings
 from ppl_ext.factorization.model.gaussian_prior import GaussianPrior
 from ppl_ext.factorization.model.regression import Regression
 from ppl_ext.factorization.result.assessment import Assessment
+from ppl_ext.factorization.result.biclusters import predict_blocks
 from ppl_ext.factorization.result.factors import Factors
 from ppl_ext.factorization.result.prediction import Prediction
 
-__all__ = ["Trial", "format_report"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Trial", "draw_trial", "format_report"]
 
 _WIDTH = 10
+_DPI = 150
 # The features that say most, in the report.
 _SHOWN = 8
 _LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -140,11 +147,17 @@ def _describe_predictions(
     covered = ", ".join(
         f"{100 * found.coverage[level]:.1f} % for {100 * level:g} %" for level in _LEVELS
     )
+    apart = found.newcomers
+    strangers = [] if apart is None else [
+        ("apart", f"{apart.count:,} by users or of items that are new: RMSE {apart.rmse:.4f}, "
+                  f"NLL {apart.nll:.4f}, {100 * apart.coverage[0.9]:.1f} % covered at 90 %"),
+    ]  # fmt: skip
     return [
         ("RMSE", f"{found.rmse:.4f} of the ratings set aside; {constant:.4f} by a constant"),
         ("MAE", f"{found.mae:.4f}"),
         ("NLL", f"{found.nll:.4f} nats for each rating"),
         ("coverage", f"intervals cover {covered}"),
+        *strangers,
     ]
 
 
@@ -158,3 +171,33 @@ def _compare_with_truth(
                   f"(RMSE), and claim {np.sqrt(np.mean(prediction.mean_sd**2)):.4f}"),
         ("", f"whoever knew the truth would have an RMSE of {best:.4f}"),
     ]  # fmt: skip
+
+
+def draw_trial(trial: Trial, assessment: Assessment | None, folder: Path) -> None:
+    """Draw convergence, calibration and predicted ratings in blocks, and write them as PNG.
+
+    Args:
+        trial: The fit.
+        assessment: Predictions of the ratings that were set aside; None for no calibration.
+        folder: Where to write.
+    """
+    # matplotlib takes longer to import than all else here.
+    from ppl_ext.plots import plot_blocks, plot_coverage, plot_elbo
+
+    figures = {"convergence": _open_figure(6.4, 4.0)}
+    ax = plot_elbo(trial.factors.log, figures["convergence"].add_subplot())
+    ax.set_xlabel("sweep")
+    if assessment is not None:
+        figures["calibration"] = _open_figure(4.6, 4.6)
+        plot_coverage(assessment, figures["calibration"].add_subplot())
+    figures["ratings"] = _open_figure(6.8, 5.8)
+    plot_blocks(predict_blocks(trial.factors, trial.train), figures["ratings"].add_subplot())
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=_DPI)
+
+
+def _open_figure(width: float, height: float) -> Figure:
+    # A figure made without pyplot leaves the user's figures and settings alone.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")

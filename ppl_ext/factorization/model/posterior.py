@@ -47,13 +47,24 @@ class Posterior:
         """The sides by the names of their sites and plates: "user" and "item"."""
         return ("user", self.users), ("item", self.items)
 
-    def find_users(self, labels: Labels) -> np.ndarray:
-        """Rows of users, of the shape of their labels; KeyError where one is unknown."""
-        return _expect_known(self.users.ids, labels, "user")
+    def find_users(self, labels: Labels, unknown: str = "raise") -> np.ndarray:
+        """Rows of users, of the shape of their labels.
 
-    def find_items(self, labels: Labels) -> np.ndarray:
-        """Rows of items, of the shape of their labels; KeyError where one is unknown."""
-        return _expect_known(self.items.ids, labels, "item")
+        Args:
+            labels: Their labels.
+            unknown: "raise" a KeyError where one is unknown, or "prior" for the row -1.
+
+        Returns:
+            The rows.
+
+        Raises:
+            KeyError: One is unknown, or all labels are of another kind than those here.
+        """
+        return _expect_known(self.users.ids, labels, "user", unknown)
+
+    def find_items(self, labels: Labels, unknown: str = "raise") -> np.ndarray:
+        """Rows of items, as `find_users` finds those of users."""
+        return _expect_known(self.items.ids, labels, "item", unknown)
 
 
 def find_rows(ids: np.ndarray, labels: Labels) -> np.ndarray:
@@ -67,8 +78,7 @@ def find_rows(ids: np.ndarray, labels: Labels) -> np.ndarray:
         Their positions; -1 where a label is unknown.
     """
     wanted = _read_labels(labels)
-    numbers = "biuf"
-    if not len(ids) or (wanted.dtype.kind in numbers) != (ids.dtype.kind in numbers):
+    if not _are_alike(ids, wanted):
         return np.full(wanted.shape, -1, dtype=np.intp)
     order = np.argsort(ids, kind="stable")
     rows = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
@@ -81,8 +91,22 @@ def _read_labels(labels: Labels) -> np.ndarray:
     return np.asarray(wanted.tolist()) if wanted.dtype.kind in "OT" else wanted
 
 
-def _expect_known(ids: np.ndarray, labels: Labels, name: str) -> np.ndarray:
+def _are_alike(ids: np.ndarray, wanted: np.ndarray) -> bool:
+    """True where labels can be among others: both numbers, or both text."""
+    numbers = "biuf"
+    return len(ids) > 0 and (wanted.dtype.kind in numbers) == (ids.dtype.kind in numbers)
+
+
+def _expect_known(ids: np.ndarray, labels: Labels, name: str, unknown: str) -> np.ndarray:
+    if unknown not in ("raise", "prior"):
+        raise ValueError(
+            f"Factors: unknown={unknown!r}; expected 'prior', to predict from the prior, or "
+            "'raise'. Leave it out."
+        )
     rows = find_rows(ids, labels)
+    # Text where labels are integers is a mistake and no newcomer.
+    if unknown == "prior" and _are_alike(ids, _read_labels(labels)):
+        return rows
     if np.any(rows < 0):
         first = np.atleast_1d(_read_labels(labels))[np.atleast_1d(rows) < 0].tolist()[0]
         such = (

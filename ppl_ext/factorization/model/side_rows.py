@@ -12,10 +12,12 @@ from ppl_ext.factorization.model.side_posterior import START_CONCENTRATION, TILE
 __all__ = [
     "adopt_rows",
     "append_rows",
+    "make_stranger",
     "prior_side",
     "require_numba",
     "scatter_rows",
     "start_side",
+    "take_rows",
     "write_rows",
 ]
 
@@ -163,6 +165,34 @@ def prior_side(like: Side, ids: np.ndarray, offsets: np.ndarray | None = None) -
     means = np.broadcast_to(empty.prior_means(), (len(ids), like.dim))
     write_rows(empty, np.arange(len(ids)), means, np.linalg.inv(like.prior.precision))
     return empty
+
+
+def take_rows(side: Side, rows: np.ndarray) -> Side:
+    """Some rows of a side."""
+    return replace(
+        side,
+        ids=side.ids[rows],
+        table=side.table[:, rows],
+        summary=side.summary[rows],
+        shape=side.shape[rows],
+        rate=side.rate[rows],
+        offsets=None if side.offsets is None else side.offsets[rows],
+    )
+
+
+def make_stranger(side: Side) -> Side:
+    """One row of whom nothing is known, features included.
+
+    Its posterior is the prior, about the features of the side's rows where there are some.
+    """
+    prior, offsets = side.prior, side.offsets
+    stranger = prior_side(side, np.zeros(1, dtype=side.ids.dtype))
+    if offsets is not None and len(offsets):
+        spread = np.cov(offsets.T, bias=True).reshape(side.dim, side.dim)
+        covariance = np.linalg.inv(prior.precision) + spread
+        mean = prior.mean + offsets.mean(axis=0)
+        write_rows(stranger, np.zeros(1, dtype=np.intp), mean[None], covariance)
+    return stranger
 
 
 def append_rows(side: Side, more: Side) -> Side:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
@@ -29,13 +29,15 @@ class Assessment:
     """How well predictions met ratings that the fit had not seen.
 
     Args:
-        count: Number of ratings.
+        count: Number of ratings, those apart left out.
         rmse: Root mean squared error of the predicted means.
         mae: Mean absolute error of the predicted means.
         nll: Mean negative log density of the ratings, in nats; lower is better.
         coverage: ``{level: fraction}`` of the ratings in the intervals of each level.
         surprise: Mean of the squared errors, each over its predicted variance: 1 where the
             variances are right, far above it where a few ratings lie far out.
+        newcomers: The same of ratings by users or of items that the fit does not know; None where
+            there are none, or no others.
 
     Example:
         >>> prediction = Prediction(np.zeros(5000), np.zeros(5000), np.ones(5000))
@@ -51,6 +53,7 @@ class Assessment:
     nll: float
     coverage: Mapping[float, float]
     surprise: float = 1.0
+    newcomers: Assessment | None = None
 
     @property
     def excess(self) -> float:
@@ -116,6 +119,16 @@ class Assessment:
         return (
             f"{self.count:,} ratings: RMSE {self.rmse:.3f}, negative log-likelihood "
             f"{self.nll:.3f}\nintervals of {levels} cover {fractions}\n{self.advice}"
+            f"{self._describe_newcomers()}"
+        )
+
+    def _describe_newcomers(self) -> str:
+        apart = self.newcomers
+        if apart is None:
+            return ""
+        return (
+            f"\nApart: {apart.count:,} ratings by users or of items unknown to the fit, RMSE "
+            f"{apart.rmse:.3f}, of which intervals of 90 % cover {100 * apart.coverage[0.9]:.1f} %"
         )
 
 
@@ -144,7 +157,21 @@ def assess_prediction(prediction: Prediction, ratings: np.ndarray) -> Assessment
             "assess_prediction: there are no ratings; expected some that the fit has not seen. "
             "Set them aside first: train, test = split_by_row(ratings)."
         )
-    off = np.asarray(ratings, dtype=np.float64) - prediction.mean
+    values = np.asarray(ratings, dtype=np.float64)
+    known = prediction.known
+    if known is None or known.all() or not known.any():
+        return _assess(prediction, values)
+    apart = _assess(_select(prediction, ~known), values[~known])
+    return replace(_assess(_select(prediction, known), values[known]), newcomers=apart)
+
+
+def _select(prediction: Prediction, chosen: np.ndarray) -> Prediction:
+    mean, mean_sd, sd = prediction.mean, prediction.mean_sd, prediction.sd
+    return Prediction(mean[chosen], mean_sd[chosen], sd[chosen])
+
+
+def _assess(prediction: Prediction, ratings: np.ndarray) -> Assessment:
+    off = ratings - prediction.mean
     coverage = {
         level: float(np.mean(np.abs(off) <= ndtri(0.5 + level / 2) * prediction.sd))
         for level in _LEVELS
@@ -153,7 +180,7 @@ def assess_prediction(prediction: Prediction, ratings: np.ndarray) -> Assessment
         count=len(off),
         rmse=float(np.sqrt(np.mean(off**2))),
         mae=float(np.mean(np.abs(off))),
-        nll=-float(np.mean(prediction.log_density(np.asarray(ratings)))),
+        nll=-float(np.mean(prediction.log_density(ratings))),
         coverage=coverage,
         surprise=float(np.mean((off / prediction.sd) ** 2)),
     )

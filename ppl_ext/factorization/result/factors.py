@@ -11,9 +11,9 @@ import numpy as np
 from ppl_ext.factorization.data.ratings import Ratings
 from ppl_ext.factorization.model.posterior import Labels, Posterior
 from ppl_ext.factorization.model.side_posterior import Side
-from ppl_ext.factorization.result.assessment import Assessment, assess_ratings
+from ppl_ext.factorization.result.assessment import Assessment, assess_prediction
 from ppl_ext.factorization.result.draws_tree import draw_posterior
-from ppl_ext.factorization.result.folding_in import fold_in, fold_in_unknown
+from ppl_ext.factorization.result.folding_in import fold_in
 from ppl_ext.factorization.result.prediction import Prediction, predict_labels
 from ppl_ext.factorization.result.ranking import (
     AbstractPolicy,
@@ -58,10 +58,8 @@ class Factors:
     log: FitLog
 
     def __repr__(self) -> str:
-        return (
-            f"Factors({self.num_factors} factors, {len(self.users):,} users, "
-            f"{len(self.items):,} items, {self.sweeps} sweeps, ELBO {self.elbo[-1]:,.1f})"
-        )
+        sizes = f"{len(self.users):,} users, {len(self.items):,} items, {self.sweeps} sweeps"
+        return f"Factors({self.num_factors} factors, {sizes}, ELBO {self.elbo[-1]:,.1f})"
 
     @property
     def users(self) -> Side:
@@ -108,46 +106,54 @@ class Factors:
         *,
         user_features: Any = None,
         item_features: Any = None,
+        unknown: str = "prior",
     ) -> Prediction:
         """Predict what users would rate items at.
 
-        Memory is that of the pairs alone. Not clipped to the scale of the ratings.
+        Memory is that of the pairs alone. Not clipped to the scale of the ratings. Of users and
+        items who are unknown the prior is asked, which says so by its width.
 
         Args:
             users: Labels, broadcast against the items.
             items: Labels.
             user_features: Features of users who are not known yet, as in the fit: a pandas frame
-                whose index holds the labels, or a tuple of labels and a matrix. Of known users
-                they are not looked at.
+                whose index holds the labels, or a tuple of labels and a matrix.
             item_features: The same of items.
+            unknown: "prior", or "raise" to refuse a label that is unknown.
 
         Returns:
-            Means and standard deviations, of the broadcast shape; one pair is ``[1]``.
+            Means and standard deviations, of the broadcast shape, and which pairs are known.
 
         Raises:
-            KeyError: A label is unknown.
+            KeyError: A label is unknown and is to be refused, or of another kind than all others.
             ValueError: The features are not those of the fit, or the labels do not broadcast.
         """
-        known = self.posterior
-        for features, by_user in ((user_features, True), (item_features, False)):
-            if features is not None:
-                known = fold_in_unknown(known, features, by_user)
-        return predict_labels(known, users, items)
+        features = {"user_features": user_features, "item_features": item_features}
+        return predict_labels(self.posterior, users, items, unknown=unknown, **features)
 
-    def assess(self, ratings: Ratings) -> Assessment:
+    def assess(
+        self,
+        ratings: Ratings,
+        *,
+        user_features: Any = None,
+        item_features: Any = None,
+        unknown: str = "prior",
+    ) -> Assessment:
         """Compare the predictions with ratings that were set aside.
 
         Args:
-            ratings: The ratings; their users and items have to be known here.
+            ratings: The ratings; those by users and of items unknown here are judged apart.
+            user_features: As in `predict`.
+            item_features: As in `predict`.
+            unknown: As in `predict`.
 
         Returns:
-            Errors, likelihood and coverage.
-
-        Raises:
-            KeyError: A label is unknown.
-            ValueError: There are no ratings.
+            Errors, likelihood and coverage; ValueError where there are no ratings.
         """
-        return assess_ratings(self.posterior, ratings)
+        features = {"user_features": user_features, "item_features": item_features}
+        users, items = ratings.user_ids[ratings.users], ratings.item_ids[ratings.items]
+        prediction = self.predict(users, items, unknown=unknown, **features)
+        return assess_prediction(prediction, ratings.values)
 
     def top_n(
         self,
@@ -195,18 +201,14 @@ class Factors:
         return replace(self, posterior=grown)
 
     def fold_in_items(self, ratings: Ratings | None = None, *, features: Any = None) -> Factors:
-        """Add new items by their ratings, their features, or both; all else as it is.
+        """Add new items, as `fold_in_users` adds users.
 
         Args:
             ratings: Ratings of new items, by users known here.
-            features: Features of the new items, where the fit had some; see `predict`.
+            features: Features of the new items, where the fit had some.
 
         Returns:
             Factors with these items after the others.
-
-        Raises:
-            ValueError: An item is known already, or the features are not those of the fit.
-            KeyError: A user is unknown.
         """
         grown = fold_in(self.posterior, ratings, features, by_user=False)
         return replace(self, posterior=grown)
@@ -233,9 +235,6 @@ class Factors:
             ``user_bias`` and ``item_bias``; users and items are labelled. With features also
             ``user_coefficients`` and ``user_bias_coefficients``, in units of the latent vectors
             for each standard deviation of a feature, and the same of items.
-
-        Raises:
-            ValueError: There are to be no draws.
         """
         return draw_posterior(self.posterior, float(self.elbo[-1]), num_draws, seed)
 

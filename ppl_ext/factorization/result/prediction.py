@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 
 from ppl_ext.factorization.model.posterior import Labels, Posterior
-from ppl_ext.factorization.model.side_rows import require_numba
+from ppl_ext.factorization.model.side_posterior import Side
+from ppl_ext.factorization.model.side_rows import (
+    append_rows,
+    make_stranger,
+    require_numba,
+    take_rows,
+)
+from ppl_ext.factorization.result.folding_in import fold_in_unknown
 
 __all__ = ["Prediction", "measure_ratings", "predict_labels", "predict_rows"]
 
@@ -22,6 +30,8 @@ class Prediction:
         mean: ``[pair]``, expected ratings.
         mean_sd: ``[pair]``, how uncertain these are: small where much is known.
         sd: ``[pair]``, standard deviation of the rating itself, noise included.
+        known: ``[pair]``, False where the fit knows no such user or no such item, so that the
+            prior answers; None where nobody was looked for.
 
     Example:
         >>> prediction = Prediction(np.array([3.5]), np.array([0.3]), np.array([1.0]))
@@ -33,6 +43,7 @@ class Prediction:
     mean: np.ndarray
     mean_sd: np.ndarray
     sd: np.ndarray
+    known: np.ndarray | None = None
 
     def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """The central interval that a rating falls into with this probability.
@@ -104,39 +115,57 @@ def predict_rows(posterior: Posterior, users: np.ndarray, items: np.ndarray) -> 
 
     Args:
         posterior: The posterior.
-        users: Rows of users, of any shape.
+        users: Rows of users, of any shape; -1 for one who is unknown.
         items: Rows of items, of the same.
 
     Returns:
         Means and standard deviations, of this shape.
     """
-    mean, variance = measure_ratings(posterior, users.ravel(), items.ravel())
-    weights = posterior.users.weights[users.ravel()] * posterior.items.weights[items.ravel()]
+    shape, users, items = users.shape, users.ravel(), items.ravel()
+    found = np.empty((3, len(users)))
+    known = (users >= 0) & (items >= 0)
+    found[:, known] = _predict(posterior, users[known], items[known])
+    if not known.all():
+        # Their partners and one stranger on each side: the whole tables may be large.
+        some, own = _gather(posterior.users, users[~known])
+        others, theirs = _gather(posterior.items, items[~known])
+        small = replace(posterior, users=some, items=others)
+        found[:, ~known] = _predict(small, own, theirs)
+    mean, mean_sd, sd = (each.reshape(shape) for each in found)
+    return Prediction(mean, mean_sd, sd, known.reshape(shape))
+
+
+def _predict(posterior: Posterior, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """``[3, pair]``: mean, its standard deviation, and that of the rating."""
+    mean, variance = measure_ratings(posterior, users, items)
+    weights = posterior.users.weights[users] * posterior.items.weights[items]
     noise = 1 / (posterior.noise_precision * weights)
-    return Prediction(
-        mean.reshape(users.shape),
-        np.sqrt(variance).reshape(users.shape),
-        np.sqrt(variance + noise).reshape(users.shape),
-    )
+    return np.stack([mean, np.sqrt(variance), np.sqrt(variance + noise)])
 
 
-def predict_labels(posterior: Posterior, users: Labels, items: Labels) -> Prediction:
-    """Predict ratings by users and of items who are named.
+def _gather(side: Side, rows: np.ndarray) -> tuple[Side, np.ndarray]:
+    """The rows that are asked for and a stranger, and where each is found there."""
+    wanted, places = np.unique(rows[rows >= 0], return_inverse=True)
+    found = np.full(len(rows), len(wanted))
+    found[rows >= 0] = places
+    return append_rows(take_rows(side, wanted), make_stranger(side)), found
 
-    Args:
-        posterior: The posterior.
-        users: Labels, broadcast against the items.
-        items: Labels.
 
-    Returns:
-        Means and standard deviations, of the broadcast shape; one pair is ``[1]``.
-
-    Raises:
-        KeyError: A label is unknown.
-        ValueError: The labels do not broadcast.
-    """
-    rows = np.atleast_1d(posterior.find_users(users))
-    columns = np.atleast_1d(posterior.find_items(items))
+def predict_labels(
+    posterior: Posterior,
+    users: Labels,
+    items: Labels,
+    *,
+    user_features: Any = None,
+    item_features: Any = None,
+    unknown: str = "prior",
+) -> Prediction:
+    """Predict ratings by users and of items who are named; see `Factors.predict`."""
+    grown = posterior
+    for features, by_user in ((user_features, True), (item_features, False)):
+        if features is not None:
+            grown = fold_in_unknown(grown, features, by_user)
+    rows, columns = grown.find_users(users, unknown), grown.find_items(items, unknown)
     try:
         rows, columns = np.broadcast_arrays(rows, columns)
     except ValueError as error:
@@ -145,4 +174,8 @@ def predict_labels(posterior: Posterior, users: Labels, items: Labels) -> Predic
             "expected shapes that broadcast. For pairs give as many of each, for a table "
             "predict(users[:, None], items)."
         ) from error
-    return predict_rows(posterior, rows, columns)
+    found = predict_rows(grown, rows, columns)
+    # Those whom features alone describe are unknown to the fit.
+    known = (rows >= 0) & (rows < len(posterior.users))
+    known &= (columns >= 0) & (columns < len(posterior.items))
+    return replace(found, known=known)

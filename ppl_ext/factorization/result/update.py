@@ -10,7 +10,12 @@ import numpy as np
 from ppl_ext.factorization.data.ratings import Ratings
 from ppl_ext.factorization.model.posterior import Posterior
 from ppl_ext.factorization.model.side_posterior import Side
-from ppl_ext.factorization.model.side_rows import append_rows, prior_side, write_rows
+from ppl_ext.factorization.model.side_rows import (
+    append_rows,
+    prior_side,
+    take_rows,
+    write_rows,
+)
 from ppl_ext.factorization.result.factors import Factors, open_factors
 from ppl_ext.factorization.solver.rating_sums import RatingSums, add_ratings, solve_rows
 
@@ -75,10 +80,14 @@ def update_factors(factors: Factors, ratings: Ratings, *, max_sweeps: int = 10) 
     off = ratings.values.astype(np.float64) - posterior.center
     before = _read_beliefs(users, user_rows), _read_beliefs(items, item_rows)
     for _ in range(max_sweeps):
-        sums = add_ratings(_take(items, item_rows), user_codes, item_codes, off, len(user_rows))
+        sums = add_ratings(
+            take_rows(items, item_rows), user_codes, item_codes, off, len(user_rows)
+        )
         counts = np.bincount(user_codes, minlength=len(user_rows))
         _update(posterior, users, user_rows, before[0], sums, counts)
-        sums = add_ratings(_take(users, user_rows), item_codes, user_codes, off, len(item_rows))
+        sums = add_ratings(
+            take_rows(users, user_rows), item_codes, user_codes, off, len(item_rows)
+        )
         counts = np.bincount(item_codes, minlength=len(item_rows))
         _update(posterior, items, item_rows, before[1], sums, counts)
     return replace(factors, posterior=replace(posterior, users=users, items=items))
@@ -117,17 +126,6 @@ def _read_beliefs(side: Side, rows: np.ndarray) -> _Beliefs:
     precision = np.einsum("rik,rk,rjk->rij", vectors, 1 / values, vectors)
     pull = np.einsum("rij,rj->ri", precision, means)
     return _Beliefs(precision, pull, side.shape[rows].copy(), side.rate[rows].copy())
-
-
-def _take(side: Side, rows: np.ndarray) -> Side:
-    return replace(
-        side,
-        ids=side.ids[rows],
-        table=side.table[:, rows],
-        summary=side.summary[rows],
-        shape=side.shape[rows],
-        rate=side.rate[rows],
-    )
 
 
 def _update(

@@ -112,9 +112,9 @@ def test_top_n_needs_as_many_items(factors):
 @pytest.mark.parametrize("label", [999, "ann"])
 def test_unknown_labels_are_named(factors, label):
     with pytest.raises(KeyError, match=f"user {label!r} is unknown.*fold_in_users"):
-        factors.predict(label, 3)
+        factors.predict(label, 3, unknown="raise")
     with pytest.raises(KeyError, match=f"item {label!r} is unknown.*fold_in_items"):
-        factors.predict(3, label)
+        factors.predict(3, label, unknown="raise")
 
 
 @pytest.mark.parametrize("by_user", [True, False])
