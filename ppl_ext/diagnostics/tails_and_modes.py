@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import gammaln, logsumexp
-from scipy.stats import t as student_t
 
 from ppl_ext.density import Density
 from ppl_ext.diagnostics.moments import BatchMoments, summarize_batch
@@ -162,7 +161,7 @@ def _widen(gaussian: Gaussian, z: np.ndarray, rng: np.random.Generator) -> np.nd
     rows, coordinate = np.arange(len(z)), rng.integers(z.shape[1], size=len(z))
     sd = gaussian.sd[coordinate]
     u = (z[rows, coordinate] - gaussian.loc[coordinate]) / sd
-    move = student_t.rvs(_TAIL_FREEDOM, scale=_TAIL_SCALE, size=len(z), random_state=rng) - u
+    move = _TAIL_SCALE * rng.standard_t(_TAIL_FREEDOM, size=len(z)) - u
     if gaussian.scale.ndim == 1:
         z = z.copy()
         z[rows, coordinate] += move * sd
@@ -176,7 +175,12 @@ def _log_proposal(gaussian: Gaussian, z: np.ndarray) -> np.ndarray:
     """Log density of the mixture from which `probe_tails` draws."""
     dim = z.shape[1]
     u = (z - gaussian.loc) / gaussian.sd
-    marginal = student_t.logpdf(u, _TAIL_FREEDOM, scale=_TAIL_SCALE)
+    marginal = (
+        gammaln(0.5 * (_TAIL_FREEDOM + 1))
+        - gammaln(0.5 * _TAIL_FREEDOM)
+        - np.log(_TAIL_SCALE * np.sqrt(np.pi * _TAIL_FREEDOM))
+        - 0.5 * (_TAIL_FREEDOM + 1) * np.log1p((u / _TAIL_SCALE) ** 2 / _TAIL_FREEDOM)
+    )
     tail = logsumexp(marginal + 0.5 * (u**2 + np.log(2 * np.pi)), axis=1) - np.log(dim)
     squares = (gaussian.pull(z) ** 2).sum(1)
     shell = (

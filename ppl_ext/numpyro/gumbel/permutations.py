@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.lax import stop_gradient
-from scipy.optimize import linear_sum_assignment
 
 from ppl_ext.numpyro.gumbel.arguments import (
     checking,
@@ -127,6 +126,8 @@ def best_permutation(scores: jax.Array) -> jax.Array:
 
 
 def _assign(tables):
+    from scipy.optimize import linear_sum_assignment
+
     tables = np.asarray(tables)
     matrices = np.zeros_like(tables)
     for where in np.ndindex(tables.shape[:-2]):

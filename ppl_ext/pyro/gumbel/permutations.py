@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from ppl_ext.pyro.gumbel.arguments import (
     checking,
@@ -117,6 +116,8 @@ def best_permutation(scores: torch.Tensor) -> torch.Tensor:
 
 
 def _assign(tables):
+    from scipy.optimize import linear_sum_assignment
+
     tables = np.asarray(tables)
     matrices = np.zeros_like(tables)
     for where in np.ndindex(tables.shape[:-2]):
