@@ -100,7 +100,7 @@ assert np.abs(error["beta"]).max() > 2
 # set of draws, by natural gradients, and ends when it has converged.
 
 # %%
-fit = px.fit(jax.random.key(0), model, px.AutoFullRank(model), *data, progress_bar=False)
+fit = px.fit(jax.random.key(0), model, *data, guide=px.AutoFullRank, progress_bar=False)
 print(fit.log)
 
 draws = fit.draws(jax.random.key(1), 10_000)
@@ -143,7 +143,7 @@ assert fit.log.gradients < 10_000
 # the others are held still.
 
 # %%
-simple = px.fit(jax.random.key(0), model, px.AutoMeanField(model), *data, progress_bar=False)
+simple = px.fit(jax.random.key(0), model, *data, guide=px.AutoMeanField, progress_bar=False)
 simple_draws = simple.draws(jax.random.key(1), 10_000)
 simple_sd = simple_draws.values["beta"].std(axis=0)
 
@@ -226,5 +226,5 @@ np.testing.assert_array_equal(same.values["beta"], draws.values["beta"])
 # %% [markdown]
 # ## Your own model
 #
-# `px.fit(key, model, None, *data)` chooses the guide by the number of dimensions. Look at
+# `px.fit(key, model, *data)` chooses the guide by the number of dimensions. Look at
 # `fit.report()` first, and do what it says.

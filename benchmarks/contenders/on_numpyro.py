@@ -39,8 +39,10 @@ def fit_ours(folder: str, name: str, guide: str, seeds: list[int]) -> dict[str, 
             key: value + 0 if isinstance(value, jax.Array) else value
             for key, value in problem.kwargs.items()
         }
-        family = GUIDES[guide](problem.model)
-        return px.fit(jax.random.key(seed), problem.model, family, progress_bar=False, **kwargs)
+        family = GUIDES[guide]
+        return px.fit(
+            jax.random.key(seed), problem.model, guide=family, progress_bar=False, **kwargs
+        )
 
     _, first_cpu = clock(lambda: fit(seeds[0]))
     fits = [clock(lambda seed=seed: fit(seed)) for seed in seeds]
@@ -135,7 +137,7 @@ def fit_walk(dim: int, guide: str) -> dict[str, float]:
 
     fit, cpu = clock(
         lambda: px.fit(
-            jax.random.key(0), walk, GUIDES[guide](walk), jnp.asarray(y), progress_bar=False
+            jax.random.key(0), walk, jnp.asarray(y), guide=GUIDES[guide], progress_bar=False
         )
     )
     return describe_walk(y, fit, cpu)

@@ -44,9 +44,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         fit = px.fit(
             jax.random.key(0),
             schools,
-            px.AutoFullRank(schools),
             jnp.asarray(STANDARD_ERROR),
             jnp.asarray(EFFECT),
+            guide=px.AutoFullRank,
             progress_bar=not smoke,
         )
         report = fit.report()

@@ -30,21 +30,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     smoke = parser.parse_args(argv).smoke
 
     data = [jnp.asarray(column) for column in (MOM_HS, MOM_IQ, KID_SCORE)]
-    for guide in (
-        [px.AutoFullRank(model)]
-        if smoke
-        else [
-            px.AutoMeanField(model),
-            px.AutoFullRank(model),
-        ]
-    ):
-        fit = px.fit(jax.random.key(0), model, guide, *data, progress_bar=not smoke)
+    for guide in [px.AutoFullRank] if smoke else [px.AutoMeanField, px.AutoFullRank]:
+        fit = px.fit(jax.random.key(0), model, *data, guide=guide, progress_bar=not smoke)
         report = fit.report()
         if not smoke:
             print(f"\n{report}")
         values = fit.draws(jax.random.key(1), 10_000).values
         print(
-            f"kidscore on NumPyro, {type(guide).__name__}: worst mean error "
+            f"kidscore on NumPyro, {guide.__name__}: worst mean error "
             f"{REFERENCE.worst_mean_error(values):.3f} sd, "
             f"worst log sd ratio {REFERENCE.worst_log_sd_ratio(values):.3f}"
         )

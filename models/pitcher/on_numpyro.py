@@ -70,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     fit = px.fit(
         jax.random.key(0),
         model,
-        px.AutoFullRank(model),
         jnp.asarray(LANDED),
+        guide=px.AutoFullRank,
         progress_bar=not smoke,
     )
     report = fit.report()

@@ -96,7 +96,7 @@ class AbstractTerm(ABC):
                     f"{type(self).__name__}: the factor {name!r} is {type(found).__name__}; "
                     f"expected {family.__name__}, in whose statistics this term is linear. "
                     "With another family the update has no closed form: use that one, or follow "
-                    "the model with a guide, fit(model, AutoFullRank(model), ...) in "
+                    "the model with a guide, fit(model, ..., guide=AutoFullRank) in "
                     "ppl_ext.pyro or ppl_ext.numpyro."
                 )
 
@@ -179,7 +179,7 @@ def refuse_twice(term: AbstractTerm, names: Sequence[str | np.ndarray]) -> None:
         raise NotConjugateError(
             f"{type(term).__name__}: the factor {sorted(twice)[0]!r} stands twice in it; expected "
             "different factors, in each of which the term is linear. Name a second factor, or fit "
-            "the model with a guide: fit(model, AutoFullRank(model), ...) in ppl_ext.pyro or "
+            "the model with a guide: fit(model, ..., guide=AutoFullRank) in ppl_ext.pyro or "
             "ppl_ext.numpyro."
         )
 

@@ -135,8 +135,7 @@ class Report:
         ]
         if len(self.log.start_losses) > 1:
             elbos = ", ".join(f"{-loss:,.2f}" for loss in self.log.start_losses)
-            dropped = f"{self.log.dropped_starts} of them dropped early"
-            lines.insert(-2, ("starts", f"reached ELBOs of {elbos}, {dropped}"))
+            lines.insert(-2, ("starts", f"reached ELBOs of {elbos}{self.log.dropped}"))
         lines += [("note", note) for note in self.log.notes]
         lines.append(("advice", self.advice))
         return "\n".join(

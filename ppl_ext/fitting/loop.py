@@ -64,6 +64,11 @@ class FitLog:
         """True where the user stopped the run."""
         return self.reason == INTERRUPTED
 
+    @property
+    def dropped(self) -> str:
+        """How many starts were dropped early, in words after their list; empty if none was."""
+        return f", {self.dropped_starts} of them dropped early" if self.dropped_starts else ""
+
     def __str__(self) -> str:
         time_spent = f"{self.seconds:.2f} s"
         if self.compile_seconds:
@@ -74,7 +79,7 @@ class FitLog:
         parts += [self.reason, f"final loss {self.final_loss:,.2f}"]
         if len(self.start_losses) > 1:
             losses = " ".join(f"{loss:,.2f}" for loss in self.start_losses)
-            parts.append(f"starts {losses}, {self.dropped_starts} of them dropped early")
+            parts.append(f"starts {losses}{self.dropped}")
         return "\n".join(["; ".join(parts), *self.notes])
 
 

@@ -1,14 +1,21 @@
 """Linear-response covariance of a mean-field fit."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from ppl_ext.density import Density
-from ppl_ext.gaussian_vi.objective import CountedDensity, average_mean_field
+from ppl_ext.fitting.settings import Deterministic
+from ppl_ext.gaussian_vi.objective import (
+    CountedDensity,
+    average_full_rank,
+    average_mean_field,
+)
 from ppl_ext.gaussian_vi.solution import GaussianSolution
-from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
+from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal, round_up
 
-__all__ = ["respond_linearly"]
+__all__ = ["measure_response", "respond_linearly"]
 
 
 def respond_linearly(density: Density, solution: GaussianSolution, *, seed: int = 0) -> np.ndarray:
@@ -83,3 +90,55 @@ def respond_linearly(density: Density, solution: GaussianSolution, *, seed: int 
     root = solve_triangular(factor, np.eye(2 * dim)[:, :dim], lower=True)
     covariance: np.ndarray = (root.T @ root) * solution.scale[:, None] * solution.scale
     return covariance
+
+
+def measure_response(
+    density: Density, solution: GaussianSolution, covariance: np.ndarray, *, seed: int = 0
+) -> GaussianSolution:
+    """The full-rank Gaussian of a linear response, with an ELBO and distances of its own.
+
+    Args:
+        density: The log density that was fitted.
+        solution: Its mean-field solution.
+        covariance: What `respond_linearly` made of it, ``[dim, dim]``.
+        seed: Seed of the draws on which it is measured.
+
+    Returns:
+        The Gaussian. It maximises no ELBO, so that its distance from the optimum need not be
+        small; the log is that of the mean-field fit.
+
+    Example:
+        >>> from ppl_ext.density import Density, Site
+        >>> from ppl_ext.gaussian_vi import solve_mean_field
+        >>> precision = np.array([[2.0, 1.0], [1.0, 2.0]])
+        >>> gaussian = Density(
+        ...     dim=2,
+        ...     sites=(Site("x", (2,), 0, 2),),
+        ...     log_density=lambda z: (-0.5 * ((z @ precision) * z).sum(-1), -z @ precision),
+        ...     log_p=lambda z: -0.5 * ((z @ precision) * z).sum(-1),
+        ...     constrain=lambda z: {"x": z},
+        ...     explain=lambda z: "",
+        ... )
+        >>> narrow = solve_mean_field(gaussian)
+        >>> wide = measure_response(gaussian, narrow, respond_linearly(gaussian, narrow))
+        >>> log_evidence = np.log(2 * np.pi) - 0.5 * np.log(np.linalg.det(precision))
+        >>> bool(narrow.elbo < log_evidence), bool(np.isclose(wide.elbo, log_evidence))
+        (True, True)
+    """
+    scale_tril = cholesky(covariance, lower=True)
+    pairs = max(solution.num_draws // 2, round_up(2 * density.dim))
+    half = draw_standard_normal(pairs, density.dim, seed)
+    average = average_full_rank(
+        CountedDensity(density.log_density), solution.loc, scale_tril, half
+    )
+    settings = Deterministic()
+    solved = average.predicted_kl < settings.kl_tolerance
+    return replace(
+        solution,
+        scale=scale_tril,
+        elbo=average.elbo,
+        predicted_kl=average.predicted_kl,
+        mean_error=average.mean_error,
+        num_draws=2 * pairs,
+        converged=bool(solved and average.mean_error <= settings.error_tolerance),
+    )

@@ -11,12 +11,12 @@ from numpyro import handlers
 from numpyro.infer import MCMC, SVI
 
 from ppl_ext.draws.datatree import build_tree
-from ppl_ext.numpyro.fitting.guide_draws import draw_guide, name_dims
-from ppl_ext.numpyro.tracing.bound_model import ModelCall
+from ppl_ext.numpyro.fitting.guide_draws import draw_guide
+from ppl_ext.numpyro.tracing.bound_model import bind_model
 from ppl_ext.numpyro.tracing.compiled_density import score_trace
-from ppl_ext.numpyro.tracing.density import inspect_call
-from ppl_ext.numpyro.tracing.find_sites import inspect_model
+from ppl_ext.numpyro.tracing.model_call import ModelCall
 from ppl_ext.numpyro.tracing.refusals import refuse_guide
+from ppl_ext.numpyro.tracing.sites import name_dims
 
 if TYPE_CHECKING:
     import xarray
@@ -75,12 +75,11 @@ def from_svi(
         params = result
     else:
         params = result.params if hasattr(result, "params") else svi.get_params(result)
-    call, arrays, inspection = inspect_call("from_svi", svi.model, args, kwargs)
-    refuse_guide("from_svi", svi.guide, params, inspection, args, kwargs)
+    bound = bind_model("from_svi", svi.model, args, kwargs)
+    refuse_guide(bound, svi.guide, params)
     draws, _ = draw_guide(
         rng_key,
-        call,
-        arrays,
+        bound,
         svi.guide,
         params,
         num_samples,
@@ -127,35 +126,35 @@ def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
         )
     if not (args or kwargs):
         args, kwargs = mcmc._args, mcmc._kwargs
-    call, arrays, _ = inspect_call("from_mcmc", model, args, kwargs)
-    inspection = inspect_model(call, whole=True)
+    bound = bind_model("from_mcmc", model, args, kwargs)
+    sites = bound.call.sites(whole=True)
     samples = mcmc.get_samples()
-    names = [site.name for site in inspection.latents if site.name in samples]
-    log_p, log_likelihood = _score_samples(call)({k: samples[k] for k in names}, arrays)
+    names = [site.name for site in sites.latents if site.name in samples]
+    log_p, log_likelihood = _score_samples(bound.call)(
+        {k: samples[k] for k in names}, bound.arrays
+    )
     extra = {
         name: np.asarray(value)
         for name, value in mcmc.get_extra_fields().items()
         if np.ndim(value) == 1
     }
-    observed = inspection.observe(arrays)
     return build_tree(
         {name: np.asarray(value) for name, value in samples.items()},
         chains=mcmc.num_chains,
         sample_stats={"lp": np.asarray(log_p, np.float64), **extra},
         log_likelihood={k: np.asarray(v) for k, v in log_likelihood.items()},
-        observed={site.name: np.asarray(observed[site.name]) for site in inspection.observed},
-        dims=name_dims(inspection),
+        observed=bound.whole_observed,
+        dims=name_dims(sites),
     )
 
 
 @functools.lru_cache(maxsize=32)
 def _score_samples(call: ModelCall) -> Callable:
-    observed = [site.name for site in inspect_model(call, whole=True).observed]
+    observed = [site.name for site in call.sites(whole=True).observed]
 
     def score(values, arrays):
-        args, kwargs = call.arguments(arrays)
-        model = handlers.substitute(handlers.seed(call.model, 0), data=values)
-        log_probs = score_trace(handlers.trace(model).get_trace(*args, **kwargs))
+        model = handlers.substitute(handlers.seed(call.run, 0), data=values)
+        log_probs = score_trace(handlers.trace(model).get_trace(arrays))
         total = sum((jnp.sum(term) for term in log_probs.values()), start=jnp.zeros(()))
         return total, {name: log_probs[name] for name in observed}
 

@@ -81,7 +81,7 @@ METHODS = {"mean field": fit_mean_field, "full rank": fit_full_rank, "NUTS": sam
 
 def _fit_guide(method: str, guide: Any, problem: Problem) -> Entry:
     model, data = _prepare(problem)
-    fitted = fit(jax.random.key(0), model, guide(model), *data, progress_bar=False)
+    fitted = fit(jax.random.key(0), model, *data, guide=guide, progress_bar=False)
     draws = fitted.draws(jax.random.key(1), _DRAWS)
     started = time.perf_counter()
     report = fitted.report()

@@ -11,6 +11,7 @@ import numpyro.distributions as dist
 import pytest
 import scipy.stats
 from numpyro import handlers
+from numpyro.infer.autoguide import AutoNormal
 
 from ppl_ext.numpyro import (
     AutoFullRank,
@@ -20,6 +21,8 @@ from ppl_ext.numpyro import (
     fit,
     load,
 )
+from ppl_ext.numpyro.guides import guide_call
+from ppl_ext.numpyro.tracing import bound_model, fingerprint, model_call
 from tests.numpyro.models import (
     ROW_DATA,
     ROWS,
@@ -34,12 +37,12 @@ from tests.numpyro.models import (
 
 @pytest.fixture(scope="module")
 def full_rank():
-    return fit(jax.random.key(0), regression, None, X, y=Y, enable_x64=True)
+    return fit(jax.random.key(0), regression, X, y=Y, enable_x64=True)
 
 
 @pytest.fixture(scope="module")
 def mean_field():
-    return fit(jax.random.key(0), regression, AutoMeanField(regression), X, y=Y)
+    return fit(jax.random.key(0), regression, X, y=Y, guide=AutoMeanField(regression))
 
 
 def test_full_rank_is_the_posterior(full_rank):
@@ -94,11 +97,14 @@ def test_report_is_made_once(full_rank, mean_field):
 
 def test_linear_response_repairs_the_covariance(mean_field):
     repaired = mean_field.linear_response()
-    _, covariance, _ = regression_posterior()
+    _, covariance, log_evidence = regression_posterior()
     _, scale_tril = repaired.guide.gaussian(repaired.params)
     np.testing.assert_allclose(
         np.linalg.norm(scale_tril, axis=1), np.sqrt(np.diag(covariance)), rtol=0.02
     )
+    # On a Gaussian posterior its ELBO is the evidence, and not that of the mean-field fit.
+    assert repaired.solution.elbo == pytest.approx(log_evidence, abs=0.01)
+    assert mean_field.solution.elbo < log_evidence - 0.1
     assert repaired.report().ok
     assert repaired.draws(jax.random.key(0), 10).num_draws == 10
 
@@ -119,6 +125,71 @@ def test_save_and_load(full_rank, tmp_path):
         load(path, rows, ROW_DATA, ROWS)
 
 
+def test_a_fit_reads_its_model_once(monkeypatch):
+    counter, fingerprints = itertools.count(), itertools.count()
+    take_fingerprint = fingerprint.take_fingerprint
+
+    def model(x, y):
+        next(counter)
+        b = numpyro.sample("b", dist.Normal(jnp.zeros(2), 2.0).to_event(1))
+        mean = numpyro.deterministic("mean", x @ b)
+        numpyro.sample("y", dist.Normal(mean, 1.0), obs=y)
+
+    def counted(value, seen=None):
+        if value is model:
+            next(fingerprints)
+        return take_fingerprint(value, seen)
+
+    first = fit(jax.random.key(0), model, X[:, 1:], Y)
+    first.report()  # compiles
+    first.draws(jax.random.key(0), 50, posterior_predictive=True)
+    for module in (bound_model, model_call, guide_call):
+        monkeypatch.setattr(module, "take_fingerprint", counted)
+    before = calls(counter)
+    data = Y.copy()
+    second = fit(jax.random.key(1), model, X[:, 1:], data)
+    assert calls(fingerprints) == 1
+    # A buffer that is filled anew must not change what was fitted.
+    data[:] = np.nan
+    report = second.report()
+    draws = second.draws(jax.random.key(0), 50, posterior_predictive=True)
+    second.to_datatree(jax.random.key(0), 50)
+    assert calls(fingerprints) == 1
+    assert calls(counter) == before
+    assert report.ok
+    np.testing.assert_array_equal(draws.observed["y"], Y.astype(np.float32))
+
+
+def test_a_fit_tells_what_it_is(mean_field):
+    fitted = fit(jax.random.key(0), plain, 1.0)
+    told = repr(fitted)
+    assert "\n" not in told
+    # The evidence of one observation under N(0, 2).
+    assert told.startswith("Fit(AutoFullRank, ELBO -1.52, converged (")
+    fitted.report()
+    assert repr(fitted).startswith("Fit(AutoFullRank, good, ELBO -1.52, converged (")
+
+
+def test_arguments_of_a_partial_are_the_models_alone():
+    def model(x, sd, y):
+        b = numpyro.sample("b", dist.Normal(jnp.zeros(2), 2.0).to_event(1))
+        numpyro.sample("y", dist.Normal(x @ b, sd), obs=y)
+
+    def guide(y):
+        loc = numpyro.param("loc", jnp.zeros(2))
+        numpyro.sample("b", dist.Normal(loc, 0.2).to_event(1))
+
+    bound = functools.partial(model, X[:, 1:], sd=1.0)
+    mean = np.linalg.solve(X[:, 1:].T @ X[:, 1:] + np.eye(2) / 4, X[:, 1:].T @ Y)
+    ours = fit(jax.random.key(0), bound, y=Y, guide=AutoFullRank)
+    np.testing.assert_allclose(ours.guide.median(ours.params)["b"], mean, atol=1e-3)
+    settings = Stochastic(max_steps=3000, trial_steps=100)
+    for own in (guide, AutoMeanField):
+        fitted = fit(jax.random.key(0), bound, y=Y, guide=own, optimizer=settings, num_starts=1)
+        draws = fitted.draws(jax.random.key(1), 2000)
+        np.testing.assert_allclose(draws.values["b"].mean(0), mean, atol=0.1)
+
+
 def test_a_second_fit_compiles_and_traces_nothing():
     counter = itertools.count()
 
@@ -127,10 +198,10 @@ def test_a_second_fit_compiles_and_traces_nothing():
         b = numpyro.sample("b", dist.Normal(jnp.zeros(2), 2.0).to_event(1))
         numpyro.sample("y", dist.Normal(x @ b, 1.0), obs=y)
 
-    first = fit(jax.random.key(0), model, None, X[:, 1:], Y)
+    first = fit(jax.random.key(0), model, X[:, 1:], Y)
     first.draws(jax.random.key(0), 300)
     before = calls(counter)
-    second = fit(jax.random.key(1), model, AutoFullRank(model), X[:, 1:], Y + 1)
+    second = fit(jax.random.key(1), model, X[:, 1:], Y + 1, guide=AutoFullRank(model))
     draws = second.draws(jax.random.key(0), 300)
     assert calls(counter) == before
     assert first.log.compile_seconds > 0
@@ -139,37 +210,10 @@ def test_a_second_fit_compiles_and_traces_nothing():
     np.testing.assert_allclose(draws.values["b"].mean(0), mean, atol=0.1)
 
 
-def test_the_same_key_gives_the_same_fit(mean_field):
-    again = fit(jax.random.key(0), regression, AutoMeanField(regression), X, y=Y)
-    for name, value in mean_field.params.items():
-        np.testing.assert_array_equal(again.params[name], value)
-
-
-def test_global_state_is_left_alone(mean_field):
-    np.random.seed(0)
-    before = np.random.get_state()[1].copy()
-    validation = numpyro.distributions.distribution.Distribution._validate_args
-    fit(jax.random.key(0), regression, AutoMeanField(regression), X, y=Y, enable_x64=True)
-    assert (np.random.get_state()[1] == before).all()
-    assert not jax.config.jax_enable_x64
-    assert jnp.ones(1).dtype == jnp.float32
-    assert numpyro.distributions.distribution.Distribution._validate_args == validation
-    assert numpyro.primitives._PYRO_STACK == []
-
-
 def test_float64_results_serve_outside_of_the_scope(full_rank):
     assert full_rank.params["auto_loc"].dtype == np.float64
     assert full_rank.guide.median(full_rank.params)["b"].shape == (2,)
     assert not any("float32" in note for note in full_rank.log.notes)
-
-
-def test_many_dimensions_get_a_mean_field_guide():
-    def model():
-        numpyro.sample("x", dist.Normal(jnp.zeros(1200), 2.0).to_event(1))
-
-    fitted = fit(jax.random.key(0), model, optimizer=Deterministic(num_draws=16, num_starts=1))
-    assert isinstance(fitted.guide, AutoMeanField)
-    np.testing.assert_allclose(fitted.params["x_auto_scale"], 2.0, rtol=1e-3)
 
 
 def plain(y):
@@ -180,10 +224,6 @@ def plain(y):
 def never(y):
     x = numpyro.sample("x", dist.HalfNormal(1.0))
     numpyro.sample("y", dist.Gamma(2.0, x), obs=y)
-
-
-def takes_restarts(y, restarts):
-    plain(y)
 
 
 def imputed(y):
@@ -199,31 +239,39 @@ def two_plain(y):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda key: fit(key, plain, None, np.nan), r"fit: observed site 'y' has 1 values"),
-        (lambda key: fit(key, plain, AutoFullRank, 1.0), r"class AutoFullRank.*AutoFullRank\(mod"),
+        (lambda key: fit(key, plain, np.nan), r"fit: observed site 'y' has 1 values"),
         (
-            lambda key: fit(key, plain, np.ones(3)),
-            r"guide is a ndarray.*fit\(rng_key, model, None",
+            lambda key: fit(0, plain, 1.0),
+            r"rng_key is 0, a int; .*fit\(jax.random.key\(0\), model",
         ),
-        (lambda key: fit(key, np.ones(3)), r"model is a ndarray"),
-        (lambda key: fit(key, plain, None, 1.0, restarts=0), r"restarts = 0"),
-        (lambda key: fit(key, takes_restarts, None, 1.0), r"'restarts'.*functools.partial\(model"),
-        (lambda key: fit(key, plain, AutoFullRank(two_plain), 1.0), r"\['x', 'other'\].*\['x'\]"),
-        (lambda key: fit(key, handlers.block(plain, hide=["x"]), None, 1.0), r"no latent sites"),
+        (lambda key: fit(plain, 1.0), r"rng_key is a function; expected .*key\(0\)"),
+        (lambda key: fit(jax.random.split(key), plain, 1.0), r"expected one random key"),
         (
-            lambda key: fit(key, rows, AutoFullRank(rows), ROW_DATA, ROWS, 20),
+            lambda key: fit(key, plain, guide=np.ones(3)),
+            r"guide is a ndarray.*fit\(rng_key, model, \*args\)",
+        ),
+        (lambda key: fit(key, plain, AutoNormal(plain), 1.0), r"the guide AutoNormal stands"),
+        (lambda key: fit(key, np.ones(3)), r"model is a ndarray"),
+        (lambda key: fit(key, plain, 1.0, num_starts=0), r"num_starts = 0"),
+        (
+            lambda key: fit(key, plain, 1.0, guide=AutoFullRank(two_plain)),
+            r"\['x', 'other'\].*\['x'\]",
+        ),
+        (lambda key: fit(key, handlers.block(plain, hide=["x"]), 1.0), r"no latent sites"),
+        (
+            lambda key: fit(key, rows, ROW_DATA, ROWS, 20, guide=AutoFullRank(rows)),
             r"'z'.*AutoMeanField",
         ),
         (
-            lambda key: fit(key, rows, None, ROW_DATA, ROWS, 20, optimizer=Deterministic()),
+            lambda key: fit(key, rows, ROW_DATA, ROWS, 20, optimizer=Deterministic()),
             r"plate 'row' draws 20 of its 60 rows.*Stochastic",
         ),
         (
-            lambda key: fit(key, plain, lambda y: None, 1.0, optimizer=Deterministic()),
+            lambda key: fit(key, plain, 1.0, optimizer=Deterministic(), guide=lambda y: None),
             r"Deterministic was given with function",
         ),
-        (lambda key: fit(key, imputed, None, np.ones(2)), r"obs_mask= at site 'y'.*handlers.mask"),
-        (lambda key: fit(key, never, None, -1.0), r"observed site 'y' is -inf"),
+        (lambda key: fit(key, imputed, np.ones(2)), r"obs_mask= at site 'y'.*handlers.mask"),
+        (lambda key: fit(key, never, -1.0), r"observed site 'y' is -inf"),
     ],
 )
 def test_refusals_name_what_is_wrong_and_the_way_out(call, words):
@@ -231,32 +279,19 @@ def test_refusals_name_what_is_wrong_and_the_way_out(call, words):
         call(jax.random.key(0))
 
 
-def test_a_bound_argument_is_no_clash():
-    fitted = fit(jax.random.key(0), functools.partial(takes_restarts, restarts=2), None, 1.0)
-    assert fitted.guide.median(fitted.params)["x"] == pytest.approx(0.5, abs=1e-3)
-
-
-def test_changed_shapes_are_refused():
-    def model(x):
-        numpyro.sample("b", dist.Normal(jnp.zeros(x.shape), 1.0).to_event(1))
-
-    guide = AutoFullRank(model)
-    fit(jax.random.key(0), model, guide, np.ones(2))
-    with pytest.raises(ValueError, match=r"shape \(2,\) of site 'b'.*\(3,\).*new guide"):
-        fit(jax.random.key(0), model, guide, np.ones(3))
-
-
 def test_only_fits_of_the_solver_respond_linearly(mean_field):
     stochastic = fit(
         jax.random.key(0),
         plain,
-        AutoMeanField(plain),
         1.0,
         optimizer=Stochastic(max_steps=200, trial_steps=50),
-        restarts=1,
+        num_starts=1,
         progress_bar=False,
+        guide=AutoMeanField(plain),
     )
     with pytest.raises(ValueError, match=r"linear_response.*stochastic"):
         stochastic.linear_response()
     with pytest.raises(ValueError, match="num_draws = 0"):
         mean_field.draws(jax.random.key(0), 0)
+    with pytest.raises(ValueError, match=r"Fit.draws: rng_key is 3, a int"):
+        mean_field.draws(3)

@@ -31,15 +31,15 @@ def linear(host: Host) -> SimpleNamespace:
 @pytest.fixture(scope="module")
 def full_rank(host: Host, linear: SimpleNamespace):
     """Its full-rank fit."""
-    guide = host.room.AutoFullRank(linear.model)
-    return host.random(host.room.fit, linear.model, guide, linear.x, y=linear.y)
+    guide = host.room.AutoFullRank
+    return host.random(host.room.fit, linear.model, linear.x, y=linear.y, guide=guide)
 
 
 @pytest.fixture(scope="module")
 def mean_field(host: Host, linear: SimpleNamespace):
     """Its mean-field fit."""
     guide = host.room.AutoMeanField(linear.model)
-    return host.random(host.room.fit, linear.model, guide, linear.x, y=linear.y)
+    return host.random(host.room.fit, linear.model, linear.x, y=linear.y, guide=guide)
 
 
 @pytest.fixture(scope="module")

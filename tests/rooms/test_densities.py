@@ -53,7 +53,9 @@ def test_fit_tells_it_once(host):
     model, guide = list(relaxed_pairs(host))[1]
     settings = room.Stochastic(elbo=room.DiscreteELBO(room.estimators.ReinMax(1.0)), max_steps=2)
     with pytest.warns(room.RelaxedDensityWarning, match="fit: ") as caught:
-        host.random(room.fit, model, guide, optimizer=settings, restarts=1, progress_bar=False)
+        host.random(
+            room.fit, model, guide=guide, optimizer=settings, num_starts=1, progress_bar=False
+        )
     told = [each for each in caught if each.category is room.RelaxedDensityWarning]
     assert len(told) == 1
 

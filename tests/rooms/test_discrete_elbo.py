@@ -343,8 +343,9 @@ def test_fit_takes_it(host, programs):
     settings = room.Stochastic(
         elbo=room.DiscreteELBO(room.estimators.LeaveOneOut(2)), max_steps=200, step_size=0.1
     )
+    model, guide = programs.single
     fitted = host.random(
-        room.fit, *programs.single, optimizer=settings, restarts=1, progress_bar=False
+        room.fit, model, guide=guide, optimizer=settings, num_starts=1, progress_bar=False
     )
     draws = host.random(fitted.draws, 50)
     assert draws.values["z"].shape == (50, 3, 3)

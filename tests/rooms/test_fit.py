@@ -1,5 +1,6 @@
 """``fit`` against a posterior in closed form."""
 
+import itertools
 from importlib import import_module
 
 import numpy as np
@@ -11,6 +12,30 @@ from tests.oracles import regression as truth
 
 DRAWS = 20_000
 MEAN_ERROR = 4 * truth.SD / np.sqrt(DRAWS)  # false alarm: below one in 5,000 for three means
+
+
+def global_state(host):
+    """What a fit must not touch, in words that can be compared."""
+    validation = import_module(f"{host.name}.distributions").Distribution._validate_args
+    state = [np.random.get_state()[1].tolist(), validation]
+    if host.name == "pyro":
+        torch = host.math
+        return [
+            *state,
+            {k: v.tolist() for k, v in host.ppl.get_param_store().items()},
+            torch.random.get_rng_state().tolist(),
+            torch.get_default_dtype(),
+            torch.get_num_threads(),
+            torch.is_grad_enabled(),
+            repr(host.ppl.settings.get()),
+        ]
+    jax = import_module("jax")
+    return [
+        *state,
+        jax.config.jax_enable_x64,
+        host.math.ones(1).dtype,
+        list(host.ppl.primitives._PYRO_STACK),
+    ]
 
 
 def test_full_rank_is_exact(host, full_rank):
@@ -52,15 +77,46 @@ def test_linear_response_repairs_the_sds(host, mean_field):
 
 def test_same_seed_same_answer(host, linear, full_rank):
     again = host.random(
-        host.room.fit, linear.model, host.room.AutoFullRank(linear.model), linear.x, y=linear.y
+        host.room.fit, linear.model, linear.x, y=linear.y, guide=host.room.AutoFullRank
     )
     np.testing.assert_array_equal(again.solution.loc, full_rank.solution.loc)
+    np.testing.assert_array_equal(again.solution.scale, full_rank.solution.scale)
     first, second = (host.random(each.draws, 10, seed=3) for each in (full_rank, again))
     np.testing.assert_array_equal(first.values["b"], second.values["b"])
+    other = host.random(full_rank.draws, 10, seed=4)
+    assert not np.isclose(other.values["b"], first.values["b"]).any()
+
+
+def test_more_than_a_thousand_dimensions_get_a_mean_field_guide(host):
+    def model():
+        host.ppl.sample("x", host.dist.Normal(host.math.zeros(1001), 2.0).to_event(1))
+
+    settings = host.room.Deterministic(num_draws=16, max_draws=16, num_starts=1)
+    fit = host.random(host.room.fit, model, optimizer=settings)
+    assert isinstance(fit.guide, host.room.AutoMeanField)
+    np.testing.assert_allclose(fit.solution.scale, 2.0, rtol=1e-3)
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_global_state_is_left_alone(host, linear, stochastic):
+    before = global_state(host)
+    settings = host.room.Stochastic(max_steps=50, trial_steps=10) if stochastic else None
+    fit = host.random(
+        host.room.fit,
+        linear.model,
+        linear.x,
+        y=linear.y,
+        guide=host.room.AutoMeanField,
+        optimizer=settings,
+        num_starts=2,
+    )
+    host.random(fit.draws, 10, posterior_predictive=True)
+    fit.report()
+    assert global_state(host) == before
 
 
 def test_no_guide_is_full_rank(host, linear):
-    fit = host.random(host.room.fit, linear.model, None, linear.x, y=linear.y)
+    fit = host.random(host.room.fit, linear.model, linear.x, y=linear.y)
     assert isinstance(fit.guide, host.room.AutoFullRank)
 
 
@@ -73,8 +129,14 @@ def test_a_deterministic_fit_shows_its_progress(host, linear, monkeypatch, wante
         return loop.open_bar(total, False, *args, **kwargs)
 
     monkeypatch.setattr(solve, "open_bar", open_bar)
-    guide = host.room.AutoMeanField(linear.model)
-    host.random(host.room.fit, linear.model, guide, linear.x, y=linear.y, progress_bar=wanted)
+    host.random(
+        host.room.fit,
+        linear.model,
+        linear.x,
+        y=linear.y,
+        guide=host.room.AutoMeanField,
+        progress_bar=wanted,
+    )
     assert asked == [wanted]
 
 
@@ -82,11 +144,11 @@ def test_stochastic_reaches_the_posterior(host, linear):
     fit = host.random(
         host.room.fit,
         linear.model,
-        host.room.AutoFullRank(linear.model),
         linear.x,
         y=linear.y,
+        guide=host.room.AutoFullRank(linear.model),
         optimizer=host.room.Stochastic(),
-        restarts=1,
+        num_starts=1,
     )
     values = host.random(fit.draws, DRAWS).values["b"]
     assert np.all(np.abs(values.mean(0) - truth.MEAN) < 0.1 * truth.SD)
@@ -94,15 +156,64 @@ def test_stochastic_reaches_the_posterior(host, linear):
     assert fit.report().ok
 
 
+@pytest.mark.parametrize("when", [0, 2, 12])
+def test_interruption_keeps_what_was_reached(host, linear, monkeypatch, when):
+    module = import_module(f"ppl_ext.{host.name}.fitting.stochastic_fit")
+    made = itertools.count()
+
+    def drive(advance, **settings):
+        def interrupted(steps):
+            if next(made) == when:
+                raise KeyboardInterrupt
+            return advance(steps)
+
+        return loop.drive(interrupted, **settings)
+
+    monkeypatch.setattr(module, "drive", drive)
+    fit = host.random(
+        host.room.fit,
+        linear.model,
+        linear.x,
+        y=linear.y,
+        guide=host.room.AutoFullRank,
+        optimizer=host.room.Stochastic(max_steps=600, trial_steps=20),
+        num_starts=2,
+    )
+    assert fit.log.interrupted
+    assert not fit.log.converged
+    assert len(fit.log.losses) < 600
+    if when <= 2:  # in the first trial, whose steps are then all that were made
+        assert len(fit.log.losses) == fit.log.gradients == 6 * when
+    assert np.isfinite(host.random(fit.draws, 10).log_weights).all()
+
+
+def test_divergence_names_step_and_site(host):
+    def cliff(y):
+        x = host.ppl.sample("x", host.dist.Normal(0.0, 1.0))
+        # A square root whose argument leaves its domain once x has learnt that it should be large.
+        mean = host.math.sqrt(3.0 - x)
+        host.ppl.sample("y", host.dist.Normal(mean, 1.0, validate_args=False), obs=y)
+
+    with pytest.raises(FloatingPointError, match=r"at step \d+: .*'(y|x)'"):
+        host.random(
+            host.room.fit,
+            cliff,
+            host.array(np.full(50, -5.0)),
+            guide=host.room.AutoMeanField(cliff, init_scale=0.5),
+            optimizer=host.room.Stochastic(max_steps=2000, trial_steps=100),
+            num_starts=1,
+        )
+
+
 def test_a_point_estimate_is_not_trusted(host, linear):
     fit = host.random(
         host.room.fit,
         linear.model,
-        import_module(f"{host.name}.infer.autoguide").AutoDelta(linear.model),
         linear.x,
         y=linear.y,
+        guide=import_module(f"{host.name}.infer.autoguide").AutoDelta,
         optimizer=host.room.Stochastic(max_steps=200, trial_steps=100),
-        restarts=1,
+        num_starts=1,
     )
     report = fit.report()
     assert report.verdict == "not to be trusted"

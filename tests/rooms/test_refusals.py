@@ -11,7 +11,7 @@ from tests.oracles import regression
 def refusal(host, model, *args, guide=None, **kwargs) -> str:
     """Fit, and return what the error says; it begins with what was called."""
     with pytest.raises(ValueError, match=r"^\w+: ") as caught:
-        host.random(host.room.fit, model, guide, *args, **kwargs)
+        host.random(host.room.fit, model, *args, guide=guide, **kwargs)
     return str(caught.value)
 
 
@@ -62,24 +62,38 @@ def test_the_guide_of_another_model(host, linear):
     assert "slope" in message
 
 
-def test_a_guide_class(host, linear):
-    message = refusal(host, linear.model, linear.x, guide=host.room.AutoFullRank, y=linear.y)
-    assert "AutoFullRank(model)" in message
+def test_a_guide_by_position(host, linear):
+    kind = host.room.AutoFullRank
+    for wrong, line in ((kind, "guide=AutoFullRank)"), (kind(linear.model), "guide=guide)")):
+        message = refusal(host, linear.model, wrong, linear.x, linear.y)
+        assert "stands where the model's arguments belong" in message
+        assert message.endswith(f"model, *args, {line}.")
+    assert refusal(host, linear.model, None, linear.x, linear.y).endswith("model, *args).")
 
 
-def test_an_optimizer_of_the_host(host, linear):
+def test_what_is_no_optimizer(host, linear):
     message = refusal(host, linear.model, linear.x, y=linear.y, optimizer=object())
     assert "optimizer=Stochastic()" in message
+    message = refusal(host, linear.model, linear.x, y=linear.y, optimizer=host.room.Stochastic)
+    assert "the class Stochastic" in message
+
+
+def test_the_number_of_starts(host, linear):
+    assert "num_starts = 2.5" in refusal(host, linear.model, linear.x, num_starts=2.5)
+    settings = host.room.Deterministic(num_starts=2)
+    message = refusal(host, linear.model, linear.x, optimizer=settings, num_starts=8)
+    assert "optimizer=Deterministic(num_starts=8)" in message
 
 
 def test_an_argument_whose_name_fit_uses(host, linear):
-    def model(x, restarts, y=None):
+    def model(x, num_starts, y=None):
         linear.model(x, y)
 
     message = refusal(host, model, linear.x, y=linear.y)
     assert "functools.partial" in message
-    bound = functools.partial(model, restarts=3)
-    host.random(host.room.fit, bound, host.room.AutoMeanField(bound), linear.x, y=linear.y)
+    bound = functools.partial(model, num_starts=3)
+    host.random(host.room.fit, bound, linear.x, y=linear.y, guide=host.room.AutoMeanField)
+    host.random(host.room.fit, model, linear.x, 3, y=linear.y, guide=host.room.AutoMeanField)
 
 
 def test_other_shapes_leave_the_guide_as_it_was(host):
@@ -90,13 +104,13 @@ def test_other_shapes_leave_the_guide_as_it_was(host):
         host.ppl.sample("y", host.dist.Normal((x * slope).sum(-1), 1.0).to_event(1), obs=y)
 
     def fit(guide, columns, sign):
-        return host.random(host.room.fit, model, guide, host.array(x[:, :columns]), sign * y)
+        return host.random(host.room.fit, model, host.array(x[:, :columns]), sign * y, guide=guide)
 
     x, y = np.eye(4)[:, :3] + 1.0, host.array(np.arange(4.0))
     guide = host.room.AutoMeanField(model)
     first = fit(guide, 2, 1.0)
     draws = host.random(first.draws, 100).values["slope"]
-    with pytest.raises(ValueError, match="slope"):
+    with pytest.raises(ValueError, match=r"shape \(2,\) of site 'slope'.*\(3,\).*new guide"):
         fit(guide, 3, 1.0)
     np.testing.assert_array_equal(host.random(first.draws, 100).values["slope"], draws)
     second = fit(guide, 2, -1.0)

@@ -1,4 +1,4 @@
-"""The compiled programs that carry a stochastic fit out."""
+"""The compiled programs that carry a stochastic fit out, and one start on its way through them."""
 
 import functools
 import time
@@ -13,10 +13,11 @@ import optax
 from numpyro.infer import SVI
 
 from ppl_ext.fitting.settings import Stochastic
+from ppl_ext.numpyro.guides.guide_call import GuideCall
 from ppl_ext.numpyro.objectives.stick_the_landing import StickTheLanding
-from ppl_ext.numpyro.tracing.bound_model import GuideRef, ModelCall
+from ppl_ext.numpyro.tracing.model_call import Arrays
 
-__all__ = ["Programs", "Progress", "compile_svi"]
+__all__ = ["CompiledSVI", "Progress", "SVIRun", "compile_svi"]
 
 _EVALUATIONS = 512
 
@@ -30,11 +31,12 @@ class Progress(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Programs:
+class CompiledSVI:
     """The compiled functions of a stochastic fit; ``svi`` is the host's object behind them."""
 
     svi: SVI
     own_optimiser: bool
+    num_particles: int
     initialise: Callable[..., Progress]
     step: Callable[..., tuple[Progress, jax.Array]]
     score: Callable[..., jax.Array]
@@ -42,7 +44,7 @@ class Programs:
     _ready: dict[int, Callable] = field(default_factory=dict)
 
     def advance(
-        self, progress: Progress, steps: int, arrays: tuple[Any, ...]
+        self, progress: Progress, steps: int, arrays: Arrays
     ) -> tuple[Progress, np.ndarray, float]:
         """Make some steps: the new progress, ``losses[step]`` and seconds spent compiling."""
         seconds = 0.0
@@ -53,35 +55,71 @@ class Programs:
         progress, losses = self._ready[steps](progress, arrays)
         return progress, np.asarray(losses, dtype=np.float64), seconds
 
-    def set_step_size(self, progress: Progress, step_size: float) -> Progress:
-        """Change the step size of the default optimiser and start its average anew."""
-        count, (params, inner) = progress.state.optim_state
-        rate = np.asarray(step_size, inner.hyperparams["learning_rate"].dtype)
-        inner = inner._replace(hyperparams={**inner.hyperparams, "learning_rate": rate})
-        state = progress.state._replace(optim_state=(count, (params, inner)))
-        return Progress(state, progress.average, np.zeros((), np.int32))
-
     def unconstrained(self, progress: Progress) -> Any:
         """The parameters as the optimiser sees them."""
         return self.svi.optim.get_params(progress.state.optim_state)
 
 
+@dataclass
+class SVIRun:
+    """One start on its way: what is reached, and the best iterate by the mean loss of a chunk.
+
+    Args:
+        compiled: The programs.
+        arrays: The array arguments of the model.
+        progress: Where the run stands.
+        compile_seconds: Time that it has spent compiling.
+        best_loss: Lowest mean loss of a chunk.
+        best: The parameters after that chunk, as the optimiser sees them.
+    """
+
+    compiled: CompiledSVI
+    arrays: Arrays
+    progress: Progress
+    compile_seconds: float = 0.0
+    best_loss: float = np.inf
+    best: Any = None
+
+    def advance(self, steps: int) -> np.ndarray:
+        """Make some steps: ``losses[step]``."""
+        progress, losses, seconds = self.compiled.advance(self.progress, steps, self.arrays)
+        self.compile_seconds += seconds
+        # A chunk that is not finite stays undone, so that its first bad step can be looked at.
+        if np.isfinite(losses).all():
+            if losses.mean() < self.best_loss:
+                self.best_loss = float(losses.mean())
+                self.best = self.compiled.unconstrained(progress)
+            self.progress = progress
+        return losses
+
+    def set_step_size(self, step_size: float) -> None:
+        """Change the step size of the default optimiser and start its average anew."""
+        count, (params, inner) = self.progress.state.optim_state
+        rate = np.asarray(step_size, inner.hyperparams["learning_rate"].dtype)
+        inner = inner._replace(hyperparams={**inner.hyperparams, "learning_rate": rate})
+        state = self.progress.state._replace(optim_state=(count, (params, inner)))
+        self.progress = Progress(state, self.progress.average, np.zeros((), np.int32))
+
+    def score(self, rng_key: jax.Array, iterate: Any) -> np.ndarray:
+        """Losses of fresh draws, ``[draw]``, at the parameters that the optimiser sees."""
+        return np.asarray(self.compiled.score(rng_key, iterate, self.arrays), np.float64)
+
+
 @functools.lru_cache(maxsize=32)
-def compile_svi(call: ModelCall, ref: GuideRef, settings: Stochastic) -> Programs:
+def compile_svi(guided: GuideCall, settings: Stochastic) -> CompiledSVI:
     """The programs of a model, guide and settings, kept for the next fit like it."""
     own_optimiser = settings.optim is None
     optim = optax.inject_hyperparams(optax.adam)(settings.step_size)
     loss = settings.elbo or StickTheLanding(settings.num_particles)
-    svi = SVI(call.model, ref.guide, optim if own_optimiser else settings.optim, loss)
+    optim = optim if own_optimiser else settings.optim
+    svi = SVI(guided.call.run, guided.run, optim, loss)
 
     def initialise(rng_key, arrays):
-        args, kwargs = call.arguments(arrays)
-        state = svi.init(rng_key, *args, **kwargs)
+        state = svi.init(rng_key, arrays)
         return Progress(state, svi.optim.get_params(state.optim_state), jnp.zeros((), jnp.int32))
 
     def one_step(progress, arrays):
-        args, kwargs = call.arguments(arrays)
-        state, loss = svi.update(progress.state, *args, **kwargs)
+        state, loss = svi.update(progress.state, arrays)
         # Weights that grow with the step: the way into the last phase soon counts for nothing.
         weight = 4.0 / (progress.averaged + 4.0)
         average = jax.tree.map(
@@ -97,20 +135,18 @@ def compile_svi(call: ModelCall, ref: GuideRef, settings: Stochastic) -> Program
 
     @jax.jit
     def score(rng_key, unconstrained, arrays):
-        args, kwargs = call.arguments(arrays)
         params = svi.constrain_fn(unconstrained)
 
         def one(rng_key):
-            return svi.loss.loss(rng_key, params, svi.model, svi.guide, *args, **kwargs)
+            return svi.loss.loss(rng_key, params, svi.model, svi.guide, arrays)
 
         return jax.lax.map(one, jax.random.split(rng_key, _EVALUATIONS))
 
-    # The host's guides look at the model at their first call and must not do so while traced.
-    follows_keys = hasattr(ref.guide, "settings")
-    return Programs(
+    return CompiledSVI(
         svi=svi,
         own_optimiser=own_optimiser,
-        initialise=jax.jit(initialise) if follows_keys else initialise,
+        num_particles=getattr(loss, "num_particles", 1),
+        initialise=jax.jit(initialise) if guided.may_be_traced else initialise,
         step=step,
         score=score,
         constrain=jax.jit(lambda unconstrained: svi.constrain_fn(unconstrained)),

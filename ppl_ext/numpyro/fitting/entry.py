@@ -1,43 +1,52 @@
 """Fit a guide to a NumPyro model in one call."""
 
 import contextlib
-import functools
-import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
+import numpyro
+import optax
+from numpyro.infer.autoguide import AutoGuide
 
 from ppl_ext.estimators.mismatch import having_told, warn_of
+from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
 from ppl_ext.fitting.loop import FitLog
-from ppl_ext.fitting.settings import Deterministic, Stochastic
-from ppl_ext.gaussian_vi import solve_full_rank, solve_mean_field
+from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
+from ppl_ext.numpyro.fitting.deterministic import fit_deterministic
 from ppl_ext.numpyro.fitting.result import Fit
-from ppl_ext.numpyro.fitting.stochastic_fit import descend
+from ppl_ext.numpyro.fitting.stochastic_fit import fit_stochastic
 from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
-from ppl_ext.numpyro.guides.gaussian import AbstractAutoGaussian
+from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.numpyro.objectives.discrete.mismatch import trace_mismatches
-from ppl_ext.numpyro.tracing.bound_model import seed_from, x64_scope
-from ppl_ext.numpyro.tracing.compiled_density import compile_programs
-from ppl_ext.numpyro.tracing.density import inspect_call, trace_density
-from ppl_ext.numpyro.tracing.refusals import refuse_data, refuse_model, refuse_subsampling
-from ppl_ext.numpyro.tracing.sites import Inspection
+from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model, x64_scope
+from ppl_ext.numpyro.tracing.density import density_of
+from ppl_ext.numpyro.tracing.refusals import (
+    refuse_data,
+    refuse_imputed,
+    refuse_latents,
+    refuse_subsampling,
+)
+from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
 
 __all__ = ["fit"]
 
 _MOST_FULL_RANK = 1000
-_OWN_NAMES = ("rng_key", "model", "guide", "optimizer", "restarts", "progress_bar", "enable_x64")
+_LINE = "fit(rng_key, model"
+_OWN_NAMES = ("guide", "optimizer", "num_starts", "progress_bar", "enable_x64")
+_HostOptimizer = numpyro.optim._NumPyroOptim | optax.GradientTransformation
 
 
 def fit(
     rng_key: jax.Array,
     model: Callable[..., Any],
-    guide: Callable[..., Any] | None = None,
     *args: Any,
-    optimizer: Deterministic | Stochastic | None = None,
-    restarts: int = 4,
+    guide: Callable[..., Any] | type | None = None,
+    optimizer: Deterministic | Stochastic | _HostOptimizer | None = None,
+    num_starts: int = 4,
     progress_bar: bool = True,
     enable_x64: bool = False,
     **kwargs: Any,
@@ -54,10 +63,12 @@ def fit(
     Args:
         rng_key: Random key; the same key gives the same answer.
         model: NumPyro model.
-        guide: Guide; None for `AutoFullRank`, above 1,000 dimensions `AutoMeanField`.
         *args: Positional arguments of the model.
-        optimizer: `Deterministic` or `Stochastic`; None chooses as said above.
-        restarts: Number of starts, unless ``optimizer`` is a `Deterministic` with its own.
+        guide: Guide, or a class that is called with the model; None for `AutoFullRank`, above
+            1,000 dimensions `AutoMeanField`.
+        optimizer: `Deterministic` or `Stochastic`, or an optimiser of the host or of optax, which
+            is taken for ``Stochastic(optim=...)``; None chooses as said above.
+        num_starts: Number of starts.
         progress_bar: Whether to draw a bar where there is a terminal.
         enable_x64: Run this fit and its draws in float64, whatever JAX's flag says.
         **kwargs: Keyword arguments of the model.
@@ -75,7 +86,7 @@ def fit(
         >>> def model(y):
         ...     mu = numpyro.sample("mu", dist.Normal(0.0, 10.0))
         ...     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
-        >>> fitted = fit(jax.random.key(0), model, None, np.array([2.0, 3.0, 4.0]))
+        >>> fitted = fit(jax.random.key(0), model, np.array([2.0, 3.0, 4.0]))
         >>> fitted.log.converged, round(float(fitted.guide.median(fitted.params)["mu"]), 2)
         (True, 2.99)
 
@@ -83,74 +94,103 @@ def fit(
         Giordano, Ingram, Broderick (2024), Black Box Variational Inference with a Deterministic
         Objective, JMLR 25(18).
     """
-    _refuse_call(model, guide, kwargs)
-    if not (optimizer is None or isinstance(optimizer, (Deterministic, Stochastic))):
-        raise ValueError(
-            f"fit: optimizer is a {type(optimizer).__name__}; expected Deterministic(...) or "
-            "Stochastic(...). Leave it out, or write optimizer=Stochastic()."
-        )
-    if restarts < 1:
-        raise ValueError(f"fit: restarts = {restarts}; expected at least 1, such as restarts=4.")
+    check_rng_key("fit", rng_key, "fit(jax.random.key(0), model, *args)")
+    check_model(model, args, host="numpyro", line=_LINE, reserved=_OWN_NAMES)
+    refuse_guide_by_position(model, args, kwargs, guides=(AutoGuide,), line=_LINE)
+    check_guide(guide, _LINE)
+    settings = read_optimizer(optimizer, num_starts, 4, get_args(_HostOptimizer), _LINE)
     with x64_scope(True) if enable_x64 else contextlib.nullcontext():
-        call, arrays, inspection = inspect_call("fit", model, args, kwargs)
-        own = not (guide is None or isinstance(guide, AbstractAutoGaussian))
-        refuse_model(inspection, "fit", guided=own)
-        if guide is None:
-            guide = _choose_guide(model, inspection)
-        if isinstance(guide, AbstractAutoGaussian):
-            _refuse_guide(guide, inspection, args, kwargs)
-        discrete = any(site.discrete for site in inspection.latents)
-        whole = not (inspection.subsamples or inspection.parameters or discrete)
-        if isinstance(optimizer, Deterministic):
-            refuse_subsampling(
-                inspection.plates.values(),
-                "fit",
-                "Deterministic needs all rows at once; leave out subsample_size, or use "
-                "optimizer=Stochastic().",
+        bound = bind_model("fit", model, args, kwargs)
+        guide = _make_guide(guide, bound)
+        _refuse(bound, guide, settings)
+        density = density_of(bound) if bound.has_density else None
+        gaussian = isinstance(guide, AbstractGaussianGuide)
+        if density and gaussian and not isinstance(settings, Stochastic):
+            settings = settings or Deterministic(num_starts=num_starts)
+            params, log, solution = fit_deterministic(
+                rng_key, bound, density, guide, settings, progress_bar
             )
-            if not (whole and isinstance(guide, AbstractAutoGaussian)):
-                raise ValueError(
-                    f"fit: Deterministic was given with {type(guide).__name__} and a model with "
-                    f"the parameters {inspection.parameters}; expected AutoMeanField or "
-                    "AutoFullRank and none. Use optimizer=Stochastic()."
-                )
-        refuse_data(inspection, inspection.observe(arrays), "fit")
-        density = trace_density(model, *args, **kwargs) if whole else None
-        if (
-            density
-            and isinstance(guide, AbstractAutoGaussian)
-            and not isinstance(optimizer, Stochastic)
-        ):
-            compile_seconds = compile_programs(call).compile_log_density(arrays)
-            optimizer = optimizer or Deterministic(num_starts=restarts)
-            solve = solve_full_rank if isinstance(guide, AutoFullRank) else solve_mean_field
-            seed = int(seed_from(rng_key).generate_state(1)[0])
-            solution = solve(density, optimizer, seed=seed, progress_bar=progress_bar)
-            log = replace(solution.log, compile_seconds=compile_seconds)
-            params: Mapping[str, Any] = guide.set_gaussian(solution.loc, solution.scale)
         else:
-            solution = None
-            mismatches = trace_mismatches(rng_key, model, guide, args, kwargs) if own else ()
+            settings, solution = settings or Stochastic(), None
+            args, kwargs = bound.given
+            mismatches = () if gaussian else trace_mismatches(rng_key, model, guide, args, kwargs)
             warn_of("fit", mismatches)
-            settings = optimizer or Stochastic()
             with having_told(mismatches):
-                params, log = descend(
-                    rng_key, call, arrays, guide, settings, restarts, progress_bar
+                params, log = fit_stochastic(
+                    rng_key, bound, guide, settings, num_starts, progress_bar
                 )
-        log = replace(log, notes=(*log.notes, *_note_precision(call.x64, log)))
+        log = replace(log, notes=(*log.notes, *_note_precision(bound.x64, log)))
         # As NumPy arrays float64 parameters serve outside of the scope too.
         params = jax.tree.map(np.asarray, dict(params))
-        return Fit(guide, params, log, density, solution, model, args, kwargs, call.x64)
+        return Fit(guide, params, log, density, solution, bound)
 
 
-def _choose_guide(model: Callable, inspection: Inspection) -> AbstractAutoGaussian:
-    dim = sum(int(np.prod(site.unconstrained_shape)) for site in inspection.latents)
-    local = any(
-        plate.size != plate.subsample_size for site in inspection.latents for plate in site.plates
-    )
-    if local or dim > _MOST_FULL_RANK:
-        return AutoMeanField(model)
-    return AutoFullRank(model)
+def _make_guide(guide: Callable[..., Any] | type | None, bound: BoundModel) -> Callable[..., Any]:
+    """The guide, set up where it is one of ours."""
+    if isinstance(guide, type):
+        guide = guide(bound.model)
+    own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
+    refuse_latents(bound, may_be_discrete=own)
+    refuse_imputed(bound)
+    if guide is None:
+        guide = _choose_guide(bound)
+    if isinstance(guide, AbstractGaussianGuide):
+        _set_up(guide, bound)
+    return guide
+
+
+def _choose_guide(bound: BoundModel) -> AbstractGaussianGuide:
+    latents = bound.sites.latents
+    dim = sum(math.prod(site.unconstrained_shape) for site in latents)
+    local = any(plate.subsamples for site in latents for plate in site.plates)
+    kind = AutoMeanField if local or dim > _MOST_FULL_RANK else AutoFullRank
+    return kind(bound.model)
+
+
+def _set_up(guide: AbstractGaussianGuide, bound: BoundModel) -> None:
+    """Set a guide up; one for another model or other shapes is refused, and left as it was."""
+    kind = type(guide).__name__
+    before = {site.name: site.shape for site in guide.sites}
+    with contextlib.ExitStack() as undo:
+        undo.callback(vars(guide).update, dict(vars(guide)))
+        if guide.model is bound.model:
+            guide._set_up(bound)
+        else:
+            args, kwargs = bound.given
+            guide._setup_prototype(*args, **kwargs)
+        names, expected = [s.name for s in guide.sites], [s.name for s in bound.sites.latents]
+        if names != expected:
+            raise ValueError(
+                f"fit: {kind} follows the sites {names}, the model has {expected}; expected a "
+                f"guide of this model. Write {kind}(model)."
+            )
+        for site in guide.sites:
+            if before.get(site.name, site.shape) != site.shape:
+                raise ValueError(
+                    f"fit: {kind} was set up with shape {before[site.name]} of site "
+                    f"'{site.name}', the model now has {site.shape}; expected the same. Make a "
+                    f"new guide for new shapes: {kind}(model)."
+                )
+        undo.pop_all()
+
+
+def _refuse(
+    bound: BoundModel, guide: Callable[..., Any], settings: Deterministic | Stochastic | None
+) -> None:
+    """Raise for data that no fit can follow, and for a road that this model or guide bars."""
+    if isinstance(settings, Deterministic):
+        refuse_subsampling(
+            bound,
+            "Deterministic needs all rows at once; leave out subsample_size, or use "
+            "optimizer=Stochastic().",
+        )
+        if not (bound.has_density and isinstance(guide, AbstractGaussianGuide)):
+            raise ValueError(
+                f"fit: Deterministic was given with {type(guide).__name__} and a model with the "
+                f"parameters {bound.sites.parameters}; expected AutoMeanField or AutoFullRank and "
+                "none. Use optimizer=Stochastic()."
+            )
+    refuse_data(bound)
 
 
 def _note_precision(x64: bool, log: FitLog) -> list[str]:
@@ -161,58 +201,3 @@ def _note_precision(x64: bool, log: FitLog) -> list[str]:
         f"float32 rounds log densities near {log.final_loss:,.0f} to about {rounding:.1g} nats; "
         "enable_x64=True runs this fit in float64"
     ]
-
-
-def _refuse_call(model: Any, guide: Any, kwargs: Mapping[str, Any]) -> None:
-    if not callable(model):
-        raise ValueError(
-            f"fit: model is a {type(model).__name__}; expected a function with numpyro.sample "
-            "statements. The order is fit(rng_key, model, guide, *args)."
-        )
-    if isinstance(guide, type):
-        raise ValueError(
-            f"fit: guide is the class {guide.__name__}; expected an instance. Write "
-            f"fit(rng_key, model, {guide.__name__}(model), ...)."
-        )
-    if not (guide is None or callable(guide)):
-        raise ValueError(
-            f"fit: guide is a {type(guide).__name__}; expected a guide or None before the model's "
-            "arguments. Write fit(rng_key, model, None, *args)."
-        )
-    bound: set[str] = set()
-    while isinstance(model, functools.partial):
-        bound |= set(model.keywords)
-        model = model.func
-    try:
-        names = set(inspect.signature(model).parameters) - bound
-    except (TypeError, ValueError):  # a callable that does not tell
-        names = set()
-    for name in sorted(names & set(_OWN_NAMES) - {"rng_key", "model", "guide"}):
-        raise ValueError(
-            f"fit: the model has an argument '{name}', which fit uses itself; expected another "
-            f"name. Bind it beforehand: fit(rng_key, functools.partial(model, {name}=...), ...)."
-        )
-
-
-def _refuse_guide(
-    guide: AbstractAutoGaussian, inspection: Inspection, args: tuple, kwargs: Mapping[str, Any]
-) -> None:
-    """Set the guide up; one for another model or other shapes is refused, and left as it was."""
-    before = {site.name: site.shape for site in guide.sites}
-    with contextlib.ExitStack() as undo:
-        undo.callback(vars(guide).update, dict(vars(guide)))
-        guide._setup_prototype(*args, **kwargs)
-        names, expected = [s.name for s in guide.sites], [s.name for s in inspection.latents]
-        if names != expected:
-            raise ValueError(
-                f"fit: {type(guide).__name__} follows the sites {names}, the model has "
-                f"{expected}; expected a guide of this model. Write {type(guide).__name__}(model)."
-            )
-        for site in guide.sites:
-            if before.get(site.name, site.shape) != site.shape:
-                raise ValueError(
-                    f"fit: {type(guide).__name__} was set up with shape {before[site.name]} of "
-                    f"site '{site.name}', the model now has {site.shape}; expected the same. Make "
-                    f"a new guide for new shapes: {type(guide).__name__}(model)."
-                )
-        undo.pop_all()

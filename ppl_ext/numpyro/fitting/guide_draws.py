@@ -13,26 +13,23 @@ from numpyro.distributions import biject_to
 
 from ppl_ext.diagnostics.tails_and_modes import Gaussian
 from ppl_ext.draws.draws import Draws
-from ppl_ext.numpyro.tracing.bound_model import GuideRef, ModelCall
+from ppl_ext.numpyro.guides.guide_call import GuideCall, call_guide
+from ppl_ext.numpyro.tracing.bound_model import BoundModel
 from ppl_ext.numpyro.tracing.compiled_density import (
-    compile_programs,
-    run_batches,
+    batch_size,
+    compile_density,
     score_trace,
     to_numpy,
 )
-from ppl_ext.numpyro.tracing.find_sites import WholePlates, inspect_model
-from ppl_ext.numpyro.tracing.sites import Inspection, dims_of
+from ppl_ext.numpyro.tracing.find_sites import WholePlates
+from ppl_ext.numpyro.tracing.sites import name_dims
 
-__all__ = ["draw_gaussian", "draw_guide", "name_dims"]
-
-_BATCH = 256
-_FLOATS = 4_000_000
+__all__ = ["draw_gaussian", "draw_guide"]
 
 
 def draw_gaussian(
     seed: np.random.SeedSequence,
-    call: ModelCall,
-    arrays: tuple[Any, ...],
+    bound: BoundModel,
     gaussian: Gaussian,
     num_draws: int,
     *,
@@ -45,8 +42,7 @@ def draw_gaussian(
 
     Args:
         seed: Seed of the noise.
-        call: The model and its fixed arguments.
-        arrays: Its array arguments.
+        bound: The model.
         gaussian: The Gaussian.
         num_draws: Number of draws.
         likelihood: Whether to keep the log likelihood of every datum.
@@ -55,40 +51,28 @@ def draw_gaussian(
     Returns:
         The draws, their densities on unconstrained space.
     """
-    programs = compile_programs(call, whole=True)
+    compiled, arrays = compile_density(bound.call, whole=True), bound.arrays
     rng = np.random.default_rng(seed)
-    z = gaussian.push(rng.standard_normal((num_draws, programs.dim)))
+    z = gaussian.push(rng.standard_normal((num_draws, compiled.dim)))
     # What the model sees is rounded; both densities must be those of the same point.
-    z = z.astype(programs.dtype).astype(np.float64)
-    run = functools.partial(run_batches, programs, arrays=arrays, z=z)
+    z = z.astype(compiled.dtype).astype(np.float64)
     seeds = rng.integers(2**32, size=num_draws, dtype=np.uint32)
-    values = run(program=programs.constrain)
     return Draws(
-        values={name: values[name] for name in programs.names},
-        log_p=run(program=programs.log_p),
+        values=compiled.values(arrays, z),
+        log_p=compiled.run(compiled.log_p, arrays, z),
         log_q=gaussian.log_prob(z),
-        log_likelihood=run(program=programs.likelihood) if likelihood else {},
+        log_likelihood=compiled.run(compiled.likelihood, arrays, z) if likelihood else {},
         posterior_predictive=(
-            run_batches(programs, programs.predict, arrays, z, seeds)
-            if posterior_predictive
-            else {}
+            compiled.run(compiled.predict, arrays, z, seeds) if posterior_predictive else {}
         ),
-        **_describe_data(inspect_model(call, whole=True), arrays),
+        dims=name_dims(bound.call.sites(whole=True)),
+        observed=bound.whole_observed,
     )
-
-
-def _describe_data(inspection: Inspection, arrays: tuple[Any, ...]) -> dict[str, Any]:
-    observed = inspection.observe(arrays)
-    return {
-        "dims": name_dims(inspection),
-        "observed": {site.name: np.asarray(observed[site.name]) for site in inspection.observed},
-    }
 
 
 def draw_guide(
     rng_key: jax.Array,
-    call: ModelCall,
-    arrays: tuple[Any, ...],
+    bound: BoundModel,
     guide: Callable[..., Any],
     params: Mapping[str, Any],
     num_draws: int,
@@ -100,8 +84,7 @@ def draw_guide(
 
     Args:
         rng_key: Random key.
-        call: The model and its fixed arguments.
-        arrays: Its array arguments.
+        bound: The model.
         guide: The guide.
         params: Parameters of guide and model.
         num_draws: Number of draws.
@@ -111,56 +94,52 @@ def draw_guide(
     Returns:
         The draws, and the same draws on unconstrained space ``[draw, dim]``.
     """
-    inspection = inspect_model(call, whole=True)
-    width = sum(math.prod(site.shape) for site in inspection.latents)
+    sites = bound.call.sites(whole=True)
+    width = sum(math.prod(site.shape) for site in sites.latents)
     if likelihood or posterior_predictive:
-        width += sum(math.prod(site.shape) for site in inspection.observed)
-    batch = max(1, min(_BATCH, _FLOATS // max(1, width)))
-    program = _compile(call, GuideRef.to(guide), batch, likelihood, posterior_predictive)
+        width += sum(math.prod(site.shape) for site in sites.observed)
+    batch = batch_size(width)
+    program = _compile(call_guide(bound, guide), batch, likelihood, posterior_predictive)
     parts = []
     for start in range(0, num_draws, batch):
-        part = program(rng_key, start // batch, dict(params), arrays)
+        part = program(rng_key, start // batch, dict(params), bound.arrays)
         parts.append(to_numpy(part, min(batch, num_draws - start)))
     drawn = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    names = [*(site.name for site in inspection.latents), *inspection.deterministics]
     draws = Draws(
-        values={name: drawn["values"][name] for name in names},
+        values={name: drawn["values"][name] for name in sites.valued},
         log_p=drawn["log_p"],
         log_q=drawn["log_q"],
         log_likelihood=drawn["log_likelihood"],
         posterior_predictive=drawn["posterior_predictive"],
-        **_describe_data(inspection, arrays),
+        dims=name_dims(sites),
+        observed=bound.whole_observed,
     )
     return draws, drawn["z"]
 
 
 @functools.lru_cache(maxsize=64)
 def _compile(
-    call: ModelCall, ref: GuideRef, batch: int, likelihood: bool, posterior_predictive: bool
+    guided: GuideCall, batch: int, likelihood: bool, posterior_predictive: bool
 ) -> Callable:
-    inspection = inspect_model(call, whole=True)
-    latents = [site.name for site in inspection.latents]
-    observed = [site.name for site in inspection.observed]
-    continuous = [site.name for site in inspection.latents if site.unconstrained_shape is not None]
+    sites = guided.call.sites(whole=True)
+    observed = [site.name for site in sites.observed]
+    continuous = [site.name for site in sites.latents if site.unconstrained_shape is not None]
 
     def one(rng_key, params, arrays):
-        args, kwargs = call.arguments(arrays)
         guide_key, model_key, data_key = jax.random.split(rng_key, 3)
         with handlers.block(), WholePlates():
-            guide = handlers.substitute(handlers.seed(ref.guide, guide_key), data=params)
-            guide_trace = handlers.trace(guide).get_trace(*args, **kwargs)
-            model = handlers.replay(handlers.seed(call.model, model_key), guide_trace)
+            guide = handlers.substitute(handlers.seed(guided.run, guide_key), data=params)
+            guide_trace = handlers.trace(guide).get_trace(arrays)
+            model = handlers.replay(handlers.seed(guided.call.run, model_key), guide_trace)
             model = handlers.substitute(model, data=params)
-            model_trace = handlers.trace(model).get_trace(*args, **kwargs)
+            model_trace = handlers.trace(model).get_trace(arrays)
         log_probs = score_trace(model_trace)
         z = [
             jnp.ravel(biject_to(model_trace[name]["fn"].support).inv(model_trace[name]["value"]))
             for name in continuous
         ]
         return {
-            "values": {
-                name: model_trace[name]["value"] for name in (*latents, *inspection.deterministics)
-            },
+            "values": {name: model_trace[name]["value"] for name in sites.valued},
             "log_p": _total(log_probs),
             "log_q": _total(score_trace(guide_trace)),
             "log_likelihood": {name: log_probs[name] for name in observed if likelihood},
@@ -181,23 +160,3 @@ def _compile(
 
 def _total(log_probs: Mapping[str, jax.Array]) -> jax.Array:
     return sum((jnp.sum(log_prob) for log_prob in log_probs.values()), start=jnp.zeros(()))
-
-
-def name_dims(inspection: Inspection) -> dict[str, tuple[str, ...]]:
-    """Names of the leading dimensions of every site, from its plates."""
-    dims = {site.name: dims_of(site) for site in (*inspection.latents, *inspection.observed)}
-    for name, (shape, plates) in inspection.deterministics.items():
-        dims[name] = _dims_of_deterministic(name, shape, plates)
-    return {name: names for name, names in dims.items() if names}
-
-
-def _dims_of_deterministic(name, shape, plates) -> tuple[str, ...]:
-    """A deterministic site does not say how many of its dimensions belong to an event."""
-    for event_dim in range(len(shape)):
-        axes = {len(shape) - event_dim + plate.dim: plate for plate in plates}
-        if all(axis >= 0 and shape[axis] == plate.size for axis, plate in axes.items()):
-            return tuple(
-                axes[axis].name if axis in axes else f"{name}_dim_{axis}"
-                for axis in range(max(axes, default=-1) + 1)
-            )
-    return ()

@@ -1,32 +1,41 @@
 """What `fit` returns: the fitted guide, its draws and its verdict."""
 
+import functools
 import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from scipy.linalg import cholesky
+import numpyro
 
 from ppl_ext.density import Density
 from ppl_ext.diagnostics.report import Report, judge, plan_batches
 from ppl_ext.diagnostics.tails_and_modes import Gaussian
 from ppl_ext.draws.draws import Draws
+from ppl_ext.fit_file import SavedFit, check_guide_kind
+from ppl_ext.fitting.calls import check_count
 from ppl_ext.fitting.loop import FitLog
-from ppl_ext.gaussian_vi import GaussianSolution, respond_linearly
+from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
 from ppl_ext.numpyro.fitting.guide_draws import draw_gaussian, draw_guide
 from ppl_ext.numpyro.guides.full_rank import AutoFullRank
-from ppl_ext.numpyro.guides.gaussian import AbstractAutoGaussian
-from ppl_ext.numpyro.tracing.bound_model import seed_from, x64_scope
-from ppl_ext.numpyro.tracing.density import inspect_call
-from ppl_ext.numpyro.tracing.find_sites import inspect_model
+from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
+from ppl_ext.numpyro.guides.mean_field import AutoMeanField
+from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
+from ppl_ext.numpyro.tracing.rng_keys import check_rng_key, seed_from
 
-__all__ = ["Fit"]
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["SAVED_GUIDES", "Fit"]
+
+# A file names its guide by a word of this table and never by an import path.
+SAVED_GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A fitted guide.
 
@@ -37,10 +46,7 @@ class Fit:
         density: The log density that was fitted; None where the model sees minibatches or has
             parameters of its own.
         solution: The solver's Gaussian; None after a stochastic fit.
-        model: The model.
-        args: Its positional arguments.
-        kwargs: Its keyword arguments.
-        x64: Whether the fit ran, and its draws run, in float64.
+        bound: The model with its arguments, in the precision in which the fit ran.
 
     Example:
         >>> import jax, numpy as np, numpyro, numpyro.distributions as dist
@@ -49,9 +55,11 @@ class Fit:
         ...     mu = numpyro.sample("mu", dist.Normal(0.0, 10.0))
         ...     with numpyro.plate("row", len(y)):
         ...         numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
-        >>> fitted = fit(jax.random.key(0), model, None, np.array([2.0, 3.0, 4.0]))
+        >>> fitted = fit(jax.random.key(0), model, np.array([2.0, 3.0, 4.0]))
         >>> fitted.draws(jax.random.key(1), 1000).values["mu"].shape
         (1000,)
+        >>> print(str(fitted).split(" (")[0])
+        Fit(AutoFullRank, ELBO -6.66, converged
     """
 
     guide: Callable[..., Any]
@@ -59,14 +67,19 @@ class Fit:
     log: FitLog
     density: Density | None
     solution: GaussianSolution | None
-    model: Callable[..., Any]
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    x64: bool = False
-    _reports: list[Report] = field(default_factory=list, repr=False)
+    bound: BoundModel
+    _reports: list[Report] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        elbo = -self.log.final_loss if self.solution is None else self.solution.elbo
+        words = [getattr(self.guide, "__name__", type(self.guide).__name__)]
+        if self._reports:
+            elbo = self._reports[0].elbo
+            words.append(self._reports[0].verdict)
+        return f"Fit({', '.join([*words, f'ELBO {elbo:,.2f}', self.log.reason])})"
 
     def draws(
-        self, rng_key: jax.Array, num_draws: int, *, posterior_predictive: bool = False
+        self, rng_key: jax.Array, num_draws: int = 4000, *, posterior_predictive: bool = False
     ) -> Draws:
         """Draw from the guide, with both log densities and the log likelihood of every datum.
 
@@ -83,14 +96,30 @@ class Fit:
             The draws.
 
         Raises:
-            ValueError: ``num_draws`` is not positive.
+            ValueError: ``rng_key`` is no key, or ``num_draws`` no positive whole number.
         """
-        if num_draws < 1:
-            raise ValueError(
-                f"Fit.draws: num_draws = {num_draws}; expected a positive whole number, such as "
-                "fit.draws(rng_key, 4000)."
-            )
+        check_rng_key("Fit.draws", rng_key, "fit.draws(jax.random.key(0))")
+        check_count("Fit.draws", "num_draws", num_draws, "fit.draws(rng_key, 4000)")
         return self._draw(rng_key, num_draws, posterior_predictive=posterior_predictive)
+
+    def to_datatree(
+        self, rng_key: jax.Array, num_draws: int = 4000, *, posterior_predictive: bool = False
+    ) -> "xarray.DataTree":
+        """Draw from the guide, as an ArviZ tree: ``fit.draws(...).to_datatree()``.
+
+        Args:
+            rng_key: Random key.
+            num_draws: Number of draws.
+            posterior_predictive: Whether to draw data for every observed site too.
+
+        Returns:
+            The tree.
+
+        Raises:
+            ValueError: ``rng_key`` is no key, or ``num_draws`` no positive whole number.
+        """
+        draws = self.draws(rng_key, num_draws, posterior_predictive=posterior_predictive)
+        return draws.to_datatree()
 
     def report(self) -> Report:
         """Judge the fit by twenty thousand draws; made once and kept.
@@ -120,22 +149,16 @@ class Fit:
             raise ValueError(
                 f"Fit.linear_response: {type(self.guide).__name__} was fitted by stochastic "
                 "gradients; expected a mean-field fit of the deterministic solver. Fit without "
-                "optimizer=Stochastic(): fit(rng_key, model, AutoMeanField(model), ...)."
+                "optimizer=Stochastic(): fit(rng_key, model, *args, guide=AutoMeanField)."
             )
         covariance = respond_linearly(self.density, self.solution)
-        scale_tril = cholesky(covariance, lower=True)
-        with x64_scope(self.x64):
+        solution = measure_response(self.density, self.solution, covariance)
+        with x64_scope(self.bound.x64):
             guide = AutoFullRank(self.guide.model, prefix=self.guide.prefix)
-            guide._setup_prototype(*self.args, **self.kwargs)
-            params = guide.set_gaussian(self.solution.loc, scale_tril)
+            guide._set_up(self.bound)
+            params = guide.set_gaussian(solution.loc, solution.scale)
             params = {name: np.asarray(value) for name, value in params.items()}
-        return replace(
-            self,
-            guide=guide,
-            params=params,
-            solution=replace(self.solution, scale=scale_tril),
-            _reports=[],
-        )
+        return replace(self, guide=guide, params=params, solution=solution, _reports=[])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to one safetensors file; see `load`.
@@ -146,47 +169,47 @@ class Fit:
         Raises:
             ValueError: The guide is not one of this package.
         """
-        from ppl_ext.numpyro.fitting.saving import save_fit
+        saved = SavedFit(
+            guide=check_guide_kind(self.guide, SAVED_GUIDES, "numpy.savez(path, **fit.params)"),
+            sites={site.name: site.shape for site in self.guide.sites},
+            params=self.params,
+            log=self.log,
+            solution=self.solution,
+            settings={"prefix": self.guide.prefix, "x64": self.bound.x64},
+        )
+        saved.write(path, host="numpyro", host_version=numpyro.__version__)
 
-        save_fit(self, path)
-
-    def _draw(self, rng_key: jax.Array, num_draws: int, **what: bool) -> Draws:
-        gaussian = self._gaussian()
-        with x64_scope(self.x64):
-            call, arrays, inspection = inspect_call(
-                "Fit.draws", self.model, self.args, self.kwargs
-            )
-            if gaussian is not None and not inspection.parameters:
-                return draw_gaussian(seed_from(rng_key), call, arrays, gaussian, num_draws, **what)
-            return draw_guide(rng_key, call, arrays, self.guide, self.params, num_draws, **what)[0]
-
+    @functools.cached_property
     def _gaussian(self) -> Gaussian | None:
         """The guide on unconstrained space where it is a Gaussian."""
-        if not isinstance(self.guide, AbstractAutoGaussian):
+        if not isinstance(self.guide, AbstractGaussianGuide):
             return None
-        with x64_scope(self.x64):
+        with x64_scope(self.bound.x64):
             loc, scale = self.guide.gaussian(self.params)
         return Gaussian(np.asarray(loc, np.float64), np.asarray(scale, np.float64))
 
+    def _draw(self, rng_key: jax.Array, num_draws: int, **what: bool) -> Draws:
+        with x64_scope(self.bound.x64):
+            if self._gaussian is not None and not self.bound.sites.parameters:
+                seed = seed_from(rng_key)
+                return draw_gaussian(seed, self.bound, self._gaussian, num_draws, **what)
+            return draw_guide(rng_key, self.bound, self.guide, self.params, num_draws, **what)[0]
+
     def _judge(self) -> Report:
         """Draw in batches of bounded memory and judge."""
-        with x64_scope(self.x64):
-            call, _, _ = inspect_call("Fit.report", self.model, self.args, self.kwargs)
-            inspection = inspect_model(call, whole=True)
-        shapes = [site.shape for site in inspection.latents]
-        shapes += [shape for shape, _ in inspection.deterministics.values()]
-        width = sum(math.prod(shape) for shape in shapes)
+        sites = self.bound.call.sites(whole=True)
+        width = sum(math.prod(site.shape) for site in (*sites.latents, *sites.deterministics))
         count, rows = plan_batches(width)
         keys = jax.random.split(jax.random.key(0), count)
         batches = (self._draw(key, rows, likelihood=False) for key in keys)
-        gaussian = self._gaussian()
+        gaussian = self._gaussian
         if gaussian is None and self.density is not None:
             gaussian = self._match_moments(rows)
         return judge(batches, self.log, density=self.density, gaussian=gaussian)
 
     def _match_moments(self, num_draws: int) -> Gaussian:
         """A Gaussian with the moments of the guide's draws on unconstrained space."""
-        with x64_scope(self.x64):
-            call, arrays, _ = inspect_call("Fit.report", self.model, self.args, self.kwargs)
-            _, z = draw_guide(jax.random.key(0), call, arrays, self.guide, self.params, num_draws)
+        rng_key = jax.random.key(0)
+        with x64_scope(self.bound.x64):
+            _, z = draw_guide(rng_key, self.bound, self.guide, self.params, num_draws)
         return Gaussian.match(z)

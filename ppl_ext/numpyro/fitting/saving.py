@@ -1,41 +1,20 @@
-"""Save a fit to one file and load it in another process."""
+"""Load a fit that another process has saved."""
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpyro
+from ppl_ext.fit_file import read_fit
+from ppl_ext.numpyro.fitting.result import SAVED_GUIDES, Fit
+from ppl_ext.numpyro.tracing.bound_model import bind_model, x64_scope
+from ppl_ext.numpyro.tracing.density import density_of
 
-from ppl_ext.fit_file import SavedFit, check_guide_kind, read_fit
-from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
-from ppl_ext.numpyro.tracing.bound_model import x64_scope
-from ppl_ext.numpyro.tracing.density import trace_where_whole
-
-if TYPE_CHECKING:
-    from ppl_ext.numpyro.fitting.result import Fit
-
-__all__ = ["load", "save_fit"]
-
-# A file names its guide by a word of this table and never by an import path.
-_GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
-
-
-def save_fit(fit: "Fit", path: str | os.PathLike[str]) -> None:
-    """Write a fit: parameters, log and the sites they belong to; see ``Fit.save``."""
-    saved = SavedFit(
-        guide=check_guide_kind(fit.guide, _GUIDES, "numpy.savez(path, **fit.params)"),
-        sites={site.name: site.shape for site in fit.guide.sites},
-        params=fit.params,
-        log=fit.log,
-        solution=fit.solution,
-        settings={"prefix": fit.guide.prefix, "x64": fit.x64},
-    )
-    saved.write(path, host="numpyro", host_version=numpyro.__version__)
+__all__ = ["load"]
 
 
 def load(
     path: str | os.PathLike[str], model: Callable[..., Any], *args: Any, **kwargs: Any
-) -> "Fit":
+) -> Fit:
     """Read a fit that ``Fit.save`` wrote.
 
     The file holds numbers, not code: model and data are given again, and are checked against the
@@ -62,18 +41,16 @@ def load(
         ...     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder, "fit.safetensors")
-        ...     fit(jax.random.key(0), model, None, 3.0).save(path)
+        ...     fit(jax.random.key(0), model, 3.0).save(path)
         ...     fitted = load(path, model, 3.0)
         >>> fitted.log.converged
         True
     """
-    from ppl_ext.numpyro.fitting.result import Fit
-
-    saved = read_fit(path, host="numpyro", guides=_GUIDES)
-    x64 = saved.settings["x64"]
-    with x64_scope(x64):
-        guide = _GUIDES[saved.guide](model, prefix=saved.settings["prefix"])
-        guide._setup_prototype(*args, **kwargs)
+    saved = read_fit(path, host="numpyro", guides=SAVED_GUIDES)
+    with x64_scope(saved.settings["x64"]):
+        bound = bind_model("load", model, args, kwargs)
+        guide = SAVED_GUIDES[saved.guide](model, prefix=saved.settings["prefix"])
+        guide._set_up(bound)
         saved.check_sites(path, {site.name: site.shape for site in guide.sites})
-        density = trace_where_whole(model, args, kwargs)
-    return Fit(guide, saved.params, saved.log, density, saved.solution, model, args, kwargs, x64)
+        density = density_of(bound) if bound.has_density else None
+    return Fit(guide, saved.params, saved.log, density, saved.solution, bound)

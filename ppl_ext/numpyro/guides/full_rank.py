@@ -11,14 +11,14 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 from numpyro.distributions.util import sum_rightmost
 
-from ppl_ext.numpyro.guides.gaussian import AbstractAutoGaussian
-from ppl_ext.numpyro.tracing.refusals import refuse_subsampling
-from ppl_ext.numpyro.tracing.sites import Inspection
+from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
+from ppl_ext.numpyro.tracing.bound_model import BoundModel
+from ppl_ext.numpyro.tracing.refusals import refuse_local
 
 __all__ = ["AutoFullRank"]
 
 
-class AutoFullRank(AbstractAutoGaussian):
+class AutoFullRank(AbstractGaussianGuide):
     r"""One multivariate normal distribution on unconstrained space.
 
     .. math:: q(z) = N(z \mid m, L L^\top)
@@ -54,14 +54,8 @@ class AutoFullRank(AbstractAutoGaussian):
         Inference, JMLR 18(14).
     """
 
-    def _refuse(self, inspection: Inspection) -> None:
-        for latent in inspection.latents:
-            refuse_subsampling(
-                latent.plates,
-                f"AutoFullRank: site '{latent.name}' is local",
-                "A joint guide cannot hold it; use AutoMeanField(model), or leave out "
-                "subsample_size.",
-            )
+    def _refuse(self, bound: BoundModel) -> None:
+        refuse_local(bound, type(self).__name__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, jax.Array]:
         """Draw every latent site once."""

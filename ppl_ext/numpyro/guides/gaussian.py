@@ -13,14 +13,14 @@ import numpyro.distributions as dist
 from numpyro import handlers
 
 from ppl_ext.numpyro.guides.unconstrained import AbstractUnconstrainedGuide
-from ppl_ext.numpyro.tracing.bound_model import ModelCall
-from ppl_ext.numpyro.tracing.density import inspect_call
+from ppl_ext.numpyro.tracing.bound_model import bind_model
 from ppl_ext.numpyro.tracing.find_sites import put_unconstrained
+from ppl_ext.numpyro.tracing.model_call import ModelCall
 
-__all__ = ["AbstractAutoGaussian"]
+__all__ = ["AbstractGaussianGuide"]
 
 
-class AbstractAutoGaussian(AbstractUnconstrainedGuide):
+class AbstractGaussianGuide(AbstractUnconstrainedGuide):
     """A Gaussian on the unconstrained space of a model."""
 
     @abstractmethod
@@ -118,19 +118,19 @@ class AbstractAutoGaussian(AbstractUnconstrainedGuide):
     def _constrain(self, z: jax.Array, args: tuple, kwargs: Mapping) -> dict[str, jax.Array]:
         """Values of latent and, where the model can be run, deterministic sites."""
         sites = self._ready()
-        if not (args or kwargs) and self._arguments is not None:
-            args, kwargs = self._arguments
-        known = bool(args or kwargs) or self._arguments is not None
-        if self._dynamic and not known:
+        if args or kwargs:
+            bound = bind_model(type(self).__name__, self.model, args, kwargs)
+        else:
+            bound = self._bound and self._bound.in_force()
+        if self._dynamic and bound is None:
             raise RuntimeError(
                 f"{type(self).__name__}: the support of a site depends on the model's arguments, "
                 "which the guide has seen only while it was traced; expected them here. Write "
                 "guide.setup(rng_key, *args, **kwargs)."
             )
-        if self._dynamic or (self._deterministic and known and not self._subsamples):
-            call, arrays, _ = inspect_call(type(self).__name__, self.model, args, kwargs)
+        if bound and (self._dynamic or (self._deterministic and not self._subsamples)):
             layout = tuple((site.name, site.start, site.stop, site.shape) for site in sites)
-            return _compile_replay(call, layout)(z, arrays)
+            return _compile_replay(bound.call, layout)(z, bound.arrays)
         return {
             site.name: site.latent.transform(z[:, site.start : site.stop].reshape(-1, *site.shape))
             for site in sites
@@ -144,12 +144,11 @@ def _compile_replay(call: ModelCall, layout: tuple[tuple[Any, ...], ...]) -> Cal
 
     def replay(z, arrays):
         position = {name: z[start:stop].reshape(shape) for name, start, stop, shape in layout}
-        args, kwargs = call.arguments(arrays)
         placed = put_unconstrained(
-            handlers.seed(call.model, 0), lambda site, _: position.get(site["name"])
+            handlers.seed(call.run, 0), lambda site, _: position.get(site["name"])
         )
         with handlers.block():
-            trace = handlers.trace(placed).get_trace(*args, **kwargs)
+            trace = handlers.trace(placed).get_trace(arrays)
         kept = names + [name for name, site in trace.items() if site["type"] == "deterministic"]
         return {name: trace[name]["value"] for name in kept}
 

@@ -11,12 +11,12 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 from numpyro.distributions.transforms import IdentityTransform, IndependentTransform
 
-from ppl_ext.numpyro.guides.gaussian import AbstractAutoGaussian
+from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
 
 __all__ = ["AutoMeanField"]
 
 
-class AutoMeanField(AbstractAutoGaussian):
+class AutoMeanField(AbstractGaussianGuide):
     r"""Independent normal distributions on unconstrained space.
 
     .. math:: q(z) = \prod_j N(z_j \mid m_j, s_j^2)

@@ -12,11 +12,10 @@ from numpyro.infer.autoguide import AutoGuide
 from numpyro.primitives import _PYRO_STACK, CondIndepStackFrame
 
 from ppl_ext.numpyro.guides.coordinates import GuideSite, lay_out, spread_start
+from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model
 from ppl_ext.numpyro.tracing.compiled_density import explain_at
-from ppl_ext.numpyro.tracing.density import inspect_call
 from ppl_ext.numpyro.tracing.init_points import draw_start
-from ppl_ext.numpyro.tracing.refusals import refuse_model
-from ppl_ext.numpyro.tracing.sites import Inspection
+from ppl_ext.numpyro.tracing.refusals import refuse_latents
 
 __all__ = ["AbstractUnconstrainedGuide"]
 
@@ -47,7 +46,7 @@ class AbstractUnconstrainedGuide(AutoGuide):
         )
         self.init_scale = init_scale
         self.sites: tuple[GuideSite, ...] = ()
-        self._arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self._bound: BoundModel | None = None
 
     def setup(self, rng_key: jax.Array, *args: Any, **kwargs: Any) -> dict[str, jax.Array]:
         """Look at the model now instead of at the first call, and draw starting parameters.
@@ -72,45 +71,51 @@ class AbstractUnconstrainedGuide(AutoGuide):
         return {name: site["value"] for name, site in trace.items() if site["type"] == "param"}
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
+        self._set_up(bind_model(type(self).__name__, self.model, args, kwargs))
+
+    def _set_up(self, bound: BoundModel) -> None:
+        """Look at a model that has its arguments bound.
+
+        Args:
+            bound: The model of this guide.
+
+        Raises:
+            ValueError: This guide cannot follow it.
+        """
         # The host draws the starting point here, once and for all, from whichever key came first.
         # Only what is fixed about the model is kept here, so nothing of a trace can leak either.
-        caller = type(self).__name__
-        _, _, inspection = inspect_call(caller, self.model, args, kwargs)
-        refuse_model(inspection, caller)
-        self._refuse(inspection)
-        self.sites = lay_out(inspection.latents)
+        refuse_latents(bound)
+        self._refuse(bound)
+        self.sites = lay_out(bound.sites.latents)
         self._dynamic = any(site.latent.transform is None for site in self.sites)
-        self._deterministic = bool(inspection.deterministics)
+        self._deterministic = bool(bound.sites.deterministics)
         plates = [plate for site in self.sites for plate in site.latent.plates]
-        self._subsamples = any(plate.size != plate.subsample_size for plate in plates)
+        self._subsamples = any(plate.subsamples for plate in plates)
         self._prototype_frames = {
             plate.name: CondIndepStackFrame(plate.name, plate.dim, plate.subsample_size)
             for plate in plates
         }
         self._prototype_frame_full_sizes = {plate.name: plate.size for plate in plates}
-        leaves = jax.tree.leaves((args, kwargs))
-        if not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-            self._arguments = (args, kwargs)
+        if not bound.traced:
+            self._bound = bound
         # The host's AutoGuideList reads this to refuse parts that expose deterministic sites.
         self.prototype_trace = {
             **{site.name: {"type": "sample", "is_observed": False} for site in self.sites},
-            **{name: {"type": "deterministic"} for name in inspection.deterministics},
+            **{site.name: {"type": "deterministic"} for site in bound.sites.deterministics},
         }
 
-    def _refuse(self, inspection: Inspection) -> None:
+    def _refuse(self, bound: BoundModel) -> None:
         """Raise for a model that this guide cannot follow."""
 
-    @property
-    def settings(self) -> tuple[Any, ...]:
-        """What tells this guide from others; guides of equal settings share programs."""
-        return (
-            type(self),
-            self.model,
-            self.prefix,
-            self.init_loc_fn,
-            self.init_scale,
-            self.create_plates,
-        )
+    def _program_key(self, model: Callable[..., Any]) -> tuple[Any, ...]:
+        """What tells the programs of this guide from those of others on the same model.
+
+        Args:
+            model: The model that is fitted; it is left out where it is the guide's own.
+        """
+        other = None if self.model is model else self.model
+        strategy, hook = self.init_loc_fn, self.create_plates
+        return (type(self), other, self.prefix, strategy, self.init_scale, hook)
 
     @property
     def dim(self) -> int:
@@ -138,14 +143,13 @@ class AbstractUnconstrainedGuide(AutoGuide):
         return start
 
     def _draw_start(self, rng_key: jax.Array, args: tuple, kwargs: Mapping) -> dict:
-        caller = type(self).__name__
-        call, arrays, _ = inspect_call(caller, self.model, args, kwargs)
-        z, finite = draw_start(call, arrays, self.init_loc_fn, rng_key)
+        bound = bind_model(type(self).__name__, self.model, args, kwargs)
+        z, finite = draw_start(bound, self.init_loc_fn, rng_key)
         if not isinstance(finite, jax.core.Tracer) and not finite:
             raise ValueError(
-                f"{caller}: none of the starting points has a finite log density and gradient: "
-                f"{explain_at(call, arrays, z) or 'its gradient is not finite'}. Expected one in "
-                "a hundred. Check the data and the supports, or start elsewhere: "
+                f"{bound.caller}: none of the starting points has a finite log density and "
+                f"gradient: {explain_at(bound, z) or 'its gradient is not finite'}. Expected one "
+                "in a hundred. Check the data and the supports, or start elsewhere: "
                 "init_loc_fn=numpyro.infer.init_to_value(values={...})."
             )
         return spread_start(self.sites, z)

@@ -1,26 +1,28 @@
-"""A call of a model, split into what a compiled program is made for and what it is fed.
-
-Arrays and floats change from data set to data set and are arguments of the compiled programs;
-everything else (integers, strings, flags, what the model reads from its closure and its module)
-shapes the program itself and is part of the key under which it is kept.
-"""
+"""A NumPyro model with its arguments bound: made once for a fit and handed to all that need it."""
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from numpyro.infer.autoguide import AutoGuide
+import numpyro
 
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
+from ppl_ext.numpyro.tracing.model_call import (
+    Arrays,
+    Given,
+    ModelCall,
+    split_call,
+    take_off_partials,
+)
+from ppl_ext.numpyro.tracing.sites import Sites
 
-__all__ = ["NEEDS_VALUES", "GuideRef", "ModelCall", "read_call", "seed_from", "x64_scope"]
+__all__ = ["BoundModel", "bind_model", "x64_scope"]
 
 # What JAX raises where Python code asks for the value of an array that is an argument.
-NEEDS_VALUES = (
+_NEEDS_VALUES = (
     jax.errors.ConcretizationTypeError,
     jax.errors.NonConcreteBooleanIndexError,
     jax.errors.TracerArrayConversionError,
@@ -29,57 +31,109 @@ NEEDS_VALUES = (
 )
 
 
-@dataclass(frozen=True)
-class ModelCall:
-    """A model and the fixed half of its arguments; hashable, equal for equal programs.
+@dataclass(frozen=True, eq=False)
+class BoundModel:
+    """A model with its arguments bound.
 
     Args:
-        model: The model, ``functools.partial`` taken off.
-        treedef: Structure of ``(args, kwargs)``.
-        fixed: One entry for each leaf: its fingerprint, or None where it is an array argument.
-        avals: ``(shape, dtype)`` of the array arguments, in order.
-        surroundings: Fingerprint of what the model reads from its closure and its module.
-        x64: Whether the programs run in float64.
+        caller: Name of the public object on whose behalf errors speak.
+        model: The model as it was given.
+        call: The model and the fixed half of its arguments, the key of compiled programs.
+        arrays: Its array arguments: copies, so that a buffer that is filled anew later does not
+            change a finished fit.
+        sites: What the model is made of.
     """
 
-    model: Callable[..., Any] = field(compare=False)
-    treedef: Any
-    fixed: tuple[Any, ...]
-    avals: tuple[tuple[tuple[int, ...], str], ...]
-    surroundings: Any
-    x64: bool
+    caller: str
+    model: Callable[..., Any]
+    call: ModelCall
+    arrays: Arrays
+    sites: Sites
 
     @property
-    def dtype(self) -> np.dtype:
-        """Floating-point type of the programs."""
-        return np.dtype(np.float64 if self.x64 else np.float32)
+    def x64(self) -> bool:
+        """Whether the model runs in float64."""
+        return self.call.x64
 
     @property
-    def shapes(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-        """The array arguments without their values."""
-        return tuple(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in self.avals)
+    def given(self) -> Given:
+        """``(args, kwargs)`` as they were given, arrays as copies."""
+        return self.call.given(self.arrays)
 
-    def arguments(self, arrays: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """``(args, kwargs)`` of the model with the array arguments put in."""
-        rest = iter(arrays)
-        leaves = [next(rest) if leaf is None else leaf.value for leaf in self.fixed]
-        return jax.tree.unflatten(self.treedef, leaves)
+    @property
+    def traced(self) -> bool:
+        """Whether the arguments are those of a program that is being compiled."""
+        return any(isinstance(array, jax.core.Tracer) for array in self.arrays)
+
+    @property
+    def has_density(self) -> bool:
+        """Whether there is one log density on unconstrained space for the model to have."""
+        discrete = any(site.discrete for site in self.sites.latents)
+        return not (self.sites.subsamples or self.sites.parameters or discrete)
+
+    @functools.cached_property
+    def observed(self) -> dict[str, np.ndarray]:
+        """The observed values, of the rows that the model sees."""
+        return self._observe(whole=False)
+
+    @functools.cached_property
+    def whole_observed(self) -> dict[str, np.ndarray]:
+        """The observed values of all rows."""
+        return self._observe(whole=True) if self.sites.subsamples else self.observed
+
+    def in_force(self) -> "BoundModel":
+        """The same model in the precision in force."""
+        if self.x64 == bool(jax.config.jax_enable_x64):
+            return self
+        return bind_model(*self.__reduce__()[1])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A fingerprint holds code, which cannot be pickled, and another process has its own.
+        args, kwargs = self.call.given(tuple(np.asarray(array) for array in self.arrays))
+        return bind_model, (self.caller, self.model, args, kwargs)
+
+    def _observe(self, whole: bool) -> dict[str, np.ndarray]:
+        with x64_scope(self.x64):
+            values = self.call.observe(self.arrays, whole)
+        # JAX sorts the keys of a dictionary; the model's order is the readable one.
+        return {site.name: np.asarray(values[site.name]) for site in self.sites.observed}
 
 
-@dataclass(frozen=True)
-class _Leaf:
-    """A fixed argument, compared by its fingerprint."""
+def bind_model(
+    caller: str, model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> BoundModel:
+    """Bind arguments to a model and find its sites, with as many arrays as the model allows.
 
-    fingerprint: Any
+    A model may need values while it is traced (``np.unique(group)``): its integer arrays, or all
+    of them, are then fixed, and other values compile anew.
 
-    # The value stays out of the comparison: two equal arrays make the same program.
-    value: Any = None
+    Args:
+        caller: Name of the public object on whose behalf errors speak.
+        model: NumPyro model.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Leaf) and self.fingerprint == other.fingerprint
-
-    def __hash__(self) -> int:
-        return hash(self.fingerprint)
+    Raises:
+        ValueError: A plate is empty.
+    """
+    surroundings = take_fingerprint(take_off_partials(model)[0])
+    # Kinds of arrays, by NumPy's letters, that are fixed.
+    for kinds in ("", "iub", "iubfc"):
+        call, arrays = split_call(model, args, kwargs, surroundings, kinds)
+        try:
+            return BoundModel(caller, model, call, arrays, call.sites())
+        except _NEEDS_VALUES:
+            if kinds == "iubfc":
+                raise
+        except AssertionError as error:
+            name = _plate_that_raised(error)
+            if not name:
+                raise
+            raise ValueError(
+                f"{caller}: plate '{name}' is empty; expected a size of at least 1. Leave the "
+                "plate out where it has no rows, or pass the data."
+            ) from error
+    raise AssertionError
 
 
 def x64_scope(x64: bool):
@@ -87,82 +141,13 @@ def x64_scope(x64: bool):
     return jax.enable_x64(x64)
 
 
-def seed_from(rng_key: jax.Array) -> np.random.SeedSequence:
-    """NumPy's seed of a key: computed without compiling anything."""
-    data = rng_key
-    if jax.dtypes.issubdtype(rng_key.dtype, jax.dtypes.prng_key):
-        data = jax.random.key_data(rng_key)
-    return np.random.SeedSequence([int(word) for word in np.ravel(data)])
-
-
-def read_call(
-    model: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    fix: str = "",
-) -> tuple[ModelCall, tuple[jax.Array, ...]]:
-    """Split a call into its fixed half and its arrays.
-
-    Args:
-        model: NumPyro model.
-        args: Its positional arguments.
-        kwargs: Its keyword arguments.
-        fix: Kinds of arrays (NumPy's letters, ``"iub"`` for integers and flags) that are fixed
-            too, for a model that needs their values while it is traced.
-
-    Returns:
-        The call and its array arguments, floats in the precision in force.
-    """
-    while isinstance(model, functools.partial):
-        args, kwargs, model = model.args + tuple(args), {**model.keywords, **kwargs}, model.func
-    x64 = bool(jax.config.jax_enable_x64)
-    leaves, treedef = jax.tree.flatten((tuple(args), dict(kwargs)))
-    fixed: list[_Leaf | None] = []
-    arrays = []
-    for leaf in leaves:
-        if _is_array_argument(leaf) and jnp.result_type(leaf).kind not in fix:
-            fixed.append(None)
-            arrays.append(_as_argument(leaf, x64))
-        else:
-            fixed.append(_Leaf(take_fingerprint(leaf), leaf))
-    avals = tuple((array.shape, array.dtype) for array in arrays)
-    call = ModelCall(model, treedef, tuple(fixed), avals, take_fingerprint(model), x64)
-    return call, tuple(arrays)
-
-
-def _is_array_argument(leaf: Any) -> bool:
-    if isinstance(leaf, np.ndarray):
-        return leaf.dtype.kind in "biufc"
-    return isinstance(leaf, (jax.Array, float, np.floating))
-
-
-def _as_argument(leaf: Any, x64: bool) -> jax.Array:
-    # A copy, for JAX 0.10 keeps the float32 buffer that it once made of a NumPy array and hands
-    # it out where float64 is on.
-    array = jnp.asarray(np.array(leaf) if isinstance(leaf, np.ndarray) else leaf)
-    # In float64 a data set that was read in float32 would drag the whole program down with it.
-    if x64 and array.dtype == jnp.float32:
-        array = array.astype(jnp.float64)
-    return array
-
-
-@dataclass(frozen=True)
-class GuideRef:
-    """A guide as a key: equal for guides that make the same program of the same model.
-
-    Args:
-        guide: The guide.
-        identity: What it is compared by.
-    """
-
-    guide: Callable[..., Any] = field(compare=False)
-    identity: Any
-
-    @classmethod
-    def to(cls, guide: Callable[..., Any]) -> "GuideRef":
-        """Refer to a guide, by its settings where it can tell them."""
-        if hasattr(guide, "settings"):
-            return cls(guide, take_fingerprint(guide.settings))
-        # A guide of the host changes as it looks at the model, and stays who it is.
-        known = (guide.model, id(guide)) if isinstance(guide, AutoGuide) else guide
-        return cls(guide, take_fingerprint(known))
+def _plate_that_raised(error: AssertionError) -> str:
+    """Name of the plate whose constructor raised, empty if it was none."""
+    traceback = error.__traceback__
+    name = ""
+    while traceback is not None:
+        plate = traceback.tb_frame.f_locals.get("self")
+        if isinstance(plate, numpyro.plate):
+            name = getattr(plate, "name", "")
+        traceback = traceback.tb_next
+    return name

@@ -15,15 +15,15 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 
 from ppl_ext.density import Site
-from ppl_ext.numpyro.tracing.bound_model import ModelCall, x64_scope
-from ppl_ext.numpyro.tracing.find_sites import WholePlates, inspect_model, put_unconstrained
-from ppl_ext.numpyro.tracing.sites import dims_of
+from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
+from ppl_ext.numpyro.tracing.find_sites import WholePlates, put_unconstrained
+from ppl_ext.numpyro.tracing.model_call import Arrays, ModelCall
 
 __all__ = [
-    "Programs",
-    "compile_programs",
+    "CompiledDensity",
+    "batch_size",
+    "compile_density",
     "explain_at",
-    "run_batches",
     "score_trace",
     "to_numpy",
 ]
@@ -35,9 +35,14 @@ _FLOATS = 4_000_000
 _FEW = 8
 
 
+def batch_size(width: int) -> int:
+    """Draws of one compiled batch, where the widest array of a draw has so many floats."""
+    return max(1, min(_BATCH, _FLOATS // max(1, width)))
+
+
 @dataclass(frozen=True, eq=False)
-class Programs:
-    """The compiled functions of one call, each ``(z, arrays) -> ...``."""
+class CompiledDensity:
+    """The compiled functions of a model's log density, each ``(z, arrays) -> ...``."""
 
     sites: tuple[Site, ...]
     names: tuple[str, ...]
@@ -53,7 +58,7 @@ class Programs:
     terms: Callable
     _compiled: list[float] = field(default_factory=list)
 
-    def compile_log_density(self, arrays: tuple[jax.Array, ...]) -> float:
+    def compile_log_density(self, arrays: Arrays) -> float:
         """Compile the log density where that has not been done, and say how long it took."""
         if self._compiled:
             return 0.0
@@ -63,38 +68,77 @@ class Programs:
         self._compiled.append(time.perf_counter() - began)
         return self._compiled[0]
 
+    def run(self, program: Callable, arrays: Arrays, z: np.ndarray, *columns: np.ndarray) -> Any:
+        """Run a program on draws cut or padded to the sizes it is compiled for.
+
+        Args:
+            program: One of the compiled functions.
+            arrays: The array arguments of the model.
+            z: Draws on unconstrained space, ``[draw, dim]``.
+            *columns: What else the program takes of every draw, ``[draw]``.
+
+        Returns:
+            The program's result, NumPy arrays with the draws first.
+        """
+        z = np.asarray(z, dtype=self.dtype)
+        if z.ndim != 2 or z.shape[1] != self.dim:
+            raise ValueError(
+                f"Density: z has shape {z.shape}; expected (draw, {self.dim}). "
+                "Give one point as z[None]."
+            )
+        if jax.config.jax_enable_x64 != self.x64:
+            with x64_scope(self.x64):
+                return self.run(program, arrays, z, *columns)
+        if len(z) == 1:
+            return to_numpy(program(z, arrays, *columns))
+        size = self.batch if len(z) > _FEW else 1
+        parts = []
+        for start in range(0, max(1, len(z)), size):
+            rows = min(size, len(z) - start)
+            padded = [
+                np.concatenate([part, np.zeros((size - rows, *part.shape[1:]), part.dtype)])
+                for part in (column[start : start + rows] for column in (z, *columns))
+            ]
+            parts.append(to_numpy(program(padded[0], arrays, *padded[1:]), rows))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+    def values(self, arrays: Arrays, z: np.ndarray) -> dict[str, np.ndarray]:
+        """Values of latent and deterministic sites at draws ``z[draw, dim]``."""
+        values = self.run(self.constrain, arrays, z)
+        # JAX sorts the keys of a dictionary; the model's order is the readable one.
+        return {name: values[name] for name in self.names}
+
 
 @functools.lru_cache(maxsize=64)
-def compile_programs(call: ModelCall, whole: bool = False) -> Programs:
+def compile_density(call: ModelCall, whole: bool = False) -> CompiledDensity:
     """The programs of a call, kept for the next one like it.
 
     Args:
         call: The model and its fixed arguments.
         whole: Whether to show it every row of its plates.
     """
-    inspection = inspect_model(call, whole)
-    if whole and not inspect_model(call).subsamples:
-        return compile_programs(call)
+    found = call.sites(whole)
+    if whole and not call.sites().subsamples:
+        return compile_density(call)
     sites: list[Site] = []
-    for latent in inspection.latents:
+    for latent in found.latents:
         start = sites[-1].stop if sites else 0
         stop = start + math.prod(latent.unconstrained_shape)
-        sites.append(Site(latent.name, latent.shape, start, stop, dims_of(latent)))
-    shapes = {latent.name: latent.unconstrained_shape for latent in inspection.latents}
-    names = (*shapes, *inspection.deterministics)
-    observed = [site.name for site in inspection.observed]
+        sites.append(Site(latent.name, latent.shape, start, stop, latent.dims))
+    shapes = {latent.name: latent.unconstrained_shape for latent in found.latents}
+    names = found.valued
+    observed = [site.name for site in found.observed]
 
     def run(z, arrays):
         """One run of the model: its trace, and the log-Jacobian of every latent site."""
         position = {
             site.name: z[site.start : site.stop].reshape(shapes[site.name]) for site in sites
         }
-        args, kwargs = call.arguments(arrays)
         placed = put_unconstrained(
-            handlers.seed(call.model, 0), lambda site, _: position.get(site["name"])
+            handlers.seed(call.run, 0), lambda site, _: position.get(site["name"])
         )
         with handlers.block(), WholePlates() if whole else contextlib.nullcontext():
-            trace = handlers.trace(placed).get_trace(*args, **kwargs)
+            trace = handlers.trace(placed).get_trace(arrays)
         # The host's potential_energy adds the log-Jacobians as factors at the sites, where masks,
         # scales and blocks around a site reach them; the change of variables is not theirs.
         log_jacobians = {}
@@ -129,12 +173,12 @@ def compile_programs(call: ModelCall, whole: bool = False) -> Programs:
     def over_draws(function, *per_draw):
         return jax.jit(jax.vmap(function, in_axes=(0, None, *per_draw)))
 
-    widest = max([sites[-1].stop, *(math.prod(site.shape) for site in inspection.observed)])
-    return Programs(
+    widest = max([sites[-1].stop, *(math.prod(site.shape) for site in found.observed)])
+    return CompiledDensity(
         sites=tuple(sites),
         names=names,
         dim=sites[-1].stop,
-        batch=max(1, min(_BATCH, _FLOATS // widest)),
+        batch=batch_size(widest),
         dtype=call.dtype,
         x64=call.x64,
         log_density=over_draws(jax.value_and_grad(log_p)),
@@ -160,48 +204,6 @@ def score_trace(trace: Mapping[str, Any]) -> dict[str, jax.Array]:
     return log_probs
 
 
-def run_batches(
-    programs: Programs,
-    program: Callable,
-    arrays: tuple[jax.Array, ...],
-    z: np.ndarray,
-    *columns: np.ndarray,
-) -> Any:
-    """Run a program on draws cut or padded to the sizes it is compiled for.
-
-    Args:
-        programs: The programs of the call.
-        program: One of them.
-        arrays: The array arguments of the call.
-        z: Draws on unconstrained space, ``[draw, dim]``.
-        *columns: What else the program takes of every draw, ``[draw]``.
-
-    Returns:
-        The program's result, NumPy arrays with the draws first.
-    """
-    z = np.asarray(z, dtype=programs.dtype)
-    if z.ndim != 2 or z.shape[1] != programs.dim:
-        raise ValueError(
-            f"Density: z has shape {z.shape}; expected (draw, {programs.dim}). "
-            "Give one point as z[None]."
-        )
-    if jax.config.jax_enable_x64 != programs.x64:
-        with x64_scope(programs.x64):
-            return run_batches(programs, program, arrays, z, *columns)
-    if len(z) == 1:
-        return to_numpy(program(z, arrays, *columns))
-    size = programs.batch if len(z) > _FEW else 1
-    parts = []
-    for start in range(0, max(1, len(z)), size):
-        rows = min(size, len(z) - start)
-        padded = [
-            np.concatenate([part, np.zeros((size - rows, *part.shape[1:]), part.dtype)])
-            for part in (column[start : start + rows] for column in (z, *columns))
-        ]
-        parts.append(to_numpy(program(padded[0], arrays, *padded[1:]), rows))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-
-
 def to_numpy(tree: Any, rows: int = 1) -> Any:
     """The first rows of every array of a tree, floats in float64."""
 
@@ -212,13 +214,14 @@ def to_numpy(tree: Any, rows: int = 1) -> Any:
     return jax.tree.map(convert, tree)
 
 
-def explain_at(call: ModelCall, arrays: tuple[jax.Array, ...], z: np.ndarray) -> str:
+def explain_at(bound: BoundModel, z: np.ndarray) -> str:
     """Name the sites whose log density is not finite at one draw."""
-    programs = compile_programs(call)
-    with x64_scope(programs.x64):
-        log_probs, log_jacobians = programs.terms(np.asarray(z, dtype=programs.dtype), arrays)
+    compiled = compile_density(bound.call)
+    with x64_scope(bound.x64):
+        point = np.asarray(z, dtype=compiled.dtype)
+        log_probs, log_jacobians = compiled.terms(point, bound.arrays)
     sentences = []
-    for latent in [site.name for site in programs.sites]:
+    for latent in [site.name for site in compiled.sites]:
         sentences += [
             (f"the log density of latent site '{latent}'", log_probs.pop(latent)),
             (f"the log-Jacobian of latent site '{latent}'", log_jacobians[latent]),

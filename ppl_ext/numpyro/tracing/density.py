@@ -1,30 +1,21 @@
 """A NumPyro model and its data as a batched log density on unconstrained space."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import jax
-import numpy as np
-
 from ppl_ext.density import Density
-from ppl_ext.numpyro.tracing.bound_model import NEEDS_VALUES, ModelCall, read_call, x64_scope
-from ppl_ext.numpyro.tracing.compiled_density import (
-    Programs,
-    compile_programs,
-    explain_at,
-    run_batches,
-)
-from ppl_ext.numpyro.tracing.find_sites import inspect_model
+from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model
+from ppl_ext.numpyro.tracing.compiled_density import compile_density, explain_at
 from ppl_ext.numpyro.tracing.refusals import (
-    plate_that_raised,
     refuse_data,
-    refuse_model,
+    refuse_imputed,
+    refuse_latents,
+    refuse_parameters,
     refuse_subsampling,
 )
-from ppl_ext.numpyro.tracing.sites import Inspection
 
-__all__ = ["inspect_call", "trace_density", "trace_where_whole"]
+__all__ = ["density_of", "trace_density"]
 
 
 def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Density:
@@ -69,66 +60,27 @@ def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Densi
         Kucukelbir, Tran, Ranganath, Gelman, Blei (2017), Automatic Differentiation Variational
         Inference, JMLR 18(14).
     """
-    call, arrays, inspection = inspect_call("trace_density", model, args, kwargs)
-    refuse_model(inspection, "trace_density")
+    bound = bind_model("trace_density", model, args, kwargs)
+    refuse_latents(bound)
+    refuse_imputed(bound)
+    refuse_parameters(bound)
     refuse_subsampling(
-        inspection.plates.values(),
-        "trace_density",
+        bound,
         "Leave out subsample_size, or fit in minibatches: fit(..., optimizer=Stochastic()).",
     )
-    programs = compile_programs(call)
-    with x64_scope(call.x64):
-        refuse_data(inspection, inspection.observe(arrays), "trace_density")
+    refuse_data(bound)
+    return density_of(bound)
+
+
+def density_of(bound: BoundModel) -> Density:
+    """The log density of a model that has one (see ``BoundModel.has_density``)."""
+    compiled, arrays = compile_density(bound.call), bound.arrays
     return Density(
-        dim=programs.dim,
-        sites=programs.sites,
-        log_density=functools.partial(run_batches, programs, programs.log_density, arrays),
-        log_p=functools.partial(run_batches, programs, programs.log_p, arrays),
-        constrain=functools.partial(_constrain, programs, arrays),
-        explain=functools.partial(explain_at, call, arrays),
-        dtype=call.dtype,
+        dim=compiled.dim,
+        sites=compiled.sites,
+        log_density=functools.partial(compiled.run, compiled.log_density, arrays),
+        log_p=functools.partial(compiled.run, compiled.log_p, arrays),
+        constrain=functools.partial(compiled.values, arrays),
+        explain=functools.partial(explain_at, bound),
+        dtype=compiled.dtype,
     )
-
-
-def trace_where_whole(
-    model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Density | None:
-    """The density of a model; None where it sees minibatches or has parameters of its own."""
-    _, _, inspection = inspect_call("trace_density", model, args, kwargs)
-    if inspection.subsamples or inspection.parameters:
-        return None
-    return trace_density(model, *args, **kwargs)
-
-
-def inspect_call(
-    caller: str, model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[ModelCall, tuple[jax.Array, ...], Inspection]:
-    """Read a call and inspect its model, with as many array arguments as the model allows.
-
-    A model may need values while it is traced (``np.unique(group)``): its integer arrays, or all
-    of them, are then fixed, and other values compile anew.
-    """
-    for fix in ("", "iub", "iubfc"):
-        call, arrays = read_call(model, args, kwargs, fix)
-        try:
-            return call, arrays, inspect_model(call)
-        except NEEDS_VALUES:
-            if fix == "iubfc":
-                raise
-        except AssertionError as error:
-            name = plate_that_raised(error)
-            if not name:
-                raise
-            raise ValueError(
-                f"{caller}: plate '{name}' is empty; expected a size of at least 1. Leave the "
-                "plate out where it has no rows, or pass the data."
-            ) from error
-    raise AssertionError
-
-
-def _constrain(
-    programs: Programs, arrays: tuple[jax.Array, ...], z: np.ndarray
-) -> dict[str, np.ndarray]:
-    values = run_batches(programs, programs.constrain, arrays, z)
-    # JAX sorts the keys of a dictionary; the model's order is the readable one.
-    return {name: values[name] for name in programs.names}

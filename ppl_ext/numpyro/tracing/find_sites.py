@@ -7,14 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.primitives import Messenger
 
-from ppl_ext.numpyro.tracing.bound_model import ModelCall
-from ppl_ext.numpyro.tracing.sites import Inspection, Latent, Observed, Plate
+from ppl_ext.numpyro.tracing.sites import DeterministicSite, Latent, Observed, Plate, Sites
 
-__all__ = ["WholePlates", "inspect_model", "put_unconstrained"]
+__all__ = ["WholePlates", "put_unconstrained", "trace_sites"]
 
 
 def put_unconstrained(model: Callable, read: Callable[[Mapping, Any], Any]) -> Callable:
@@ -53,47 +53,37 @@ class WholePlates(Messenger):
             msg["value"] = jnp.arange(size)
 
 
-def inspect_model(call: ModelCall, whole: bool = False) -> Inspection:
+def trace_sites(
+    run: Callable[[Any], Any], shapes: Any, whole: bool = False
+) -> tuple[Sites, Callable[[Any], dict[str, jax.Array]]]:
     """Trace a model once without running it, and say what it is made of.
 
     Args:
-        call: The model and its fixed arguments.
+        run: The model as a function of its array arguments.
+        shapes: Their shapes.
         whole: Whether to show it every row of its plates.
+
+    Returns:
+        The sites, and a compiled ``arrays -> {name: value}`` of the observed ones.
     """
-    inspection = _inspect(call, whole=False)
-    if not (whole and inspection.subsamples):
-        return inspection
-    try:
-        return _inspect(call, whole=True)
-    except (TypeError, ValueError) as error:
-        drawn = [p.name for p in inspection.plates.values() if p.size != p.subsample_size]
-        raise ValueError(
-            f"draws: the model cannot see all rows of the plates {drawn} ({error}); expected it "
-            "to take all data and to pick its rows by the plate: with numpyro.plate(...) as i, "
-            "and obs=y[i]."
-        ) from error
+    found = []
 
-
-@functools.lru_cache(maxsize=128)
-def _inspect(call: ModelCall, whole: bool) -> Inspection:
-    found = {}
-
-    def run(arrays):
-        args, kwargs = call.arguments(arrays)
-        model = put_unconstrained(handlers.seed(call.model, 0), _origin)
-        # A guide that is inspected in the middle of a run must not be heard by the run's handlers.
+    def look(arrays):
+        model = put_unconstrained(handlers.seed(run, 0), _origin)
+        # A guide that is set up in the middle of a run must not be heard by the run's handlers.
         with handlers.block(), WholePlates() if whole else contextlib.nullcontext():
-            trace = handlers.trace(model).get_trace(*args, **kwargs)
-        found.update(_describe(trace))
+            trace = handlers.trace(model).get_trace(arrays)
+        found.append(_describe(trace))
+        observed = {site.name: trace[site.name] for site in found[-1].observed}
         if whole:
             # Data of a minibatch show only here that they are not those of all rows.
-            for site in found["observed"]:
-                trace[site.name]["fn"].log_prob(trace[site.name]["value"])
-        return {name: trace[name]["value"] for name in (site.name for site in found["observed"])}
+            for site in observed.values():
+                site["fn"].log_prob(site["value"])
+        return {name: site["value"] for name, site in observed.items()}
 
-    observe = jax.jit(run)
-    observe.eval_shape(call.shapes)
-    return Inspection(**found, observe=observe)
+    observe = jax.jit(look)
+    observe.eval_shape(shapes)
+    return found[0], observe
 
 
 def _origin(site, transform):
@@ -119,36 +109,37 @@ def _is_discrete(fn) -> bool:
         return False
 
 
-def _describe(trace) -> dict[str, Any]:
-    plates, latents, observed, deterministics, parameters = {}, [], [], {}, []
+def _describe(trace) -> Sites:
+    sizes, latents, observed, deterministics, parameters = {}, [], [], [], []
     for name, site in trace.items():
         if site["type"] == "plate":
-            size, subsample_size = site["args"]
-            plates[name] = (size, subsample_size or size)
-    around = functools.partial(_plates_around, sizes=plates)
+            sizes[name] = site["args"][0]
+    around = functools.partial(_plates_around, sizes=sizes)
     for name, site in trace.items():
         if site["type"] in ("param", "mutable"):
             parameters.append(name)
         elif site["type"] == "deterministic":
             if hasattr(site["value"], "shape") or isinstance(site["value"], (int, float)):
-                deterministics[name] = (jnp.shape(site["value"]), around(site))
+                shape = jnp.shape(site["value"])
+                deterministics.append(DeterministicSite(name, shape, around(site)))
         elif site["type"] == "sample" and not site["is_observed"]:
             latents.append(_describe_latent(name, site, around(site)))
         elif site["type"] == "sample" and not site["infer"].get("is_auxiliary"):
             observed.append(_describe_observed(name, site, around(site)))
-    return {
-        "latents": tuple(latents),
-        "observed": tuple(observed),
-        "deterministics": deterministics,
-        "plates": {plate.name: plate for site in (*latents, *observed) for plate in site.plates},
-        "parameters": tuple(parameters),
-    }
+    plates = {plate.name: plate for site in (*latents, *observed) for plate in site.plates}
+    return Sites(
+        tuple(latents),
+        tuple(observed),
+        tuple(deterministics),
+        tuple(plates.values()),
+        tuple(parameters),
+    )
 
 
 def _plates_around(site, sizes) -> tuple[Plate, ...]:
     frames = sorted(site.get("cond_indep_stack", ()), key=lambda frame: frame.dim)
     return tuple(
-        Plate(frame.name, frame.dim, sizes.get(frame.name, (frame.size,))[0], frame.size)
+        Plate(frame.name, frame.dim, sizes.get(frame.name, frame.size), frame.size)
         for frame in frames
     )
 
@@ -172,24 +163,17 @@ def _describe_latent(name, site, plates) -> Latent:
 
 def _describe_observed(name, site, plates) -> Observed:
     fn, value = site["fn"], jnp.asarray(site["value"])
-    integer = value.dtype.kind in "iub"
     discrete = _is_discrete(fn)
     problem = ""
-    if integer and not discrete:
+    if value.dtype.kind in "iub" and not discrete:
         try:
             jax.eval_shape(fn.log_prob, value)
         except (TypeError, ValueError) as error:
             problem = str(error)
-    return Observed(
-        name, _class_name(fn), value.shape, fn.event_dim, plates, discrete, integer, problem
-    )
+    return Observed(name, _class_name(fn), value.shape, fn.event_dim, plates, discrete, problem)
 
 
 def _class_name(fn) -> str:
-    while hasattr(fn, "base_dist") and type(fn).__name__ in (
-        "ExpandedDistribution",
-        "Independent",
-        "MaskedDistribution",
-    ):
+    while isinstance(fn, (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)):
         fn = fn.base_dist
     return type(fn).__name__

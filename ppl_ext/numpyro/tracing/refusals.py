@@ -1,38 +1,40 @@
 """The models and data that cannot be fitted, each refused by name with the way out."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from numpyro import handlers
 
-from ppl_ext.numpyro.tracing.sites import Inspection, Plate
+from ppl_ext.numpyro.tracing.bound_model import BoundModel
 
 __all__ = [
-    "plate_that_raised",
     "refuse_data",
     "refuse_guide",
-    "refuse_model",
+    "refuse_imputed",
+    "refuse_latents",
+    "refuse_local",
+    "refuse_parameters",
     "refuse_subsampling",
 ]
 
 
-def refuse_model(inspection: Inspection, caller: str, guided: bool = False) -> None:
-    """Raise for a model that has no density on unconstrained space.
+def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
+    """Raise for a model without latent sites, or with one that has no unconstrained space.
 
     Args:
-        inspection: The model's sites.
-        caller: Name of the public object on whose behalf the errors speak.
-        guided: Whether a guide of the user's own may follow discrete sites.
+        bound: The model.
+        may_be_discrete: Whether a guide of the user's own may follow discrete sites.
     """
-    if not inspection.latents:
+    caller = bound.caller
+    if not bound.sites.latents:
         raise ValueError(
             f"{caller}: the model has no latent sites; expected at least one unobserved "
             "numpyro.sample statement. Leave out obs= at the sites to be inferred."
         )
-    for site in inspection.latents:
-        if site.discrete and guided:
+    for site in bound.sites.latents:
+        if site.discrete and may_be_discrete:
             continue
         if site.discrete:
             raise ValueError(
@@ -51,36 +53,67 @@ def refuse_model(inspection: Inspection, caller: str, guided: bool = False) -> N
                 f"{caller}: site '{site.name}' has shape {site.shape} and holds no value; "
                 "expected at least one. Leave the site out where there is nothing to infer."
             )
-    imputed = {f"{s.name.removesuffix('_observed')}_unobserved" for s in inspection.observed}
-    for site in inspection.latents:
-        if caller in ("fit", "trace_density") and site.name in imputed:
+
+
+def refuse_imputed(bound: BoundModel) -> None:
+    """Raise for the latent sites that ``obs_mask=`` makes: they have no density of their own."""
+    imputed = {f"{s.name.removesuffix('_observed')}_unobserved" for s in bound.sites.observed}
+    for site in bound.sites.latents:
+        if site.name in imputed:
             name = site.name.removesuffix("_unobserved")
             raise ValueError(
-                f"{caller}: obs_mask= at site '{name}' makes '{site.name}' latent without a "
+                f"{bound.caller}: obs_mask= at site '{name}' makes '{site.name}' latent without a "
                 "density where the data are observed; expected a proper density. Mask the data "
                 "instead: handlers.mask(mask=...), with any finite value where one is missing."
             )
-    for name in inspection.parameters:
-        if caller == "trace_density":
-            raise ValueError(
-                f"{caller}: '{name}' is a param or mutable site; a density needs it fixed. Fix "
-                f"it: handlers.substitute(model, data={{'{name}': value}})."
-            )
 
 
-def refuse_subsampling(plates: Iterable[Plate], caller: str, way_out: str) -> None:
-    """Raise for plates of which only some rows are seen."""
-    for plate in plates:
-        if plate.subsample_size != plate.size:
+def refuse_parameters(bound: BoundModel) -> None:
+    """Raise for a model with parameters of its own."""
+    for name in bound.sites.parameters:
+        raise ValueError(
+            f"{bound.caller}: '{name}' is a param or mutable site; a density needs it fixed. Fix "
+            f"it: handlers.substitute(model, data={{'{name}': value}})."
+        )
+
+
+def refuse_subsampling(bound: BoundModel, way_out: str) -> None:
+    """Raise for a model that sees only some rows of a plate.
+
+    Args:
+        bound: The model.
+        way_out: A sentence with the line that mends it.
+    """
+    for plate in bound.sites.plates:
+        if plate.subsamples:
             raise ValueError(
-                f"{caller}: plate '{plate.name}' draws {plate.subsample_size} of its "
+                f"{bound.caller}: plate '{plate.name}' draws {plate.subsample_size} of its "
                 f"{plate.size} rows; expected all of them. {way_out}"
             )
 
 
-def refuse_data(inspection: Inspection, observed: Mapping[str, np.ndarray], caller: str) -> None:
+def refuse_local(bound: BoundModel, guide: str) -> None:
+    """Raise for latent sites in plates that show only some of their rows.
+
+    Args:
+        bound: The model.
+        guide: Class name of the guide that cannot hold them.
+    """
+    for site in bound.sites.latents:
+        for plate in site.plates:
+            if plate.subsamples:
+                raise ValueError(
+                    f"{bound.caller}: site '{site.name}' lies in plate '{plate.name}', which "
+                    f"draws {plate.subsample_size} of its {plate.size} rows; {guide} expected all "
+                    "of them, for it is one distribution of all sites. Use AutoMeanField(model), "
+                    "or leave out subsample_size."
+                )
+
+
+def refuse_data(bound: BoundModel) -> None:
     """Raise for data with which no parameter value has a finite density."""
-    for site in inspection.observed:
+    caller = bound.caller
+    for site in bound.sites.observed:
         if site.problem:
             raise ValueError(
                 f"{caller}: observed site '{site.name}' ({site.distribution}) was given integer "
@@ -92,7 +125,7 @@ def refuse_data(inspection: Inspection, observed: Mapping[str, np.ndarray], call
                 f"{caller}: observed site '{site.name}' has shape {site.shape} and holds no data; "
                 "expected at least one value. Leave the site out, or pass its data."
             )
-        value = np.asarray(observed[site.name])
+        value = bound.observed[site.name]
         finite = np.isfinite(value)
         if not finite.all():
             first = tuple(int(i) for i in np.argwhere(~finite)[0])
@@ -104,16 +137,16 @@ def refuse_data(inspection: Inspection, observed: Mapping[str, np.ndarray], call
             )
 
 
-def refuse_guide(
-    caller: str,
-    guide: Callable[..., Any],
-    params: Mapping[str, Any],
-    inspection: Inspection,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> None:
-    """Raise for a guide whose sites are not the latent sites of the model."""
+def refuse_guide(bound: BoundModel, guide: Callable[..., Any], params: Mapping[str, Any]) -> None:
+    """Raise for a guide whose sites are not the latent sites of the model.
+
+    Args:
+        bound: The model.
+        guide: The guide.
+        params: Its parameters.
+    """
     names: set[str] = set()
+    args, kwargs = bound.given
 
     def run():
         seeded = handlers.substitute(handlers.seed(guide, 0), data=dict(params))
@@ -128,21 +161,9 @@ def refuse_guide(
         )
 
     jax.eval_shape(run)
-    expected = {site.name for site in inspection.latents}
+    expected = {site.name for site in bound.sites.latents}
     if names != expected:
         raise ValueError(
-            f"{caller}: the guide draws the sites {sorted(names)}, the model has the latent sites "
-            f"{sorted(expected)}; expected the same. Give a guide of this model."
+            f"{bound.caller}: the guide draws the sites {sorted(names)}, the model has the latent "
+            f"sites {sorted(expected)}; expected the same. Give a guide of this model."
         )
-
-
-def plate_that_raised(error: AssertionError) -> str:
-    """Name of the plate whose constructor raised, empty if it was none."""
-    traceback = error.__traceback__
-    name = ""
-    while traceback is not None:
-        plate = traceback.tb_frame.f_locals.get("self")
-        if type(plate).__name__ == "plate":
-            name = getattr(plate, "name", "")
-        traceback = traceback.tb_next
-    return name

@@ -1,12 +1,9 @@
 """What a model is made of: its latent and observed sites, plates and parameters."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-
-__all__ = ["Inspection", "Latent", "Observed", "Plate", "dims_of"]
+__all__ = ["DeterministicSite", "Latent", "Observed", "Plate", "Sites", "name_dims"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +14,11 @@ class Plate:
     dim: int
     size: int
     subsample_size: int
+
+    @property
+    def subsamples(self) -> bool:
+        """Whether it shows only some of its rows."""
+        return self.size != self.subsample_size
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,15 @@ class Latent:
     plates: tuple[Plate, ...]
     discrete: bool
 
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the leading dimensions of a value, down to the last plate."""
+        return _name_leading(self.name, len(self.shape) - self.event_dim, self.plates)
+
 
 @dataclass(frozen=True)
 class Observed:
-    """An observed site: its name, class name, shape, event dimensions, plates and kind."""
+    """An observed site; ``problem`` says why integer data cannot be scored, empty if they can."""
 
     name: str
     distribution: str
@@ -54,38 +61,71 @@ class Observed:
     event_dim: int
     plates: tuple[Plate, ...]
     discrete: bool
-    integer: bool
     problem: str
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the leading dimensions of a value, down to the last plate."""
+        return _name_leading(self.name, len(self.shape) - self.event_dim, self.plates)
 
 
 @dataclass(frozen=True)
-class Inspection:
+class DeterministicSite:
+    """A deterministic site: its name, shape and plates."""
+
+    name: str
+    shape: tuple[int, ...]
+    plates: tuple[Plate, ...]
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the leading dimensions of a value, down to the last plate.
+
+        The site does not say how many of its dimensions belong to an event.
+        """
+        for event_dim in range(len(self.shape)):
+            batch_ndim = len(self.shape) - event_dim
+            axes = {batch_ndim + plate.dim: plate.size for plate in self.plates}
+            if all(axis >= 0 and self.shape[axis] == size for axis, size in axes.items()):
+                return _name_leading(self.name, batch_ndim, self.plates)
+        return ()
+
+
+@dataclass(frozen=True)
+class Sites:
     """The sites of a model in the order in which it runs them.
 
     Args:
         latents: Latent sites.
         observed: Observed sites (factors left out).
-        deterministics: Names of the deterministic sites with their shapes and plates.
-        plates: All plates by name.
+        deterministics: Deterministic sites.
+        plates: The plates around latent and observed sites.
         parameters: Names of ``param`` and ``mutable`` sites.
-        observe: ``arrays -> {name: value}``, the observed values.
     """
 
     latents: tuple[Latent, ...]
     observed: tuple[Observed, ...]
-    deterministics: Mapping[str, tuple[tuple[int, ...], tuple[Plate, ...]]]
-    plates: Mapping[str, Plate]
+    deterministics: tuple[DeterministicSite, ...]
+    plates: tuple[Plate, ...]
     parameters: tuple[str, ...]
-    observe: Callable[[tuple[Any, ...]], dict[str, jax.Array]]
 
     @property
     def subsamples(self) -> bool:
         """Whether a plate shows only some of its rows."""
-        return any(plate.size != plate.subsample_size for plate in self.plates.values())
+        return any(plate.subsamples for plate in self.plates)
+
+    @property
+    def valued(self) -> tuple[str, ...]:
+        """Names of the sites whose values a draw carries: latent, then deterministic ones."""
+        return tuple(site.name for site in (*self.latents, *self.deterministics))
 
 
-def dims_of(site: Latent | Observed) -> tuple[str, ...]:
-    """Names of the leading dimensions of a value, down to the last plate; outermost first."""
-    batch_ndim = len(site.shape) - site.event_dim
-    names = {batch_ndim + plate.dim: plate.name for plate in site.plates}
-    return tuple(names.get(i, f"{site.name}_dim_{i}") for i in range(max(names, default=-1) + 1))
+def name_dims(sites: Sites) -> dict[str, tuple[str, ...]]:
+    """Names of the leading dimensions of every site that has some, from its plates."""
+    every = (*sites.latents, *sites.observed, *sites.deterministics)
+    return {site.name: site.dims for site in every if site.dims}
+
+
+def _name_leading(name: str, batch_ndim: int, plates: tuple[Plate, ...]) -> tuple[str, ...]:
+    names = {batch_ndim + plate.dim: plate.name for plate in plates}
+    return tuple(names.get(i, f"{name}_dim_{i}") for i in range(max(names, default=-1) + 1))

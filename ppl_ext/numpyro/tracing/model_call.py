@@ -1,0 +1,177 @@
+"""A call of a model, split into what a compiled program is made for and what it is fed.
+
+Arrays and floats change from data set to data set and are arguments of the compiled programs;
+everything else (integers, strings, flags, what the model reads from its closure and its module)
+shapes the program itself and is part of the key under which it is kept.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ppl_ext.numpyro.tracing.find_sites import trace_sites
+from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
+from ppl_ext.numpyro.tracing.sites import Sites
+
+__all__ = ["Arrays", "Given", "ModelCall", "split_call", "take_off_partials"]
+
+Arrays = tuple[jax.Array, ...]
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class ModelCall:
+    """A model and the fixed half of its arguments; hashable, equal for equal programs.
+
+    Args:
+        model: The model, ``functools.partial`` taken off.
+        treedef: Structure of the arguments, those of the partial apart from those given.
+        fixed: One entry for each leaf: its fingerprint, or None where it is an array argument.
+        avals: ``(shape, dtype)`` of the array arguments, in order.
+        surroundings: Fingerprint of what the model reads from its closure and its module.
+        x64: Whether the programs run in float64.
+    """
+
+    model: Callable[..., Any] = field(compare=False)
+    treedef: Any
+    fixed: tuple[Any, ...]
+    avals: tuple[tuple[tuple[int, ...], str], ...]
+    surroundings: Any
+    x64: bool
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Floating-point type of the programs."""
+        return np.dtype(np.float64 if self.x64 else np.float32)
+
+    def run(self, arrays: Arrays) -> Any:
+        """The model as a function of its array arguments."""
+        (first, keywords), (args, kwargs) = self._unflatten(arrays)
+        return self.model(*first, *args, **{**keywords, **kwargs})
+
+    def run_guide(self, guide: Callable[..., Any], arrays: Arrays) -> Any:
+        """A guide on the same arguments, without those that a partial gives to the model."""
+        args, kwargs = self.given(arrays)
+        return guide(*args, **kwargs)
+
+    def given(self, arrays: Arrays) -> Given:
+        """``(args, kwargs)`` as they were given, with the array arguments put in."""
+        return self._unflatten(arrays)[1]
+
+    def sites(self, whole: bool = False) -> Sites:
+        """What the model is made of.
+
+        Args:
+            whole: Whether to show it every row of its plates.
+
+        Raises:
+            ValueError: It draws minibatches and cannot see all rows.
+        """
+        return _look(self, whole)[0]
+
+    def observe(self, arrays: Arrays, whole: bool = False) -> dict[str, jax.Array]:
+        """The observed values, by site."""
+        return _look(self, whole)[1](arrays)
+
+    def _unflatten(self, arrays: Arrays) -> tuple[Given, Given]:
+        rest = iter(arrays)
+        leaves = [next(rest) if leaf is None else leaf.value for leaf in self.fixed]
+        return jax.tree.unflatten(self.treedef, leaves)
+
+
+def split_call(
+    model: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    surroundings: Any,
+    kinds: str = "",
+) -> tuple[ModelCall, Arrays]:
+    """Split a call into its fixed half and its arrays, floats in the precision in force.
+
+    Args:
+        model: NumPyro model.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        surroundings: Fingerprint of the model.
+        kinds: Kinds of arrays (NumPy's letters, ``"iub"`` for integers and flags) that are fixed
+            too, for a model that needs their values while it is traced.
+    """
+    x64 = bool(jax.config.jax_enable_x64)
+    model, bound = take_off_partials(model)
+    leaves, treedef = jax.tree.flatten((bound, (tuple(args), dict(kwargs))))
+    fixed: list[_Leaf | None] = []
+    arrays = []
+    for leaf in leaves:
+        if _is_array_argument(leaf) and jnp.result_type(leaf).kind not in kinds:
+            fixed.append(None)
+            arrays.append(_as_argument(leaf, x64))
+        else:
+            value = np.array(leaf) if isinstance(leaf, np.ndarray) else leaf
+            fixed.append(_Leaf(take_fingerprint(value), value))
+    avals = tuple((array.shape, array.dtype) for array in arrays)
+    return ModelCall(model, treedef, tuple(fixed), avals, surroundings, x64), tuple(arrays)
+
+
+def _is_array_argument(leaf: Any) -> bool:
+    if isinstance(leaf, np.ndarray):
+        return leaf.dtype.kind in "biufc"
+    return isinstance(leaf, (jax.Array, float, np.floating))
+
+
+def _as_argument(leaf: Any, x64: bool) -> jax.Array:
+    # A copy, for JAX 0.10 keeps the float32 buffer that it once made of a NumPy array and hands
+    # it out where float64 is on.
+    array = jnp.asarray(np.array(leaf) if isinstance(leaf, np.ndarray) else leaf)
+    # In float64 a data set that was read in float32 would drag the whole program down with it.
+    if x64 and array.dtype == jnp.float32:
+        array = array.astype(jnp.float64)
+    return array
+
+
+def take_off_partials(model: Callable[..., Any]) -> tuple[Callable[..., Any], Given]:
+    """The function inside of partials, and the arguments that they give it."""
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    while isinstance(model, functools.partial):
+        args, kwargs, model = model.args + args, {**model.keywords, **kwargs}, model.func
+    return model, (args, kwargs)
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """A fixed argument, compared by its fingerprint."""
+
+    fingerprint: Any
+
+    # The value stays out of the comparison: two equal arrays make the same program.
+    value: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Leaf) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+
+@functools.lru_cache(maxsize=128)
+def _look(call: ModelCall, whole: bool) -> tuple[Sites, Callable[[Arrays], dict[str, jax.Array]]]:
+    shapes = tuple(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.avals)
+    if not whole:
+        return trace_sites(call.run, shapes)
+    sites = call.sites()
+    if not sites.subsamples:
+        return _look(call, whole=False)
+    try:
+        return trace_sites(call.run, shapes, whole=True)
+    except (TypeError, ValueError) as error:
+        drawn = [plate.name for plate in sites.plates if plate.subsamples]
+        raise ValueError(
+            f"draws: the model cannot see all rows of the plates {drawn} ({error}); expected it "
+            "to take all data and to pick its rows by the plate: with numpyro.plate(...) as i, "
+            "and obs=y[i]."
+        ) from error
