@@ -91,7 +91,7 @@ def test_report_is_made_once(full_rank, mean_field):
     report = full_rank.report()
     assert report.ok
     assert report is full_rank.report()
-    assert report.log_evidence == pytest.approx(regression_posterior()[2], abs=0.01)
+    assert report.details.log_evidence == pytest.approx(regression_posterior()[2], abs=0.01)
     assert not mean_field.report().ok
 
 

@@ -54,7 +54,7 @@ def test_full_rank_is_the_conjugate_posterior(full_rank):
     report = full_rank.report()
     assert report.ok
     assert report is full_rank.report()
-    np.testing.assert_allclose(report.log_evidence, LOG_EVIDENCE, atol=1e-2)
+    np.testing.assert_allclose(report.details.log_evidence, LOG_EVIDENCE, atol=1e-2)
 
 
 def test_mean_field_optimum_and_its_linear_response(mean_field):
@@ -148,7 +148,7 @@ def test_any_guide_is_fitted_drawn_and_judged():
     scale = fitted.params["scale"].numpy()
     q = stats.norm(fitted.params["loc"].numpy(), scale)
     np.testing.assert_allclose(draws.log_q, q.logpdf(draws.values["beta"]).sum(-1), atol=1e-3)
-    assert fitted.report().tail_shift is not None
+    assert fitted.report().details.tail_shift is not None
     assert not len(pyro.get_param_store())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpyro import handlers
 from numpyro.distributions import biject_to
 
-from ppl_ext.diagnostics.tails_and_modes import Gaussian
+from ppl_ext.diagnostics import Gaussian
 from ppl_ext.draws.draws import Draws
 from ppl_ext.numpyro.guides.guide_call import GuideCall, call_guide
 from ppl_ext.numpyro.tracing.bound_model import BoundModel
@@ -58,10 +58,8 @@ def draw_gaussian(
     z = z.astype(compiled.dtype).astype(np.float64)
     seeds = rng.integers(2**32, size=num_draws, dtype=np.uint32)
     return Draws(
-        values=compiled.values(arrays, z),
-        log_p=compiled.run(compiled.log_p, arrays, z),
+        **compiled.score_draws(arrays, z, likelihood=likelihood),
         log_q=gaussian.log_prob(z),
-        log_likelihood=compiled.run(compiled.likelihood, arrays, z) if likelihood else {},
         posterior_predictive=(
             compiled.run(compiled.predict, arrays, z, seeds) if posterior_predictive else {}
         ),

@@ -11,8 +11,7 @@ import torch
 from scipy.linalg import cholesky
 
 from ppl_ext.density import Density
-from ppl_ext.diagnostics.report import Report, judge, plan_batches
-from ppl_ext.diagnostics.tails_and_modes import Gaussian
+from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fitting.loop import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, respond_linearly
