@@ -19,7 +19,7 @@ __all__ = ["from_mcmc", "from_svi"]
 def from_svi(
     svi: SVI,
     *args: Any,
-    num_samples: int = 1000,
+    num_draws: int = 4000,
     posterior_predictive: bool = False,
     seed: int = 0,
     **kwargs: Any,
@@ -34,7 +34,7 @@ def from_svi(
     Args:
         svi: The ``SVI`` object.
         *args: Positional arguments of the model.
-        num_samples: Number of draws.
+        num_draws: Number of draws.
         posterior_predictive: Whether to draw data too.
         seed: Seed of the draws; the random state of torch is left as it was.
         **kwargs: Keyword arguments of the model.
@@ -55,7 +55,7 @@ def from_svi(
         ...     pyro.sample("y", dist.Normal(mu, 1.0), obs=y)
         >>> svi = SVI(model, AutoMeanField(model), pyro.optim.Adam({"lr": 0.05}), Trace_ELBO())
         >>> losses = [svi.step(torch.tensor(3.0)) for _ in range(100)]
-        >>> tree = from_svi(svi, torch.tensor(3.0), num_samples=100)
+        >>> tree = from_svi(svi, torch.tensor(3.0), num_draws=100)
         >>> tree["posterior"]["mu"].shape
         (1, 100)
     """
@@ -66,7 +66,7 @@ def from_svi(
         svi.guide,
         args,
         kwargs,
-        num_samples,
+        num_draws,
         seed,
         posterior_predictive=posterior_predictive,
     )

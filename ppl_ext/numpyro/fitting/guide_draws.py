@@ -22,6 +22,7 @@ from ppl_ext.numpyro.tracing.compiled_density import (
     to_numpy,
 )
 from ppl_ext.numpyro.tracing.find_sites import WholePlates
+from ppl_ext.numpyro.tracing.rng_keys import make_generator
 from ppl_ext.numpyro.tracing.sites import name_dims
 
 __all__ = ["draw_gaussian", "draw_guide"]
@@ -65,6 +66,7 @@ def draw_gaussian(
         ),
         dims=name_dims(bound.call.sites(whole=True)),
         observed=bound.whole_observed,
+        make_generator=make_generator,
     )
 
 
@@ -111,6 +113,7 @@ def draw_guide(
         posterior_predictive=drawn["posterior_predictive"],
         dims=name_dims(sites),
         observed=bound.whole_observed,
+        make_generator=make_generator,
     )
     return draws, drawn["z"]
 
