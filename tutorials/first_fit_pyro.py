@@ -101,10 +101,10 @@ assert np.abs(error["beta"]).max() > 2
 # set of draws, by natural gradients, and ends when it has converged.
 
 # %%
-fit = px.fit(model, px.AutoFullRank(model), *data, progress_bar=False)
+fit = px.fit(model, *data, guide=px.AutoFullRank, progress_bar=False)
 print(fit.log)
 
-draws = fit.draws(10_000)
+draws = fit.draws(10_000, seed=0)
 print(f"\nworst error of a mean: {REFERENCE.worst_mean_error(draws.values):.3f} sd")
 print(f"worst log ratio of sds: {REFERENCE.worst_log_sd_ratio(draws.values):.3f}")
 
@@ -144,8 +144,8 @@ assert fit.log.gradients < 10_000
 # the others are held still.
 
 # %%
-simple = px.fit(model, px.AutoMeanField(model), *data, progress_bar=False)
-simple_draws = simple.draws(10_000)
+simple = px.fit(model, *data, guide=px.AutoMeanField, progress_bar=False)
+simple_draws = simple.draws(10_000, seed=0)
 simple_sd = simple_draws.values["beta"].std(axis=0)
 
 design = np.stack([np.ones_like(MOM_IQ), MOM_HS, MOM_IQ, MOM_HS * MOM_IQ], axis=-1)
@@ -171,7 +171,7 @@ assert simple.report().verdict == "not to be trusted"
 # cheap way to correlations.
 
 # %%
-repaired = simple.linear_response().draws(10_000)
+repaired = simple.linear_response().draws(10_000, seed=0)
 
 np.testing.assert_allclose(repaired.values["beta"].std(axis=0), REFERENCE.sd["beta"], rtol=0.06)
 
@@ -221,11 +221,11 @@ with tempfile.TemporaryDirectory() as folder:
     fit.save(path)
     again = px.load(path, model, *data)
 
-same = again.draws(10_000)
+same = again.draws(10_000, seed=0)
 np.testing.assert_array_equal(same.values["beta"], draws.values["beta"])
 
 # %% [markdown]
 # ## Your own model
 #
-# `px.fit(model, None, *data)` chooses the guide by the number of dimensions. Look at
+# `px.fit(model, *data)` chooses the guide by the number of dimensions. Look at
 # `fit.report()` first, and do what it says.

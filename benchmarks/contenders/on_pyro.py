@@ -39,8 +39,8 @@ def fit_ours(folder: str, name: str, guide: str, seeds: list[int]) -> dict[str, 
             key: value.clone() if isinstance(value, torch.Tensor) else value
             for key, value in problem.kwargs.items()
         }
-        family = GUIDES[guide](problem.model)
-        return px.fit(problem.model, family, seed=seed, progress_bar=False, **kwargs)
+        family = GUIDES[guide]
+        return px.fit(problem.model, guide=family, seed=seed, progress_bar=False, **kwargs)
 
     _, first_cpu = clock(lambda: fit(seeds[0]))
     fits = [clock(lambda seed=seed: fit(seed)) for seed in seeds]
@@ -118,6 +118,6 @@ def fit_walk(dim: int, guide: str) -> dict[str, float]:
         pyro.sample("y", dist.Normal(x, 1.0).to_event(1), obs=y)
 
     fit, cpu = clock(
-        lambda: px.fit(walk, GUIDES[guide](walk), torch.tensor(y), progress_bar=False)
+        lambda: px.fit(walk, torch.tensor(y), guide=GUIDES[guide], progress_bar=False)
     )
     return describe_walk(y, fit, cpu)

@@ -42,15 +42,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     for schools in [noncentered] if smoke else [centered, noncentered]:
         fit = px.fit(
             schools,
-            px.AutoFullRank(schools),
             torch.tensor(STANDARD_ERROR).float(),
             torch.tensor(EFFECT).float(),
+            guide=px.AutoFullRank,
             progress_bar=not smoke,
         )
         report = fit.report()
         if not smoke:
             print(f"\n{schools.__name__}\n{report}")
-        draws = fit.draws(10_000)
+        draws = fit.draws(10_000, seed=0)
         print(
             f"eight schools on Pyro, {schools.__name__}: worst mean error "
             f"{REFERENCE.worst_mean_error(draws.values):.3f} sd as drawn, "

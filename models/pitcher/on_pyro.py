@@ -67,14 +67,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         show_gradients()
     fit = px.fit(
         model,
-        px.AutoFullRank(model),
         torch.tensor(LANDED).float(),
+        guide=px.AutoFullRank,
         progress_bar=not smoke,
     )
     report = fit.report()
     if not smoke:
         print(report)
-    draws = fit.draws(10_000)
+    draws = fit.draws(10_000, seed=0)
     print(
         f"pitcher on Pyro: evidence lower bound {report.elbo:.3f}, worst mean error "
         f"{REFERENCE.worst_mean_error(draws.values):.3f} sd as drawn, "

@@ -127,9 +127,9 @@ def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
     if not (args or kwargs):
         args, kwargs = mcmc._args, mcmc._kwargs
     bound = bind_model("from_mcmc", model, args, kwargs)
-    sites = bound.call.sites(whole=True)
+    whole = bound.whole
     samples = mcmc.get_samples()
-    names = [site.name for site in sites.latents if site.name in samples]
+    names = [site.name for site in whole.sites.latents if site.name in samples]
     log_p, log_likelihood = _score_samples(bound.call)(
         {k: samples[k] for k in names}, bound.arrays
     )
@@ -143,14 +143,14 @@ def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
         chains=mcmc.num_chains,
         sample_stats={"lp": np.asarray(log_p, np.float64), **extra},
         log_likelihood={k: np.asarray(v) for k, v in log_likelihood.items()},
-        observed=bound.whole_observed,
-        dims=name_dims(sites),
+        observed=whole.observed,
+        dims=name_dims(whole.sites),
     )
 
 
 @functools.lru_cache(maxsize=32)
 def _score_samples(call: ModelCall) -> Callable:
-    observed = [site.name for site in call.sites(whole=True).observed]
+    observed = [site.name for site in call.sites.observed]
 
     def score(values, arrays):
         model = handlers.substitute(handlers.seed(call.run, 0), data=values)

@@ -7,8 +7,9 @@ from pyro.infer import MCMC, SVI
 
 from ppl_ext.draws.datatree import build_tree
 from ppl_ext.pyro.fitting.guide_draws import draw_guide, score_samples
+from ppl_ext.pyro.tracing.bound_model import bind_model
 from ppl_ext.pyro.tracing.isolation import own_random_state
-from ppl_ext.pyro.tracing.refusals import refuse_pair
+from ppl_ext.pyro.tracing.refusals import refuse_data, refuse_guide
 
 if TYPE_CHECKING:
     import xarray
@@ -59,16 +60,12 @@ def from_svi(
         >>> tree["posterior"]["mu"].shape
         (1, 100)
     """
+    bound = bind_model("from_svi", svi.model, args, kwargs)
+    refuse_data(bound)
     with own_random_state(seed):
-        refuse_pair("from_svi", svi.model, svi.guide, args, kwargs)
+        refuse_guide(bound, svi.guide)
     draws, _ = draw_guide(
-        svi.model,
-        svi.guide,
-        args,
-        kwargs,
-        num_draws,
-        seed,
-        posterior_predictive=posterior_predictive,
+        bound, svi.guide, num_draws, seed, posterior_predictive=posterior_predictive
     )
     return draws.to_datatree()
 
@@ -115,7 +112,7 @@ def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
     samples = mcmc.get_samples(group_by_chain=True)
     chains, num_draws = next(iter(samples.values())).shape[:2]
     flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in samples.items()}
-    draws = score_samples(model, args, kwargs, flat)
+    draws = score_samples(bind_model("from_mcmc", model, args, kwargs), flat)
     return build_tree(
         draws.values,
         chains=chains,

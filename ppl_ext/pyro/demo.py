@@ -94,8 +94,8 @@ METHODS = {"mean field": fit_mean_field, "full rank": fit_full_rank, "NUTS": sam
 
 def _fit_guide(method: str, guide: Any, problem: Problem) -> Entry:
     model, data = _prepare(problem)
-    fitted = fit(model, guide(model), *data, progress_bar=False)
-    draws = fitted.draws(_DRAWS)
+    fitted = fit(model, *data, guide=guide, progress_bar=False)
+    draws = fitted.draws(_DRAWS, seed=0)
     started = time.perf_counter()
     report = fitted.report()
     judgement = Judgement(draws, report, time.perf_counter() - started)

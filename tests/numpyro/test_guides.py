@@ -12,9 +12,11 @@ import pytest
 import scipy.stats
 from numpyro import handlers
 from numpyro.infer import SVI, Predictive, Trace_ELBO, TraceMeanField_ELBO
-from numpyro.infer.autoguide import AutoGuideList
+from numpyro.infer.autoguide import AutoGuideList, AutoNormal
 
 from ppl_ext.numpyro import AutoFullRank, AutoMeanField, trace_density
+from ppl_ext.numpyro.guides.guide_call import call_guide
+from ppl_ext.numpyro.tracing.bound_model import bind_model
 from tests.numpyro.models import (
     ROW_DATA,
     ROWS,
@@ -340,3 +342,20 @@ def test_refusals(make):
     guide.setup(jax.random.key(0), 1.0)
     with pytest.raises(ValueError, match="loc has shape"):
         guide.set_gaussian(np.zeros(2), np.ones(1 if make is AutoMeanField else (1, 1)))
+
+
+def test_a_guide_of_the_users_own_is_not_taken_for_ours():
+    class Own(AutoNormal):
+        settings = (1, 2)
+
+    bound = bind_model("fit", regression, (X, Y), {})
+    assert call_guide(bound, AutoMeanField(regression)).may_be_traced
+    assert not call_guide(bound, Own(regression)).may_be_traced
+    # Guides of ours with equal settings share programs; one that its host changes does not.
+    assert call_guide(bound, AutoMeanField(regression)) == call_guide(
+        bound, AutoMeanField(regression)
+    )
+    assert call_guide(bound, Own(regression)) != call_guide(bound, Own(regression))
+    assert call_guide(bound, AutoMeanField(regression)) != call_guide(
+        bound, AutoMeanField(regression, init_scale=0.2)
+    )

@@ -164,19 +164,6 @@ def test_a_guide_of_another_model_is_refused():
         fit(jax.random.key(0), regression, X, Y, num_starts=1, guide=hidden)
 
 
-def test_draws_need_a_model_that_can_see_all_rows():
-    def model(size, batch):
-        x = numpyro.sample("x", dist.Normal(0.0, 1.0))
-        with numpyro.plate("row", size, subsample_size=len(batch)):
-            numpyro.sample("y", dist.Normal(x, 1.0), obs=batch)
-
-    settings = Stochastic(max_steps=200, trial_steps=50)
-    fitted = fit(jax.random.key(0), model, 100, np.ones(10), optimizer=settings, num_starts=1)
-    assert np.isfinite(fitted.log.final_loss)
-    with pytest.raises(ValueError, match=r"all rows of the plates \['row'\].*obs=y\[i\]"):
-        fitted.draws(jax.random.key(0), 10)
-
-
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="max_steps = 0"):
         Stochastic(max_steps=0)

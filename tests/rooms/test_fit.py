@@ -1,6 +1,8 @@
 """``fit`` against a posterior in closed form."""
 
+import functools
 import itertools
+import random
 from importlib import import_module
 
 import numpy as np
@@ -16,12 +18,14 @@ MEAN_ERROR = 4 * truth.SD / np.sqrt(DRAWS)  # false alarm: below one in 5,000 fo
 
 def global_state(host):
     """What a fit must not touch, in words that can be compared."""
-    validation = import_module(f"{host.name}.distributions").Distribution._validate_args
-    state = [np.random.get_state()[1].tolist(), validation]
+    owner = "torch" if host.name == "pyro" else host.name
+    validation = import_module(f"{owner}.distributions").Distribution._validate_args
+    state = [np.random.get_state()[1].tolist(), random.getstate(), validation]
     if host.name == "pyro":
         torch = host.math
         return [
             *state,
+            host.ppl.distributions.is_validation_enabled(),
             {k: v.tolist() for k, v in host.ppl.get_param_store().items()},
             torch.random.get_rng_state().tolist(),
             torch.get_default_dtype(),
@@ -50,6 +54,8 @@ def test_full_rank_is_exact(host, full_rank):
 
 
 def test_an_exact_fit_is_called_good(full_rank):
+    np.testing.assert_allclose(full_rank.solution.loc, truth.MEAN, atol=1e-3)
+    assert full_rank.log.converged
     report = full_rank.report()
     assert report.ok
     assert report.resampled_ok
@@ -64,6 +70,7 @@ def test_mean_field_finds_its_known_optimum(host, mean_field):
     values = host.random(mean_field.draws, DRAWS).values["b"]
     assert np.all(np.abs(values.mean(0) - truth.MEAN) < MEAN_ERROR + 0.02 * truth.SD)
     np.testing.assert_allclose(values.std(0), truth.MEAN_FIELD_SD, rtol=0.03)
+    np.testing.assert_allclose(mean_field.solution.scale, truth.MEAN_FIELD_SD, rtol=1e-2)
     report = mean_field.report()
     assert report.elbo == pytest.approx(truth.MEAN_FIELD_ELBO, abs=0.05)
     assert not report.ok  # its sds are less than half as wide as they should be
@@ -73,6 +80,11 @@ def test_linear_response_repairs_the_sds(host, mean_field):
     repaired = mean_field.linear_response()
     values = host.random(repaired.draws, DRAWS).values["b"]
     np.testing.assert_allclose(np.cov(values.T), truth.COVARIANCE, rtol=0.1, atol=1e-3)
+    np.testing.assert_array_equal(repaired.solution.loc, mean_field.solution.loc)
+    # On a Gaussian posterior its ELBO is the evidence, and not that of the mean-field fit.
+    assert repaired.solution.elbo == pytest.approx(truth.LOG_EVIDENCE, abs=0.05)
+    with pytest.raises(ValueError, match="full rank"):
+        repaired.linear_response()
 
 
 def test_same_seed_same_answer(host, linear, full_rank):
@@ -203,6 +215,60 @@ def test_divergence_names_step_and_site(host):
             optimizer=host.room.Stochastic(max_steps=2000, trial_steps=100),
             num_starts=1,
         )
+
+
+def test_draws_need_a_model_that_can_see_all_rows(host):
+    def model(size, batch):
+        x = host.ppl.sample("x", host.dist.Normal(0.0, 1.0))
+        with host.ppl.plate("row", size, subsample_size=len(batch)):
+            host.ppl.sample("y", host.dist.Normal(x, 1.0), obs=batch)
+
+    fit = host.random(
+        host.room.fit,
+        model,
+        100,
+        host.array(np.ones(10)),
+        optimizer=host.room.Stochastic(max_steps=200, trial_steps=50),
+        num_starts=1,
+    )
+    assert np.isfinite(fit.log.final_loss)
+    with pytest.raises(ValueError, match=r"all rows of the plates \['row'\].*obs=y\[i\]"):
+        host.random(fit.draws, 10)
+
+
+def test_arguments_of_a_partial_are_the_models_alone(host, linear):
+    def guide(x, y):
+        loc = host.ppl.param("loc", host.array(np.zeros(3)))
+        with host.ppl.plate("feature", 3):
+            host.ppl.sample("b", host.dist.Normal(loc, 0.1))
+
+    def scaled(sign, x, y):
+        linear.model(sign * x, sign * y)
+
+    bound = functools.partial(scaled, -1.0)
+    ours = host.random(host.room.fit, bound, linear.x, linear.y)
+    np.testing.assert_allclose(ours.solution.loc, truth.MEAN, atol=1e-3)
+    fit = host.random(
+        host.room.fit,
+        bound,
+        linear.x,
+        linear.y,
+        guide=guide,
+        optimizer=host.room.Stochastic(max_steps=1000, trial_steps=100),
+        num_starts=1,
+    )
+    draws = host.random(fit.draws, 500)
+    np.testing.assert_allclose(draws.values["b"].mean(0), truth.MEAN, atol=0.1)
+
+
+def test_a_fit_tells_what_it_is(host, linear):
+    fit = host.random(host.room.fit, linear.model, linear.x, y=linear.y)
+    told = repr(fit)
+    assert "\n" not in told
+    assert told.startswith(f"Fit(AutoFullRank, ELBO {truth.LOG_EVIDENCE:.2f}, converged (")
+    fit.report()
+    elbo = f"{fit.report().elbo:.2f}"
+    assert repr(fit).startswith(f"Fit(AutoFullRank, good, ELBO {elbo}, converged (")
 
 
 def test_a_point_estimate_is_not_trusted(host, linear):

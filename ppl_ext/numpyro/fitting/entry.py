@@ -1,6 +1,7 @@
 """Fit a guide to a NumPyro model in one call."""
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -122,6 +123,9 @@ def fit(
         log = replace(log, notes=(*log.notes, *_note_precision(bound.x64, log)))
         # As NumPy arrays float64 parameters serve outside of the scope too.
         params = jax.tree.map(np.asarray, dict(params))
+        if gaussian:
+            # Fitting the same guide again must not show this fit other data.
+            guide = copy.copy(guide)
         return Fit(guide, params, log, density, solution, bound)
 
 

@@ -21,7 +21,6 @@ from ppl_ext.numpyro.tracing.compiled_density import (
     score_trace,
     to_numpy,
 )
-from ppl_ext.numpyro.tracing.find_sites import WholePlates
 from ppl_ext.numpyro.tracing.rng_keys import make_generator
 from ppl_ext.numpyro.tracing.sites import name_dims
 
@@ -52,7 +51,8 @@ def draw_gaussian(
     Returns:
         The draws, their densities on unconstrained space.
     """
-    compiled, arrays = compile_density(bound.call, whole=True), bound.arrays
+    bound = bound.whole
+    compiled, arrays = compile_density(bound.call), bound.arrays
     rng = np.random.default_rng(seed)
     z = gaussian.push(rng.standard_normal((num_draws, compiled.dim)))
     # What the model sees is rounded; both densities must be those of the same point.
@@ -64,8 +64,8 @@ def draw_gaussian(
         posterior_predictive=(
             compiled.run(compiled.predict, arrays, z, seeds) if posterior_predictive else {}
         ),
-        dims=name_dims(bound.call.sites(whole=True)),
-        observed=bound.whole_observed,
+        dims=name_dims(bound.sites),
+        observed=bound.observed,
         make_generator=make_generator,
     )
 
@@ -94,7 +94,8 @@ def draw_guide(
     Returns:
         The draws, and the same draws on unconstrained space ``[draw, dim]``.
     """
-    sites = bound.call.sites(whole=True)
+    bound = bound.whole
+    sites = bound.sites
     width = sum(math.prod(site.shape) for site in sites.latents)
     if likelihood or posterior_predictive:
         width += sum(math.prod(site.shape) for site in sites.observed)
@@ -112,7 +113,7 @@ def draw_guide(
         log_likelihood=drawn["log_likelihood"],
         posterior_predictive=drawn["posterior_predictive"],
         dims=name_dims(sites),
-        observed=bound.whole_observed,
+        observed=bound.observed,
         make_generator=make_generator,
     )
     return draws, drawn["z"]
@@ -122,13 +123,13 @@ def draw_guide(
 def _compile(
     guided: GuideCall, batch: int, likelihood: bool, posterior_predictive: bool
 ) -> Callable:
-    sites = guided.call.sites(whole=True)
+    sites = guided.call.sites
     observed = [site.name for site in sites.observed]
     continuous = [site.name for site in sites.latents if site.unconstrained_shape is not None]
 
     def one(rng_key, params, arrays):
         guide_key, model_key, data_key = jax.random.split(rng_key, 3)
-        with handlers.block(), WholePlates():
+        with handlers.block():
             guide = handlers.substitute(handlers.seed(guided.run, guide_key), data=params)
             guide_trace = handlers.trace(guide).get_trace(arrays)
             model = handlers.replay(handlers.seed(guided.call.run, model_key), guide_trace)

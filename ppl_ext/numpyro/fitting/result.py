@@ -39,7 +39,7 @@ class Fit:
     """A fitted guide.
 
     Args:
-        guide: The guide.
+        guide: The guide; where it is one of ours, the fit's own copy of it.
         params: Its parameters, ready for ``guide.sample_posterior(rng_key, params)``.
         log: What the optimisation did and why it ended.
         density: The log density that was fitted; None where the model sees minibatches or has
@@ -196,7 +196,7 @@ class Fit:
 
     def _judge(self) -> Report:
         """Draw in batches of bounded memory and judge."""
-        sites = self.bound.call.sites(whole=True)
+        sites = self.bound.whole.sites
         width = sum(math.prod(site.shape) for site in (*sites.latents, *sites.deterministics))
         count, rows = plan_batches(width)
         # Other draws than those of a user's small seeds; splitting a key would compile.

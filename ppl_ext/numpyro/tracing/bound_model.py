@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -73,13 +73,24 @@ class BoundModel:
 
     @functools.cached_property
     def observed(self) -> dict[str, np.ndarray]:
-        """The observed values, of the rows that the model sees."""
-        return self._observe(whole=False)
+        """The observed values, by site."""
+        with x64_scope(self.x64):
+            values = self.call.observe(self.arrays)
+        # JAX sorts the keys of a dictionary; the model's order is the readable one.
+        return {site.name: np.asarray(values[site.name]) for site in self.sites.observed}
 
     @functools.cached_property
-    def whole_observed(self) -> dict[str, np.ndarray]:
-        """The observed values of all rows."""
-        return self._observe(whole=True) if self.sites.subsamples else self.observed
+    def whole(self) -> "BoundModel":
+        """The same model, shown every row of its plates.
+
+        Raises:
+            ValueError: It cannot see all rows.
+        """
+        if not self.sites.subsamples:
+            return self
+        call = replace(self.call, whole=True)
+        with x64_scope(self.x64):
+            return replace(self, call=call, sites=call.sites)
 
     def in_force(self) -> "BoundModel":
         """The same model in the precision in force."""
@@ -91,12 +102,6 @@ class BoundModel:
         # A fingerprint holds code, which cannot be pickled, and another process has its own.
         args, kwargs = self.call.given(tuple(np.asarray(array) for array in self.arrays))
         return bind_model, (self.caller, self.model, args, kwargs)
-
-    def _observe(self, whole: bool) -> dict[str, np.ndarray]:
-        with x64_scope(self.x64):
-            values = self.call.observe(self.arrays, whole)
-        # JAX sorts the keys of a dictionary; the model's order is the readable one.
-        return {site.name: np.asarray(values[site.name]) for site in self.sites.observed}
 
 
 def bind_model(
@@ -121,7 +126,7 @@ def bind_model(
     for kinds in ("", "iub", "iubfc"):
         call, arrays = split_call(model, args, kwargs, surroundings, kinds)
         try:
-            return BoundModel(caller, model, call, arrays, call.sites())
+            return BoundModel(caller, model, call, arrays, call.sites)
         except _NEEDS_VALUES:
             if kinds == "iubfc":
                 raise

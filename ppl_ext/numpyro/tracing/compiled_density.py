@@ -1,6 +1,5 @@
 """The compiled programs of a model's log density, and how batches of draws run through them."""
 
-import contextlib
 import functools
 import math
 import time
@@ -16,7 +15,7 @@ from numpyro.distributions import biject_to
 
 from ppl_ext.density import Site
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
-from ppl_ext.numpyro.tracing.find_sites import WholePlates, put_unconstrained
+from ppl_ext.numpyro.tracing.find_sites import put_unconstrained
 from ppl_ext.numpyro.tracing.model_call import Arrays, ModelCall
 
 __all__ = [
@@ -136,16 +135,9 @@ class CompiledDensity:
 
 
 @functools.lru_cache(maxsize=64)
-def compile_density(call: ModelCall, whole: bool = False) -> CompiledDensity:
-    """The programs of a call, kept for the next one like it.
-
-    Args:
-        call: The model and its fixed arguments.
-        whole: Whether to show it every row of its plates.
-    """
-    found = call.sites(whole)
-    if whole and not call.sites().subsamples:
-        return compile_density(call)
+def compile_density(call: ModelCall) -> CompiledDensity:
+    """The programs of a call, kept for the next one like it."""
+    found = call.sites
     sites: list[Site] = []
     for latent in found.latents:
         start = sites[-1].stop if sites else 0
@@ -163,7 +155,7 @@ def compile_density(call: ModelCall, whole: bool = False) -> CompiledDensity:
         placed = put_unconstrained(
             handlers.seed(call.run, 0), lambda site, _: position.get(site["name"])
         )
-        with handlers.block(), WholePlates() if whole else contextlib.nullcontext():
+        with handlers.block():
             trace = handlers.trace(placed).get_trace(arrays)
         # The host's potential_energy adds the log-Jacobians as factors at the sites, where masks,
         # scales and blocks around a site reach them; the change of variables is not theirs.

@@ -1,6 +1,5 @@
 """Find out what a model is made of, by tracing it without running it."""
 
-import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -54,14 +53,14 @@ class WholePlates(Messenger):
 
 
 def trace_sites(
-    run: Callable[[Any], Any], shapes: Any, whole: bool = False
+    run: Callable[[Any], Any], shapes: Any, score_data: bool = False
 ) -> tuple[Sites, Callable[[Any], dict[str, jax.Array]]]:
     """Trace a model once without running it, and say what it is made of.
 
     Args:
         run: The model as a function of its array arguments.
         shapes: Their shapes.
-        whole: Whether to show it every row of its plates.
+        score_data: Whether to see that its data can be scored.
 
     Returns:
         The sites, and a compiled ``arrays -> {name: value}`` of the observed ones.
@@ -71,12 +70,11 @@ def trace_sites(
     def look(arrays):
         model = put_unconstrained(handlers.seed(run, 0), _origin)
         # A guide that is set up in the middle of a run must not be heard by the run's handlers.
-        with handlers.block(), WholePlates() if whole else contextlib.nullcontext():
+        with handlers.block():
             trace = handlers.trace(model).get_trace(arrays)
         found.append(_describe(trace))
         observed = {site.name: trace[site.name] for site in found[-1].observed}
-        if whole:
-            # Data of a minibatch show only here that they are not those of all rows.
+        if score_data:
             for site in observed.values():
                 site["fn"].log_prob(site["value"])
         return {name: site["value"] for name, site in observed.items()}

@@ -38,7 +38,7 @@ def draw_start(
 @functools.lru_cache(maxsize=64)
 def _starter(call: ModelCall, init_loc_fn: Callable) -> Callable:
     strategy = init_loc_fn if isinstance(init_loc_fn, functools.partial) else init_loc_fn()
-    names = [latent.name for latent in call.sites().latents]
+    names = [latent.name for latent in call.sites.latents]
     compiled = compile_density(call)
 
     def propose(rng_key, arrays):

@@ -5,16 +5,17 @@ everything else (integers, strings, flags, what the model reads from its closure
 shapes the program itself and is part of the key under which it is kept.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppl_ext.numpyro.tracing.find_sites import trace_sites
+from ppl_ext.numpyro.tracing.find_sites import WholePlates, trace_sites
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 from ppl_ext.numpyro.tracing.sites import Sites
 
@@ -35,6 +36,7 @@ class ModelCall:
         avals: ``(shape, dtype)`` of the array arguments, in order.
         surroundings: Fingerprint of what the model reads from its closure and its module.
         x64: Whether the programs run in float64.
+        whole: Whether model and guide see every row of their plates.
     """
 
     model: Callable[..., Any] = field(compare=False)
@@ -43,6 +45,7 @@ class ModelCall:
     avals: tuple[tuple[tuple[int, ...], str], ...]
     surroundings: Any
     x64: bool
+    whole: bool = False
 
     @property
     def dtype(self) -> np.dtype:
@@ -52,31 +55,34 @@ class ModelCall:
     def run(self, arrays: Arrays) -> Any:
         """The model as a function of its array arguments."""
         (first, keywords), (args, kwargs) = self._unflatten(arrays)
-        return self.model(*first, *args, **{**keywords, **kwargs})
+        with self._plates():
+            return self.model(*first, *args, **{**keywords, **kwargs})
 
     def run_guide(self, guide: Callable[..., Any], arrays: Arrays) -> Any:
         """A guide on the same arguments, without those that a partial gives to the model."""
         args, kwargs = self.given(arrays)
-        return guide(*args, **kwargs)
+        with self._plates():
+            return guide(*args, **kwargs)
 
     def given(self, arrays: Arrays) -> Given:
         """``(args, kwargs)`` as they were given, with the array arguments put in."""
         return self._unflatten(arrays)[1]
 
-    def sites(self, whole: bool = False) -> Sites:
+    @property
+    def sites(self) -> Sites:
         """What the model is made of.
-
-        Args:
-            whole: Whether to show it every row of its plates.
 
         Raises:
             ValueError: It draws minibatches and cannot see all rows.
         """
-        return _look(self, whole)[0]
+        return _look(self)[0]
 
-    def observe(self, arrays: Arrays, whole: bool = False) -> dict[str, jax.Array]:
+    def observe(self, arrays: Arrays) -> dict[str, jax.Array]:
         """The observed values, by site."""
-        return _look(self, whole)[1](arrays)
+        return _look(self)[1](arrays)
+
+    def _plates(self) -> contextlib.AbstractContextManager:
+        return WholePlates() if self.whole else contextlib.nullcontext()
 
     def _unflatten(self, arrays: Arrays) -> tuple[Given, Given]:
         rest = iter(arrays)
@@ -159,17 +165,16 @@ class _Leaf:
 
 
 @functools.lru_cache(maxsize=128)
-def _look(call: ModelCall, whole: bool) -> tuple[Sites, Callable[[Arrays], dict[str, jax.Array]]]:
+def _look(call: ModelCall) -> tuple[Sites, Callable[[Arrays], dict[str, jax.Array]]]:
     shapes = tuple(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.avals)
-    if not whole:
+    if not call.whole:
         return trace_sites(call.run, shapes)
-    sites = call.sites()
-    if not sites.subsamples:
-        return _look(call, whole=False)
     try:
-        return trace_sites(call.run, shapes, whole=True)
+        # Data of a minibatch show only when they are scored that they are not those of all rows.
+        return trace_sites(call.run, shapes, score_data=True)
     except (TypeError, ValueError) as error:
-        drawn = [plate.name for plate in sites.plates if plate.subsamples]
+        seen = replace(call, whole=False).sites
+        drawn = [plate.name for plate in seen.plates if plate.subsamples]
         raise ValueError(
             f"draws: the model cannot see all rows of the plates {drawn} ({error}); expected it "
             "to take all data and to pick its rows by the plate: with numpyro.plate(...) as i, "

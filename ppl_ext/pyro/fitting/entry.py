@@ -1,41 +1,50 @@
 """Fit a guide to a Pyro model in one call."""
 
 import copy
-import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
+from pyro.infer.autoguide import AutoGuide
+from pyro.optim import PyroOptim
 
 from ppl_ext.density import Density
 from ppl_ext.estimators.mismatch import having_told, warn_of
-from ppl_ext.fitting.settings import Deterministic, Stochastic
-from ppl_ext.gaussian_vi import solve_full_rank, solve_mean_field
-from ppl_ext.pyro.fitting.result import Fit, parameters_of
-from ppl_ext.pyro.fitting.stochastic_fit import descend
+from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
+from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
+from ppl_ext.pyro.fitting.deterministic import fit_deterministic
+from ppl_ext.pyro.fitting.own_copies import copy_fitted, read_params
+from ppl_ext.pyro.fitting.result import Fit
+from ppl_ext.pyro.fitting.stochastic_fit import fit_stochastic
 from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
-from ppl_ext.pyro.tracing.batching import model_scope
-from ppl_ext.pyro.tracing.bound_model import Program, read_program
+from ppl_ext.pyro.objectives.discrete.mismatch import find_mismatches
+from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
 from ppl_ext.pyro.tracing.density import density_of
-from ppl_ext.pyro.tracing.isolation import own_param_store, own_random_state
-from ppl_ext.pyro.tracing.refusals import refuse_pair
-from ppl_ext.pyro.tracing.run_at_point import StochasticOnlyError
+from ppl_ext.pyro.tracing.isolation import model_scope, own_param_store, own_random_state
+from ppl_ext.pyro.tracing.refusals import (
+    refuse_data,
+    refuse_guide,
+    refuse_latents,
+    refuse_parameters,
+    refuse_subsampling,
+)
 
 __all__ = ["fit"]
 
 _MOST_FULL_RANK = 1000
-_OWN_NAMES = {"optimizer", "restarts", "progress_bar", "seed"}
+_LINE = "fit(model"
+_OWN_NAMES = ("guide", "optimizer", "num_starts", "progress_bar", "seed")
 
 
 def fit(
     model: Callable[..., Any],
-    guide: Callable[..., Any] | None = None,
     *args: Any,
-    optimizer: Deterministic | Stochastic | None = None,
-    restarts: int = 4,
+    guide: Callable[..., Any] | type | None = None,
+    optimizer: Deterministic | Stochastic | PyroOptim | torch.optim.Optimizer | None = None,
+    num_starts: int = 4,
     progress_bar: bool = True,
     seed: int = 0,
     **kwargs: Any,
@@ -46,16 +55,18 @@ def fit(
 
     `AutoFullRank` and `AutoMeanField` on a model that sees all its data are solved
     deterministically: no learning rate, and the end is where the answer no longer moves. Every
-    other guide or model goes to the host's ``SVI`` with `Stochastic`. The guide is started anew
-    and left fitted; parameter store, random state and validation are left as they were. Not a
-    proof: read ``fit(...).report()``.
+    other guide or model goes to the host's ``SVI`` with `Stochastic`. A guide that is given is
+    started anew and left fitted, and the fit keeps a copy of its own; parameter store, random
+    state and validation are left as they were. Not a proof: read ``fit(...).report()``.
 
     Args:
         model: Pyro model.
-        guide: Guide; None for `AutoFullRank`, above 1,000 dimensions `AutoMeanField`.
         *args: Positional arguments of the model.
-        optimizer: `Deterministic` or `Stochastic`; None chooses as said above.
-        restarts: Number of starts, unless ``optimizer`` is a `Deterministic` with its own.
+        guide: Guide, or a class that is called with the model; None for `AutoFullRank`, above
+            1,000 dimensions `AutoMeanField`.
+        optimizer: `Deterministic` or `Stochastic`, or an optimiser of the host or of torch, which
+            is taken for ``Stochastic(optim=...)``; None chooses as said above.
+        num_starts: Number of starts.
         progress_bar: Whether to draw a bar where there is a terminal.
         seed: Seed of starts and draws; the same seed gives the same answer.
         **kwargs: Keyword arguments of the model.
@@ -74,7 +85,7 @@ def fit(
         ...     mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
         ...     with pyro.plate("row", len(y)):
         ...         pyro.sample("y", dist.Normal(mu, 1.0), obs=y)
-        >>> fitted = fit(model, None, torch.tensor([2.0, 3.0, 4.0]))
+        >>> fitted = fit(model, torch.tensor([2.0, 3.0, 4.0]))
         >>> fitted.log.converged, round(float(fitted.guide.median()["mu"]), 2)
         (True, 2.99)
 
@@ -82,86 +93,67 @@ def fit(
         Giordano, Ingram, Broderick (2024), Black Box Variational Inference with a Deterministic
         Objective, JMLR 25(18).
     """
-    _refuse_call(model, guide, args)
-    if not (optimizer is None or isinstance(optimizer, (Deterministic, Stochastic))):
-        raise ValueError(
-            f"fit: optimizer is a {type(optimizer).__name__}; expected Deterministic(...) or "
-            "Stochastic(...). Leave it out, or write optimizer=Stochastic()."
-        )
-    if restarts < 1:
-        raise ValueError(f"fit: restarts = {restarts}; expected at least 1, such as restarts=4.")
-    program, refusal = _read(model, guide, args, kwargs)
-    with model_scope(), own_random_state(seed), own_param_store():
-        if guide is None:
-            guide = _choose_guide(model, program, args, kwargs)
-        if isinstance(guide, AbstractGaussianGuide):
-            _set_up(guide, args, kwargs)
-        mismatches = refuse_pair("fit", model, guide, args, kwargs)
-    warn_of("fit", mismatches)
-    gaussian = isinstance(guide, AbstractGaussianGuide)
-    if isinstance(optimizer, Deterministic) and not (program and gaussian):
-        if gaussian and refusal is not None:
-            raise refusal
-        raise ValueError(
-            f"fit: Deterministic was given with the guide {type(guide).__name__}; expected "
-            "AutoMeanField or AutoFullRank. Use optimizer=Stochastic()."
-        )
-    density = density_of(program) if program else None
-    if density and gaussian and not isinstance(optimizer, Stochastic):
-        solve = solve_full_rank if isinstance(guide, AutoFullRank) else solve_mean_field
-        optimizer = optimizer or Deterministic(num_starts=restarts)
-        solution = solve(density, optimizer, seed=seed, progress_bar=progress_bar)
-        guide.set_gaussian(solution.loc, solution.scale)
-        # Fitting the same guide again must not move the draws of this fit.
-        guide = copy.deepcopy(guide)
-        store, log = None, solution.log
-    else:
-        solution = None
-        settings = optimizer or Stochastic()
-        with having_told(mismatches):
-            store, log = descend(
-                model, guide, args, kwargs, settings, restarts, seed, progress_bar
-            )
-    log = replace(log, notes=(*log.notes, *_note_density(density)))
-    params = parameters_of(guide, store)
-    return Fit(guide, params, log, density, solution, model, args, kwargs, program, store)
-
-
-def _read(
-    model: Callable, guide: Callable | None, args: tuple, kwargs: Mapping[str, Any]
-) -> tuple[Program | None, ValueError | None]:
-    """The model with its density; None and the reason if only stochastic gradients can fit it."""
-    try:
-        return read_program(model, *args, **kwargs), None
-    except ValueError as error:
-        told = ValueError(str(error).replace("trace_density:", "fit:", 1))
-        custom = not (guide is None or isinstance(guide, AbstractGaussianGuide))
-        if isinstance(error, StochasticOnlyError) or custom:
-            return None, told
-        raise told from error
-
-
-def _choose_guide(
-    model: Callable, program: Program | None, args: tuple, kwargs: Mapping[str, Any]
-) -> AbstractGaussianGuide:
-    if program is not None:
-        return AutoFullRank(model) if program.dim <= _MOST_FULL_RANK else AutoMeanField(model)
-    guide = AutoMeanField(model).setup(*args, **kwargs)
-    local = any(
-        frame.full_size not in (None, frame.size) for frame in guide._prototype_frames.values()
+    check_model(
+        model, args, host="pyro", line=_LINE, reserved=_OWN_NAMES, signature_of=_signature_of
     )
-    if local or len(guide.gaussian()[0]) > _MOST_FULL_RANK:
-        return guide
-    return AutoFullRank(model)
+    refuse_guide_by_position(
+        model, args, kwargs, guides=(AutoGuide,), line=_LINE, signature_of=_signature_of
+    )
+    check_guide(guide, _LINE)
+    hosts = (PyroOptim, torch.optim.Optimizer)
+    settings = read_optimizer(optimizer, num_starts, 4, hosts, _LINE)
+    bound = bind_model("fit", model, args, kwargs)
+    with model_scope(), own_random_state(seed), own_param_store():
+        guide = _make_guide(guide, bound)
+        _refuse(bound, guide, settings)
+        mismatches = find_mismatches(*refuse_guide(bound, guide))
+    warn_of("fit", mismatches)
+    density = density_of(bound) if bound.has_density else None
+    gaussian = isinstance(guide, AbstractGaussianGuide)
+    if density and gaussian and not isinstance(settings, Stochastic):
+        settings = settings or Deterministic(num_starts=num_starts)
+        solution = fit_deterministic(density, guide, settings, seed, progress_bar)
+        guide, store, log = copy.deepcopy(guide), None, solution.log
+    else:
+        settings, solution = settings or Stochastic(), None
+        with having_told(mismatches):
+            store, log = fit_stochastic(bound, guide, settings, num_starts, seed, progress_bar)
+        guide, store = copy_fitted(guide, store)
+    log = replace(log, notes=(*log.notes, *_note_density(density)))
+    return Fit(guide, read_params(guide, store), log, density, solution, bound, store)
 
 
-def _set_up(guide: AbstractGaussianGuide, args: tuple, kwargs: Mapping[str, Any]) -> None:
-    """Starts the guide; one that was set up with other shapes is refused, and left as it was."""
+def _signature_of(model: Callable[..., Any]) -> inspect.Signature:
+    # A module's own __call__ takes anything; its forward tells.
+    return inspect.signature(model.forward if isinstance(model, torch.nn.Module) else model)
+
+
+def _make_guide(guide: Callable[..., Any] | type | None, bound: BoundModel) -> Callable[..., Any]:
+    """The guide, set up where it is one of ours."""
+    if isinstance(guide, type):
+        guide = guide(bound.model)
+    own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
+    refuse_latents(bound, may_be_discrete=own)
+    if guide is None:
+        guide = _choose_guide(bound)
+    if isinstance(guide, AbstractGaussianGuide):
+        _set_up(guide, bound)
+    return guide
+
+
+def _choose_guide(bound: BoundModel) -> AbstractGaussianGuide:
+    local = any(plate.subsamples for site in bound.sites.latents for plate in site.plates)
+    kind = AutoMeanField if local or bound.dim > _MOST_FULL_RANK else AutoFullRank
+    return kind(bound.model)
+
+
+def _set_up(guide: AbstractGaussianGuide, bound: BoundModel) -> None:
+    """Set a guide up; one that was set up with other shapes is refused, and left as it was."""
     kind = type(guide).__name__
-    before = {} if guide.prototype_trace is None else dict(guide._shapes)
+    before = dict(guide._shapes)
     trial = copy.deepcopy(guide) if before else guide
     try:
-        trial.setup(*args, **kwargs)
+        trial.setup(*bound.args, **bound.kwargs)
     except TypeError as error:
         raise ValueError(
             f"fit: the model of {kind} stopped at these arguments ({error}); expected the guide "
@@ -175,7 +167,22 @@ def _set_up(guide: AbstractGaussianGuide, args: tuple, kwargs: Mapping[str, Any]
                 f"shapes: {kind}(model)."
             )
     if trial is not guide:
-        guide.setup(*args, **kwargs)
+        guide.setup(*bound.args, **bound.kwargs)
+
+
+def _refuse(
+    bound: BoundModel, guide: Callable[..., Any], settings: Deterministic | Stochastic | None
+) -> None:
+    """Raise for data that no fit can follow, and for a road that this model or guide bars."""
+    if isinstance(settings, Deterministic):
+        refuse_subsampling(bound, "Or keep it: fit(model, ..., optimizer=Stochastic()).")
+        refuse_parameters(bound)
+        if not isinstance(guide, AbstractGaussianGuide):
+            raise ValueError(
+                f"fit: Deterministic was given with the guide {type(guide).__name__}; expected "
+                "AutoMeanField or AutoFullRank. Use optimizer=Stochastic()."
+            )
+    refuse_data(bound)
 
 
 def _note_density(density: Density | None) -> list[str]:
@@ -185,37 +192,3 @@ def _note_density(density: Density | None) -> list[str]:
         "the model could not be vectorised and was called draw by draw; write branches on sampled "
         "values with torch.where"
     ]
-
-
-def _refuse_call(model: Any, guide: Any, args: tuple) -> None:
-    if not callable(model):
-        raise ValueError(
-            f"fit: model is a {type(model).__name__}; expected a function with pyro.sample "
-            "statements. The order is fit(model, guide, *args)."
-        )
-    if isinstance(guide, type):
-        raise ValueError(
-            f"fit: guide is the class {guide.__name__}; expected an instance. Write "
-            f"fit(model, {guide.__name__}(model), ...)."
-        )
-    if not (guide is None or callable(guide)):
-        raise ValueError(
-            f"fit: guide is a {type(guide).__name__}; expected a guide or None before the model's "
-            "arguments. Write fit(model, None, *args)."
-        )
-    bound: set[str] = set()
-    while isinstance(model, functools.partial):
-        bound |= set(model.keywords)
-        model = model.func
-    try:
-        # A module's own __call__ takes anything; its forward tells.
-        tells = model.forward if isinstance(model, torch.nn.Module) else model
-        names = list(inspect.signature(tells).parameters)
-    except (TypeError, ValueError):  # a callable that does not tell
-        names = []
-    for name in names[len(args) :]:
-        if name in _OWN_NAMES - bound:
-            raise ValueError(
-                f"fit: the model has an argument {name!r}, which fit uses itself; expected "
-                f"another name. Bind it: fit(functools.partial(model, {name}=...), ...)."
-            )

@@ -11,17 +11,19 @@ from torch.distributions import biject_to
 
 from ppl_ext.diagnostics import Gaussian
 from ppl_ext.draws.draws import Draws
-from ppl_ext.pyro.tracing.batching import Arrays, Tensors, batch_size, model_scope, over_draws
-from ppl_ext.pyro.tracing.bound_model import Program
+from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
+from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.pyro.tracing.isolation import own_random_state, whole_plates
 from ppl_ext.pyro.tracing.run_at_point import Replay, Visit
-from ppl_ext.pyro.tracing.site_shapes import Layout, read_layout
+from ppl_ext.pyro.tracing.sites import name_dims
 
 __all__ = ["draw_gaussian", "draw_guide", "score_samples"]
 
+_Shapes = Mapping[Hashable, tuple[int, ...]]
+
 
 def draw_gaussian(
-    program: Program,
+    bound: BoundModel,
     gaussian: Gaussian,
     num_draws: int,
     seed: int,
@@ -29,11 +31,11 @@ def draw_gaussian(
     likelihood: bool = True,
     posterior_predictive: bool = False,
     batched: bool = True,
-) -> tuple[Draws, np.ndarray]:
-    """Draws of a Gaussian on the unconstrained space of a model.
+) -> Draws:
+    """Draws of a Gaussian on the unconstrained space of a model that sees all rows.
 
     Args:
-        program: The model.
+        bound: The model.
         gaussian: The guide; its log density is computed in float64.
         num_draws: Number of draws.
         seed: Seed of the draws.
@@ -42,27 +44,25 @@ def draw_gaussian(
         batched: Whether the model can be vectorised.
 
     Returns:
-        The draws, and the same draws on unconstrained space [draw, dim].
+        The draws.
     """
-    noise = np.random.default_rng(seed).standard_normal((num_draws, program.dim))
+    noise = np.random.default_rng(seed).standard_normal((num_draws, bound.dim))
     # The model sees its own precision, and log q is wanted at the point that it sees.
-    z = program.points(gaussian.push(noise)).double().cpu().numpy()
-    layout = program.layout
+    z = bound.points(gaussian.push(noise)).double().cpu().numpy()
+    shapes = _shapes(bound, likelihood, posterior_predictive)
 
     def one(point: torch.Tensor) -> Tensors:
-        return _read_visit(program.visit(point), layout, likelihood, posterior_predictive)
+        return _read_visit(bound.visit(point), shapes)
 
-    shapes = _shapes(layout, likelihood, posterior_predictive)
     randomness = "different" if posterior_predictive else "same"
-    out = _over_draws(one, program.points(z), shapes, layout, seed, batched, randomness)
-    return _to_draws(layout, out, log_q=gaussian.log_prob(z)), z
+    size = batch_size(bound.work) if batched else 1
+    out = _over_draws(one, bound.points(z), shapes, size, seed, randomness)
+    return _to_draws(bound, out, log_q=gaussian.log_prob(z))
 
 
 def draw_guide(
-    model: Callable[..., Any],
+    bound: BoundModel,
     guide: Callable[..., Any],
-    args: tuple,
-    kwargs: Mapping[str, Any],
     num_draws: int,
     seed: int,
     *,
@@ -72,10 +72,8 @@ def draw_guide(
     """Draws of any guide, on all rows of all plates, in the parameter store of the moment.
 
     Args:
-        model: The model.
+        bound: The model.
         guide: The guide.
-        args: Their positional arguments.
-        kwargs: Their keyword arguments.
         num_draws: Number of draws.
         seed: Seed of the draws.
         likelihood: Whether to keep the log likelihood of every datum.
@@ -85,76 +83,58 @@ def draw_guide(
         The draws, and the same draws on unconstrained space [draw, dim] (dim 0 where a latent
         site has no bijection).
     """
+    whole = bound.whole
+    followed = all(site.unconstrained_shape is not None for site in whole.sites.latents)
+    shapes = _shapes(whole, likelihood, posterior_predictive)
+    shapes |= {"log_q": (), "z": (whole.dim if followed else 0,)}
 
-    def run() -> tuple[poutine.Trace, Visit]:
-        trace = poutine.trace(guide).get_trace(*args, **kwargs)
+    def one(_: torch.Tensor) -> Tensors:
+        trace = poutine.trace(guide).get_trace(*whole.args, **whole.kwargs)
         trace.compute_log_prob(lambda _, site: not site_is_subsample(site))
         point = {name: site["value"] for name, site in trace.iter_stochastic_nodes()}
         with poutine.block(), Replay(point) as visit:
-            model(*args, **kwargs)
-        return trace, visit
-
-    def one(_: torch.Tensor) -> Tensors:
-        trace, visit = run()
-        out = _read_visit(visit, layout, likelihood, posterior_predictive)
+            whole.run()
+        out = _read_visit(visit, shapes)
         out["log_q"] = trace.log_prob_sum(lambda _, site: not site_is_subsample(site))
-        out["z"] = _unconstrained(visit, dim)
+        out["z"] = _unconstrained(visit) if followed else visit.log_p.new_zeros(0)
         return out
 
     with whole_plates():
-        with model_scope(), own_random_state(seed), torch.no_grad():
-            _, visit = run()
-            layout, dim = read_layout(visit.sites, visit.terms), _count_coordinates(visit)
-        shapes = _shapes(layout, likelihood, posterior_predictive) | {"log_q": (), "z": (dim,)}
-        points = next(iter(visit.terms.values())).new_zeros(num_draws)
-        out = _over_draws(one, points, shapes, layout, seed)
-    return _to_draws(layout, out, out["log_q"]), out["z"]
+        points = torch.zeros(num_draws, device=whole.device)
+        out = _over_draws(one, points, shapes, batch_size(whole.work), seed, "different")
+    return _to_draws(whole, out, out["log_q"]), out["z"]
 
 
-def score_samples(
-    model: Callable[..., Any],
-    args: tuple,
-    kwargs: Mapping[str, Any],
-    values: Mapping[str, torch.Tensor],
-) -> Draws:
+def score_samples(bound: BoundModel, values: Mapping[str, torch.Tensor]) -> Draws:
     """Draws that something else has made, scored by the model; ``log_q`` is zero.
 
     Args:
-        model: The model.
-        args: Its positional arguments.
-        kwargs: Its keyword arguments.
+        bound: The model.
         values: Constrained values of all latent sites, shape [draw, ...].
     """
-
-    def visit_draw(index: torch.Tensor) -> Visit:
-        point = {name: value.index_select(0, index[None])[0] for name, value in values.items()}
-        with poutine.block(), Replay(point) as visit:
-            model(*args, **kwargs)
-        return visit
+    whole = bound.whole
+    shapes = _shapes(whole, likelihood=True, posterior_predictive=False)
 
     def one(index: torch.Tensor) -> Tensors:
-        return _read_visit(visit_draw(index), layout, likelihood=True, posterior_predictive=False)
+        point = {name: value.index_select(0, index[None])[0] for name, value in values.items()}
+        with poutine.block(), Replay(point) as visit:
+            whole.run()
+        return _read_visit(visit, shapes)
 
     with whole_plates():
         rows = torch.arange(len(next(iter(values.values()))))
-        with model_scope(), own_random_state(0), torch.no_grad():
-            visit = visit_draw(rows[0])
-            layout = read_layout(visit.sites, visit.terms)
-        shapes = _shapes(layout, likelihood=True, posterior_predictive=False)
-        out = _over_draws(one, rows, shapes, layout, seed=0, randomness="same")
-    return _to_draws(layout, out, log_q=np.zeros(len(rows)))
+        out = _over_draws(one, rows, shapes, batch_size(whole.work), 0, "same")
+    return _to_draws(whole, out, log_q=np.zeros(len(rows)))
 
 
 def _over_draws(
     one: Callable[[torch.Tensor], Tensors],
     points: torch.Tensor,
-    shapes: Mapping[Hashable, tuple[int, ...]],
-    layout: Layout,
+    shapes: _Shapes,
+    size: int,
     seed: int,
-    batched: bool = True,
-    randomness: str = "different",
+    randomness: str,
 ) -> Arrays:
-    size = batch_size(layout.work) if batched else 1
     if size > 1:
         try:
             with own_random_state(seed):
@@ -167,44 +147,32 @@ def _over_draws(
 
 
 def _shapes(
-    layout: Layout, likelihood: bool, posterior_predictive: bool
+    bound: BoundModel, likelihood: bool, posterior_predictive: bool
 ) -> dict[Hashable, tuple[int, ...]]:
     shapes: dict[Hashable, tuple[int, ...]] = {"log_p": ()}
-    shapes |= {("values", name): shape for name, shape in layout.shapes.items()}
-    if likelihood:
-        shapes |= {("log_likelihood", name): shape for name, shape in layout.likelihoods.items()}
-    if posterior_predictive:
-        for name, data in layout.observed.items():
-            shapes["posterior_predictive", name] = data.shape
+    shapes |= {("values", name): shape for name, shape in bound.sites.valued.items()}
+    for site in bound.sites.observed:
+        if likelihood:
+            shapes["log_likelihood", site.name] = site.likelihood_shape
+        if posterior_predictive:
+            shapes["posterior_predictive", site.name] = site.unpadded_shape
     return shapes
 
 
-def _read_visit(
-    visit: Visit, layout: Layout, likelihood: bool, posterior_predictive: bool
-) -> Tensors:
+def _read_visit(visit: Visit, shapes: _Shapes) -> Tensors:
     out: Tensors = {"log_p": visit.log_p}
-    for name, shape in layout.shapes.items():
-        out["values", name] = visit.sites[name]["value"].reshape(shape)
-    if likelihood:
-        for name, shape in layout.likelihoods.items():
-            out["log_likelihood", name] = visit.terms[name].reshape(shape)
-    if posterior_predictive:
-        for name, data in layout.observed.items():
-            sample = visit.sites[name]["fn"].sample()
-            out["posterior_predictive", name] = sample.reshape(data.shape)
+    for key, shape in shapes.items():
+        match key:
+            case ("values", name):
+                out[key] = visit.sites[name]["value"].reshape(shape)
+            case ("log_likelihood", name):
+                out[key] = visit.terms[name].reshape(shape)
+            case ("posterior_predictive", name):
+                out[key] = visit.sites[name]["fn"].sample().reshape(shape)
     return out
 
 
-def _count_coordinates(visit: Visit) -> int:
-    try:
-        return len(_unconstrained(visit, None))
-    except NotImplementedError:  # a discrete site, or one whose support has no bijection
-        return 0
-
-
-def _unconstrained(visit: Visit, dim: int | None) -> torch.Tensor:
-    if dim == 0:
-        return visit.log_p.new_zeros(0)
+def _unconstrained(visit: Visit) -> torch.Tensor:
     parts = [
         biject_to(msg["fn"].support).inv(msg["value"]).reshape(-1)
         for msg in visit.sites.values()
@@ -213,7 +181,7 @@ def _unconstrained(visit: Visit, dim: int | None) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def _to_draws(layout: Layout, out: Arrays, log_q: np.ndarray) -> Draws:
+def _to_draws(bound: BoundModel, out: Arrays, log_q: np.ndarray) -> Draws:
     def group(kind: str) -> dict[str, np.ndarray]:
         return {key[1]: array for key, array in out.items() if key[0] == kind}
 
@@ -221,8 +189,8 @@ def _to_draws(layout: Layout, out: Arrays, log_q: np.ndarray) -> Draws:
         values=group("values"),
         log_p=out["log_p"],
         log_q=log_q,
-        dims=layout.dims,
-        observed=layout.observed,
+        dims=name_dims(bound.sites),
+        observed=bound.observed,
         log_likelihood=group("log_likelihood"),
         posterior_predictive=group("posterior_predictive"),
     )

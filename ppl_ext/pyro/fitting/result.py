@@ -1,44 +1,52 @@
 """What `fit` returns: the fitted guide, its draws and its verdict."""
 
+import functools
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyro
 import torch
-from scipy.linalg import cholesky
 
 from ppl_ext.density import Density
 from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
+from ppl_ext.fit_file import SavedFit, check_guide_kind
+from ppl_ext.fitting.calls import check_count
 from ppl_ext.fitting.loop import FitLog
-from ppl_ext.gaussian_vi import GaussianSolution, respond_linearly
+from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
 from ppl_ext.pyro.fitting.guide_draws import draw_gaussian, draw_guide
-from ppl_ext.pyro.guides import AutoFullRank
+from ppl_ext.pyro.fitting.own_copies import FittedStore, read_params
+from ppl_ext.pyro.guides.full_rank import AutoFullRank
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
-from ppl_ext.pyro.tracing.batching import model_scope
-from ppl_ext.pyro.tracing.bound_model import Program
-from ppl_ext.pyro.tracing.isolation import own_param_store, own_random_state
+from ppl_ext.pyro.guides.mean_field import AutoMeanField
+from ppl_ext.pyro.tracing.bound_model import BoundModel
+from ppl_ext.pyro.tracing.isolation import model_scope, own_param_store, own_random_state
 
-__all__ = ["Fit", "parameters_of"]
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["SAVED_GUIDES", "Fit"]
+
+# A file names its guide by a word of this table and never by an import path.
+SAVED_GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A fitted guide.
 
     Args:
-        guide: The guide, with its fitted parameters.
+        guide: The fit's own copy of the guide, with its fitted parameters.
         params: The parameters of guide and model by their names in the parameter store.
         log: What the optimisation did and why it ended.
         density: The log density that was fitted; None where the model sees minibatches or has
             parameters of its own.
         solution: The solver's Gaussian; None after a stochastic fit.
-        model: The model.
-        args: Its positional arguments.
-        kwargs: Its keyword arguments.
+        bound: The model with its arguments.
 
     Example:
         >>> import pyro, pyro.distributions as dist, torch
@@ -47,9 +55,11 @@ class Fit:
         ...     mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
         ...     with pyro.plate("row", len(y)):
         ...         pyro.sample("y", dist.Normal(mu, 1.0), obs=y)
-        >>> fitted = fit(model, None, torch.tensor([2.0, 3.0, 4.0]))
+        >>> fitted = fit(model, torch.tensor([2.0, 3.0, 4.0]))
         >>> fitted.draws(1000).values["mu"].shape
         (1000,)
+        >>> print(str(fitted).split(" (")[0])
+        Fit(AutoFullRank, ELBO -6.66, converged
     """
 
     guide: Callable[..., Any]
@@ -57,14 +67,25 @@ class Fit:
     log: FitLog
     density: Density | None
     solution: GaussianSolution | None
-    model: Callable[..., Any]
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    _program: Program | None = field(default=None, repr=False)
-    _store: dict | None = field(default=None, repr=False)
-    _reports: list[Report] = field(default_factory=list, repr=False)
+    bound: BoundModel
+    _store: FittedStore | None = None
+    _reports: list[Report] = field(default_factory=list)
 
-    def draws(self, num_draws: int, *, posterior_predictive: bool = False, seed: int = 0) -> Draws:
+    def __repr__(self) -> str:
+        elbo = -self.log.final_loss if self.solution is None else self.solution.elbo
+        words = [getattr(self.guide, "__name__", type(self.guide).__name__)]
+        if self._reports:
+            elbo = self._reports[0].elbo
+            words.append(self._reports[0].verdict)
+        return f"Fit({', '.join([*words, f'ELBO {elbo:,.2f}', self.log.reason])})"
+
+    def draws(
+        self,
+        num_draws: int = 4000,
+        *,
+        posterior_predictive: bool = False,
+        seed: int | None = None,
+    ) -> Draws:
         """Draw from the guide, with both log densities and the log likelihood of every datum.
 
         The draws are those of the guide as it is; ``.resample(seed)`` moves them to the
@@ -74,20 +95,42 @@ class Fit:
         Args:
             num_draws: Number of draws.
             posterior_predictive: Whether to draw data for every observed site too.
-            seed: Seed of the draws; the random state of torch is left as it was.
+            seed: Seed of the draws, which leaves the random state of torch as it was; None draws
+                a seed from it, so that ``pyro.set_rng_seed`` decides.
 
         Returns:
             The draws.
 
         Raises:
-            ValueError: ``num_draws`` is not positive.
+            ValueError: ``num_draws`` is no positive whole number.
         """
-        if num_draws < 1:
-            raise ValueError(
-                f"Fit.draws: num_draws = {num_draws}; expected a positive whole number, such as "
-                "fit.draws(4000)."
-            )
-        return self._draw(num_draws, seed, posterior_predictive=posterior_predictive)[0]
+        check_count("Fit.draws", "num_draws", num_draws, "fit.draws(4000)")
+        if seed is None:
+            seed = int(torch.randint(2**31, ()))
+        return self._draw(num_draws, seed, posterior_predictive=posterior_predictive)
+
+    def to_datatree(
+        self,
+        num_draws: int = 4000,
+        *,
+        posterior_predictive: bool = False,
+        seed: int | None = None,
+    ) -> "xarray.DataTree":
+        """Draw from the guide, as an ArviZ tree: ``fit.draws(...).to_datatree()``.
+
+        Args:
+            num_draws: Number of draws.
+            posterior_predictive: Whether to draw data for every observed site too.
+            seed: Seed of the draws, as in ``draws``.
+
+        Returns:
+            The tree.
+
+        Raises:
+            ValueError: ``num_draws`` is no positive whole number.
+        """
+        draws = self.draws(num_draws, posterior_predictive=posterior_predictive, seed=seed)
+        return draws.to_datatree()
 
     def report(self) -> Report:
         """Judge the fit by twenty thousand draws; made once and kept.
@@ -99,14 +142,7 @@ class Fit:
             ValueError: The model's density is zero or not finite at every draw.
         """
         if not self._reports:
-            # Other draws than those of draws(...) with a small seed.
-            width = sum(array[0].size for array in self._draw(1, 0)[0].values.values())
-            count, rows = plan_batches(width)
-            seeds = np.random.SeedSequence(0).generate_state(count)
-            batches = (self._draw(rows, int(seed), likelihood=False)[0] for seed in seeds)
-            self._reports.append(
-                judge(batches, self.log, density=self.density, gaussian=self._gaussian(rows))
-            )
+            self._reports.append(self._judge())
         return self._reports[0]
 
     def linear_response(self) -> "Fit":
@@ -124,21 +160,16 @@ class Fit:
             raise ValueError(
                 f"Fit.linear_response: {type(self.guide).__name__} was fitted by stochastic "
                 "gradients; expected a mean-field fit of the deterministic solver. Fit without "
-                "optimizer=Stochastic(): fit(model, AutoMeanField(model), ...)."
+                "optimizer=Stochastic(): fit(model, *args, guide=AutoMeanField)."
             )
         covariance = respond_linearly(self.density, self.solution)
-        scale_tril = cholesky(covariance, lower=True)
+        solution = measure_response(self.density, self.solution, covariance)
         with model_scope(), own_random_state(0):
-            guide = AutoFullRank(self.model, prefix=self.guide._prefix)
-            guide.setup(*self.args, **self.kwargs)
-        guide.set_gaussian(self.solution.loc, scale_tril)
-        return replace(
-            self,
-            guide=guide,
-            params=parameters_of(guide, None),
-            solution=replace(self.solution, scale=scale_tril),
-            _reports=[],
-        )
+            guide = AutoFullRank(self.bound.model, prefix=self.guide._prefix)
+            guide.setup(*self.bound.args, **self.bound.kwargs)
+        guide.set_gaussian(solution.loc, solution.scale)
+        params = read_params(guide, None)
+        return replace(self, guide=guide, params=params, solution=solution, _reports=[])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to one safetensors file; see `load`.
@@ -149,34 +180,51 @@ class Fit:
         Raises:
             ValueError: The guide is not one of this package.
         """
-        from ppl_ext.pyro.fitting.saving import save_fit
-
-        save_fit(self, path)
-
-    def _draw(self, num_draws: int, seed: int, **what: bool) -> tuple[Draws, np.ndarray]:
-        if self._program is not None and isinstance(self.guide, AbstractGaussianGuide):
-            gaussian = Gaussian(*self.guide.gaussian())
-            batched = self.density.batched
-            return draw_gaussian(self._program, gaussian, num_draws, seed, batched=batched, **what)
-        with own_param_store(self._store):
-            return draw_guide(
-                self.model, self.guide, self.args, self.kwargs, num_draws, seed, **what
+        line = "torch.save(dict(fit.params), path)"
+        kind = check_guide_kind(self.guide, SAVED_GUIDES, line)
+        if self.bound.sites.parameters:
+            raise ValueError(
+                f"Fit.save: the model has learnable parameters {list(self.bound.sites.parameters)}"
+                f"; expected a model whose parameters are sampled. Keep them yourself: {line}."
             )
+        saved = SavedFit(
+            guide=kind,
+            sites={site: tuple(shape) for site, shape in self.guide._shapes.items()},
+            params={key: value.cpu().numpy() for key, value in self.guide.state_dict().items()},
+            log=self.log,
+            solution=self.solution,
+        )
+        saved.write(path, host="pyro", host_version=pyro.__version__)
 
-    def _gaussian(self, num_draws: int) -> Gaussian | None:
-        """The guide on unconstrained space, or a Gaussian with the moments of its draws."""
-        if self.density is None:
+    @functools.cached_property
+    def _gaussian(self) -> Gaussian | None:
+        """The guide on unconstrained space where it is a Gaussian."""
+        if not isinstance(self.guide, AbstractGaussianGuide):
             return None
-        if isinstance(self.guide, AbstractGaussianGuide):
-            return Gaussian(*self.guide.gaussian())
-        return Gaussian.match(self._draw(num_draws, 0, likelihood=False)[1])
+        return Gaussian(*self.guide.gaussian())
 
+    def _draw(self, num_draws: int, seed: int, **what: bool) -> Draws:
+        if self.density is not None and self._gaussian is not None:
+            batched = self.density.batched
+            return draw_gaussian(
+                self.bound, self._gaussian, num_draws, seed, batched=batched, **what
+            )
+        return self._draw_guide(num_draws, seed, **what)[0]
 
-def parameters_of(guide: Callable[..., Any], store: dict | None) -> dict[str, torch.Tensor]:
-    """The parameters of a parameter store's state, or of a guide that is a module."""
-    if store is not None:
-        with own_param_store(store):
-            named = dict(pyro.get_param_store().items())
-    else:
-        named = {f"{guide._pyro_name}.{name}": p for name, p in guide.named_pyro_params()}
-    return {name: value.detach().clone() for name, value in named.items()}
+    def _draw_guide(self, num_draws: int, seed: int, **what: bool) -> tuple[Draws, np.ndarray]:
+        with own_param_store() if self._store is None else self._store.in_force():
+            return draw_guide(self.bound, self.guide, num_draws, seed, **what)
+
+    def _judge(self) -> Report:
+        """Draw in batches of bounded memory and judge."""
+        width = sum(math.prod(shape) for shape in self.bound.whole.sites.valued.values())
+        count, rows = plan_batches(width)
+        # Other draws than those of draws(...) with a small seed.
+        seeds = np.random.SeedSequence(0).generate_state(count)
+        batches = (self._draw(rows, int(seed), likelihood=False) for seed in seeds)
+        gaussian = self._gaussian
+        if self.density is None:
+            gaussian = None
+        elif gaussian is None:
+            gaussian = Gaussian.match(self._draw_guide(rows, 0, likelihood=False)[1])
+        return judge(batches, self.log, density=self.density, gaussian=gaussian)

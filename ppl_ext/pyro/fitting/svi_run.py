@@ -1,7 +1,8 @@
 """One start of a stochastic fit on its way through the host's SVI."""
 
 import copy
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,25 +10,38 @@ import torch
 from pyro import poutine
 from pyro.infer import SVI
 from pyro.infer.util import zero_grads
-from pyro.optim import Adam
+from pyro.optim import Adam, PyroOptim
 from pyro.poutine.util import site_is_subsample
 
 from ppl_ext.fitting.settings import Stochastic
 from ppl_ext.pyro.objectives.stick_the_landing import StickTheLanding
+from ppl_ext.pyro.tracing.bound_model import BoundModel
 
-__all__ = ["Run", "Snapshot"]
+__all__ = ["SVIRun", "Snapshot"]
 
 Snapshot = dict[str, torch.Tensor]
 
 
-class Run:
+def _make_optimiser(settings: Stochastic) -> PyroOptim:
+    """An optimiser that has made no step yet."""
+    given = settings.optim
+    if given is None:
+        return Adam({"lr": settings.step_size})
+    if isinstance(given, torch.optim.Optimizer):
+        # The host makes one for every parameter, of the class and its settings.
+        taken = inspect.signature(type(given)).parameters
+        return PyroOptim(
+            type(given), {name: x for name, x in given.defaults.items() if name in taken}
+        )
+    return copy.deepcopy(given)
+
+
+class SVIRun:
     """A model and a guide in the host's SVI, and what it has reached.
 
     Args:
-        model: The model.
+        bound: The model.
         guide: The guide.
-        args: Their positional arguments.
-        kwargs: Their keyword arguments.
         settings: Optimiser and objective.
         store: State of the parameter store that is in force.
 
@@ -40,20 +54,17 @@ class Run:
 
     def __init__(
         self,
-        model: Callable[..., Any],
+        bound: BoundModel,
         guide: Callable[..., Any],
-        args: tuple,
-        kwargs: Mapping[str, Any],
         settings: Stochastic,
         store: dict,
     ) -> None:
-        own = Adam({"lr": settings.step_size})
-        optim = own if settings.optim is None else copy.deepcopy(settings.optim)
+        optim = _make_optimiser(settings)
         elbo = settings.elbo or StickTheLanding(settings.num_particles)
         self.num_particles = elbo.num_particles
-        self.svi = SVI(model, guide, optim, elbo)
+        self.svi = SVI(bound.model, guide, optim, elbo)
         self.store = store
-        self.call = (args, kwargs)
+        self.bound = bound
         self.leaves: dict[str, torch.Tensor] = {}
         self.average: Snapshot | None = None
         self.best: Snapshot | None = None
@@ -77,7 +88,7 @@ class Run:
         """
         losses = np.full(steps, np.nan)
         before = self.snapshot()
-        args, kwargs = self.call
+        args, kwargs = self.bound.args, self.bound.kwargs
         try:
             for step in range(steps):
                 random_state = torch.get_rng_state()
@@ -113,14 +124,14 @@ class Run:
                 group["lr"] = step_size
         self._averaged = 0
 
-    def score(self, evaluations: int) -> float:
-        """Mean loss of fresh draws."""
-        args, kwargs = self.call
+    def score(self, evaluations: int) -> np.ndarray:
+        """Losses of fresh draws, ``losses[draw]``."""
+        args, kwargs = self.bound.args, self.bound.kwargs
         rounds = -(-evaluations // self.num_particles)
         losses = [
             self.svi.loss(self.svi.model, self.svi.guide, *args, **kwargs) for _ in range(rounds)
         ]
-        return float(np.mean(losses))
+        return np.array(losses)
 
     def snapshot(self) -> Snapshot:
         """A copy of the parameters."""
@@ -171,7 +182,7 @@ class Run:
         ]
 
     def _trace(self) -> tuple[poutine.Trace, poutine.Trace]:
-        args, kwargs = self.call
+        args, kwargs = self.bound.args, self.bound.kwargs
         with torch.no_grad(), poutine.block():
             guide_trace = poutine.trace(self.svi.guide).get_trace(*args, **kwargs)
             replayed = poutine.replay(self.svi.model, trace=guide_trace)

@@ -11,17 +11,15 @@ from pyro import poutine
 from pyro.distributions.util import sum_rightmost
 from torch.distributions import biject_to
 
-from ppl_ext.pyro.guides.guide import AbstractGuide
-from ppl_ext.pyro.guides.support import peek_support
-from ppl_ext.pyro.tracing.batching import model_scope
-from ppl_ext.pyro.tracing.isolation import whole_plates
-from ppl_ext.pyro.tracing.messages import is_real
-from ppl_ext.pyro.tracing.run_at_point import Visit
+from ppl_ext.pyro.guides.peeking import peek_support
+from ppl_ext.pyro.guides.unconstrained import AbstractUnconstrainedGuide
+from ppl_ext.pyro.tracing.isolation import model_scope, whole_plates
+from ppl_ext.pyro.tracing.run_at_point import Visit, is_real
 
 __all__ = ["AbstractGaussianGuide"]
 
 
-class AbstractGaussianGuide(AbstractGuide):
+class AbstractGaussianGuide(AbstractUnconstrainedGuide):
     """A Gaussian over the unconstrained latent space of a model."""
 
     def _sample_transformed(
@@ -69,7 +67,8 @@ class AbstractGaussianGuide(AbstractGuide):
         draws = []
         with whole_plates(), model_scope():
             for row in flat.reshape(-1, flat.shape[-1]):
-                with poutine.block(), Visit(self._split(row)) as visit:
+                point = self._split(row)
+                with poutine.block(), Visit(point, type(self).__name__) as visit:
                     self.model(*args, **kwargs)
                 draws.append({name: visit.sites[name]["value"] for name in self._shapes})
         return {

@@ -11,7 +11,7 @@ from pyro.infer.autoguide.utils import deep_setattr
 from pyro.nn import PyroModule, PyroParam
 
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
-from ppl_ext.pyro.tracing.messages import is_real
+from ppl_ext.pyro.tracing.run_at_point import is_real
 
 __all__ = ["AutoMeanField"]
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import torch
 
-from ppl_ext.pyro.tracing.messages import transform_of
+from ppl_ext.pyro.tracing.find_sites import describe_latent
+from ppl_ext.pyro.tracing.refusals import refuse_latent
 
 __all__ = ["finite_start"]
 
@@ -23,7 +24,9 @@ def finite_start(init_loc_fn: Callable, caller: str) -> Callable[[dict], torch.T
     """
 
     def start(site: dict) -> torch.Tensor:
-        transform = transform_of(site, caller)
+        latent = describe_latent(site)
+        refuse_latent(caller, latent)
+        transform = latent.transform
         try:
             value = init_loc_fn(site)
             if transform.inv(value).isfinite().all():

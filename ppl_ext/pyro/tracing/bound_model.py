@@ -1,46 +1,99 @@
-"""A Pyro model with its arguments bound: which sites it has, and how to run it at a point."""
+"""A Pyro model with its arguments bound: made once for a fit and handed to all that need it."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from ppl_ext.density import Site
-from ppl_ext.pyro.tracing.find_sites import check_data, visit_model
-from ppl_ext.pyro.tracing.isolation import own_param_store, own_random_state, unvalidated
-from ppl_ext.pyro.tracing.messages import is_data
-from ppl_ext.pyro.tracing.run_at_point import StochasticOnlyError, Visit
-from ppl_ext.pyro.tracing.site_shapes import Layout, read_layout
+from ppl_ext.pyro.tracing.find_sites import FirstVisit, trace_sites
+from ppl_ext.pyro.tracing.isolation import (
+    model_scope,
+    own_param_store,
+    own_random_state,
+    whole_plates,
+)
+from ppl_ext.pyro.tracing.run_at_point import Visit
+from ppl_ext.pyro.tracing.sites import Sites
 
-__all__ = ["Program", "read_program"]
+__all__ = ["BoundModel", "bind_model"]
 
 
-@dataclass(frozen=True)
-class Program:
-    """A model, its arguments bound, and what one run of it showed.
+@dataclass(frozen=True, eq=False)
+class BoundModel:
+    """A model with its arguments bound.
 
     Args:
-        run: The model as a function without arguments.
-        sites: The latent sites in the order of the model.
-        pieces: For each latent site the shape and the dtype of its unconstrained value.
-        layout: Names and shapes of all sites.
+        caller: Name of the public object on whose behalf errors speak.
+        model: The model.
+        args: Its positional arguments, tensors and arrays as copies, so that a buffer that is
+            filled anew later does not change a finished fit.
+        kwargs: Its keyword arguments, likewise.
+        sites: What the model is made of.
+        observed: The data by site, without dimensions that only pad them.
+        pieces: Shape and dtype of the unconstrained value of each latent site that has one.
+        work: Floats that one run of the model holds at its sites.
         dtype: Type of the flat unconstrained vector.
         device: Where the model runs.
     """
 
-    run: Callable[[], object]
-    sites: tuple[Site, ...]
-    pieces: dict[str, tuple[torch.Size, torch.dtype]]
-    layout: Layout
+    caller: str
+    model: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    sites: Sites
+    observed: Mapping[str, np.ndarray]
+    pieces: Mapping[str, tuple[torch.Size, torch.dtype]]
+    work: int
     dtype: torch.dtype
     device: torch.device
 
     @property
+    def has_density(self) -> bool:
+        """Whether there is one log density on unconstrained space for the model to have."""
+        followed = all(site.unconstrained_shape is not None for site in self.sites.latents)
+        return followed and not (self.sites.subsamples or self.sites.parameters)
+
+    @property
     def dim(self) -> int:
-        """Number of unconstrained coordinates."""
-        return self.sites[-1].stop
+        """Number of unconstrained coordinates, of the latent sites that have some."""
+        return sum(shape.numel() for shape, _ in self.pieces.values())
+
+    @functools.cached_property
+    def coordinates(self) -> tuple[Site, ...]:
+        """The latent sites and their slices of unconstrained space, in the order of the model."""
+        found, stop = [], 0
+        for latent in self.sites.latents:
+            start, stop = stop, stop + self.pieces[latent.name][0].numel()
+            found.append(Site(latent.name, latent.unpadded_shape, start, stop, latent.dims))
+        return tuple(found)
+
+    @functools.cached_property
+    def whole(self) -> "BoundModel":
+        """The same model, shown every row of its plates.
+
+        Raises:
+            ValueError: It cannot see all rows.
+        """
+        if not self.sites.subsamples:
+            return self
+        try:
+            with whole_plates():
+                return _look(self.caller, self.model, self.args, self.kwargs)
+        except (IndexError, RuntimeError, ValueError) as error:
+            drawn = [plate.name for plate in self.sites.plates if plate.subsamples]
+            raise ValueError(
+                f"draws: the model cannot see all rows of the plates {drawn} ({error}); expected "
+                "it to take all data and to pick its rows by the plate: with pyro.plate(...) as "
+                "i, and obs=y[i]."
+            ) from error
+
+    def run(self) -> Any:
+        """Runs the model."""
+        return self.model(*self.args, **self.kwargs)
 
     def points(self, z: np.ndarray) -> torch.Tensor:
         """The same points in the precision and on the device of the model.
@@ -51,66 +104,84 @@ class Program:
         z = np.asarray(z, dtype=np.float64)
         if z.ndim != 2 or z.shape[1] != self.dim:
             raise ValueError(
-                f"trace_density: the density was called with an array of shape {z.shape}, where "
+                f"{self.caller}: the density was called with an array of shape {z.shape}, where "
                 f"[draw, {self.dim}] is expected. Give one draw as z[None, :]."
             )
         return torch.as_tensor(z, dtype=self.dtype, device=self.device)
 
     def visit(self, z: torch.Tensor) -> Visit:
         """Runs the model with its latent sites at z[dim]."""
-        split = z.split([site.size for site in self.sites])
+        split = z.split([shape.numel() for shape, _ in self.pieces.values()])
         point = {
             name: part.view(shape).to(dtype)
             for part, (name, (shape, dtype)) in zip(split, self.pieces.items(), strict=True)
         }
-        with Visit(point) as visit:
+        with Visit(point, self.caller) as visit:
             self.run()
         return visit
 
 
-def read_program(model: Callable, *args: object, **kwargs: object) -> Program:
-    """Runs a model once and reads its structure.
+def bind_model(
+    caller: str, model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> BoundModel:
+    """Bind arguments to a model and find its sites.
+
+    Args:
+        caller: Name of the public object on whose behalf errors speak.
+        model: Pyro model.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
 
     Raises:
-        ValueError: If the model has no latent site, or one that is discrete or whose support is
-            unknown; if it subsamples, has an empty plate or learnable parameters; if its data
-            are not finite, or integers under a continuous distribution.
+        ValueError: A plate is empty, or the model stopped over integer arguments.
     """
+    return _look(caller, _copy(model), _copy(tuple(args)), _copy(dict(kwargs)))
 
-    def run() -> object:
-        return model(*args, **kwargs)
 
-    with unvalidated(), own_random_state(0), own_param_store(), torch.no_grad():
-        visit, params = visit_model(run, model, args, kwargs)
-    if params:
-        raise StochasticOnlyError(
-            f"trace_density: the model has learnable parameters {params}, where only sampled and "
-            "observed sites are expected. Give them a prior (pyro.sample), or learn them: "
-            "fit(model, guide, ..., optimizer=Stochastic())."
-        )
-    latents = {name: msg for name, msg in visit.sites.items() if name in visit.point}
-    if not latents:
-        raise ValueError(
-            f"trace_density: the model has no latent site (its sites are {sorted(visit.sites)}), "
-            "so there is nothing to infer. Sample at least one site without obs=..., or "
-            "pass the data as None where it should be inferred."
-        )
-    for name, piece in visit.point.items():
-        if not piece.numel():
-            raise ValueError(
-                f"trace_density: latent site {name!r} has shape "
-                f"{tuple(latents[name]['value'].shape)} and holds no value, where at least one is "
-                "expected. Leave the site out where there is nothing to infer."
-            )
-    for msg in visit.sites.values():
-        if is_data(msg):
-            check_data(msg, "trace_density")
-    layout = read_layout(visit.sites, visit.terms)
-    sites, stop = [], 0
-    for name in latents:
-        start, stop = stop, stop + visit.point[name].numel()
-        sites.append(Site(name, layout.shapes[name], start, stop, layout.dims.get(name, ())))
+def _look(caller: str, model: Callable, args: tuple, kwargs: Mapping[str, Any]) -> BoundModel:
+    with model_scope(), own_random_state(0), own_param_store(), torch.no_grad():
+        sites, visit = trace_sites(caller, model, args, kwargs)
     pieces = {name: (part.shape, part.dtype) for name, part in visit.point.items()}
-    dtype = functools.reduce(torch.promote_types, [dtype for _, dtype in pieces.values()])
-    device = next(iter(visit.point.values())).device
-    return Program(run, tuple(sites), pieces, layout, dtype, device)
+    dtypes = [dtype for _, dtype in pieces.values()] or [torch.get_default_dtype()]
+    parts = [*visit.point.values(), *visit.terms.values()]
+    return BoundModel(
+        caller=caller,
+        model=model,
+        args=args,
+        kwargs=kwargs,
+        sites=sites,
+        observed=_read_data(sites, visit),
+        pieces=pieces,
+        work=_count_floats(sites, visit),
+        dtype=functools.reduce(torch.promote_types, dtypes),
+        device=parts[0].device if parts else torch.device("cpu"),
+    )
+
+
+def _read_data(sites: Sites, visit: FirstVisit) -> dict[str, np.ndarray]:
+    data = {}
+    for site in sites.observed:
+        value = visit.sites[site.name]["value"].expand(site.shape)
+        data[site.name] = np.array(value.detach().cpu().numpy().reshape(site.unpadded_shape))
+    return data
+
+
+def _count_floats(sites: Sites, visit: FirstVisit) -> int:
+    data = {site.name for site in sites.observed}
+    values = [msg["value"] for name, msg in visit.sites.items() if name not in data]
+    return sum(each.numel() for each in (*values, *visit.terms.values()))
+
+
+def _copy(value: Any) -> Any:
+    """The same arguments, or model, with the data in it copied; what is learnable stays itself."""
+    if isinstance(value, torch.Tensor):
+        return value if value.requires_grad else value.clone()
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if type(value) in (list, tuple):
+        return type(value)(_copy(item) for item in value)
+    if type(value) is dict:
+        return {key: _copy(item) for key, item in value.items()}
+    if type(value) is functools.partial:
+        return functools.partial(value.func, *_copy(value.args), **_copy(value.keywords))
+    return value

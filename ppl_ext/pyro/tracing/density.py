@@ -6,10 +6,16 @@ import numpy as np
 import torch
 
 from ppl_ext.density import Density
-from ppl_ext.pyro.tracing.batching import batch_size, in_batches, model_scope, over_draws
-from ppl_ext.pyro.tracing.bound_model import Program, read_program
-from ppl_ext.pyro.tracing.explanation import explain_point
-from ppl_ext.pyro.tracing.isolation import own_random_state
+from ppl_ext.pyro.tracing.batched_density import batch_size, in_batches, over_draws
+from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
+from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
+from ppl_ext.pyro.tracing.refusals import (
+    refuse_data,
+    refuse_latents,
+    refuse_parameters,
+    refuse_subsampling,
+)
+from ppl_ext.pyro.tracing.run_at_point import Visit, support_of
 
 __all__ = ["density_of", "trace_density"]
 
@@ -55,18 +61,28 @@ def trace_density(model: Callable, *args: object, **kwargs: object) -> Density:
         Kucukelbir, Tran, Ranganath, Gelman, Blei (2017), Automatic differentiation variational
         inference, arXiv:1603.00788.
     """
-    return density_of(read_program(model, *args, **kwargs))
+    bound = bind_model("trace_density", model, args, kwargs)
+    refuse_latents(bound)
+    refuse_subsampling(bound, "Or keep it: fit(model, ..., optimizer=Stochastic()).")
+    refuse_parameters(bound)
+    refuse_data(bound)
+    return density_of(bound)
 
 
-def density_of(program: Program) -> Density:
-    """The density of a model that has been read already."""
-    _check_repeatable(program)
-    batched = _can_be_vectorised(program)
-    size = batch_size(max(program.layout.work, program.dim)) if batched else 1
-    shapes = program.layout.shapes
+def density_of(bound: BoundModel) -> Density:
+    """The density of a bound model that has one.
+
+    Raises:
+        ValueError: The model draws random numbers beside its sites.
+    """
+    alone = _evaluate_alone(bound, seed=0)
+    _refuse_own_randomness(bound, alone)
+    batched = _can_be_vectorised(bound, alone)
+    size = batch_size(max(bound.work, bound.dim)) if batched else 1
+    shapes = bound.sites.valued
 
     def log_p_at(z: torch.Tensor) -> torch.Tensor:
-        return program.visit(z).log_p
+        return bound.visit(z).log_p
 
     vectorised = torch.func.vmap(log_p_at, randomness="same")
 
@@ -82,76 +98,119 @@ def density_of(program: Program) -> Density:
         return {"log_p": log_p.detach(), "gradient": gradient}
 
     def log_density(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        pair = {"log_p": (), "gradient": (program.dim,)}
-        out = in_batches(value_and_gradient, program.points(z), pair, size)
+        pair = {"log_p": (), "gradient": (bound.dim,)}
+        out = in_batches(value_and_gradient, bound.points(z), pair, size)
         return out["log_p"], out["gradient"]
 
     def log_p(z: np.ndarray) -> np.ndarray:
         def named(z: torch.Tensor) -> dict[str, torch.Tensor]:
             return {"log_p": log_p_at(z)}
 
-        return over_draws(named, program.points(z), {"log_p": ()}, size)["log_p"]
+        return over_draws(named, bound.points(z), {"log_p": ()}, size)["log_p"]
 
     def constrain(z: np.ndarray) -> dict[str, np.ndarray]:
         def values(z: torch.Tensor) -> dict[str, torch.Tensor]:
-            sites = program.visit(z).sites
+            sites = bound.visit(z).sites
             return {name: sites[name]["value"].reshape(shape) for name, shape in shapes.items()}
 
-        return over_draws(values, program.points(z), shapes, size)
+        return over_draws(values, bound.points(z), shapes, size)
 
     def explain(z: np.ndarray) -> str:
-        return explain_point(program, log_density, z)
+        return _explain_point(bound, log_density, z)
 
     return Density(
-        dim=program.dim,
-        sites=program.sites,
+        dim=bound.dim,
+        sites=bound.coordinates,
         log_density=log_density,
         log_p=log_p,
         constrain=constrain,
         explain=explain,
-        dtype=np.dtype(str(program.dtype).removeprefix("torch.")),
+        dtype=np.dtype(str(bound.dtype).removeprefix("torch.")),
         batched=batched,
     )
 
 
-def _test_points(program: Program) -> torch.Tensor:
+def _test_points(bound: BoundModel) -> torch.Tensor:
     """Three points near the origin, shape [3, dim]."""
-    spread = torch.linspace(-1.0, 1.0, 3 * program.dim, dtype=program.dtype)
-    return spread.view(program.dim, 3).T.contiguous().to(program.device)
+    spread = torch.linspace(-1.0, 1.0, 3 * bound.dim, dtype=bound.dtype)
+    return spread.view(bound.dim, 3).T.contiguous().to(bound.device)
 
 
-def _alone(program: Program, seed: int = 0) -> torch.Tensor:
+def _evaluate_alone(bound: BoundModel, seed: int) -> torch.Tensor:
     """Log density at the test points by plain calls; NaN where the model raises."""
     with own_random_state(seed):
-        function = lambda z: {"log_p": program.visit(z).log_p}  # noqa: E731
+        function = lambda z: {"log_p": bound.visit(z).log_p}  # noqa: E731
         return torch.as_tensor(
-            over_draws(function, _test_points(program), {"log_p": ()}, 1)["log_p"]
+            over_draws(function, _test_points(bound), {"log_p": ()}, 1)["log_p"]
         )
 
 
-def _check_repeatable(program: Program) -> None:
+def _refuse_own_randomness(bound: BoundModel, first: torch.Tensor) -> None:
     """Refuses a model that draws random numbers outside the sites that the density sees."""
-    first, second = _alone(program, seed=0), _alone(program, seed=1)
+    second = _evaluate_alone(bound, seed=1)
     if not torch.equal(first.nan_to_num(), second.nan_to_num()):
         raise ValueError(
-            "trace_density: two runs of the model at the same point gave different log densities "
-            f"({first.tolist()} and {second.tolist()}), where the same are expected. "
+            f"{bound.caller}: two runs of the model at the same point gave different log "
+            f"densities ({first.tolist()} and {second.tolist()}), where the same are expected. "
             "Random numbers must come from pyro.sample, and no sampled site may be hidden by "
             "poutine.block(model, hide=...)."
         )
 
 
-def _can_be_vectorised(program: Program) -> bool:
+def _can_be_vectorised(bound: BoundModel, alone: torch.Tensor) -> bool:
     """Whether ``vmap`` runs through the model and gives the same values as plain calls."""
-    alone = _alone(program)
     finite = alone.isfinite()
     if not finite.any():
         return True
-    vectorised = torch.func.vmap(lambda z: program.visit(z).log_p, randomness="same")
+    vectorised = torch.func.vmap(lambda z: bound.visit(z).log_p, randomness="same")
     with model_scope(), own_random_state(0), torch.no_grad():
         try:
-            together = vectorised(_test_points(program)[finite])
+            together = vectorised(_test_points(bound)[finite])
         except RuntimeError:
             # The plain calls at the same points went through, so it is vmap that cannot.
             return False
     return torch.allclose(together.double().cpu(), alone[finite], rtol=1e-3, atol=1e-3)
+
+
+def _explain_point(bound: BoundModel, log_density: Callable, z: np.ndarray) -> str:
+    """Names the sites whose log density is not finite at z[dim]; empty if there is none."""
+    z = np.asarray(z, dtype=np.float64)
+    try:
+        with model_scope(), own_random_state(0), torch.no_grad():
+            visit = bound.visit(bound.points(z[None])[0])
+    except (torch.linalg.LinAlgError, ValueError) as error:
+        return f"the model raised {type(error).__name__}: {error}"
+    found = [
+        _describe_term(visit, name, term)
+        for name, term in visit.terms.items()
+        if not term.isfinite().all()
+    ]
+    found += [
+        f"the bijection of site {name!r} overflows"
+        for name, jacobian in visit.jacobians.items()
+        if not jacobian.isfinite().all()
+    ]
+    if found:
+        return "; ".join(found)
+    gradient = log_density(z[None])[1][0]
+    blind = [
+        repr(site.name)
+        for site in bound.coordinates
+        if not np.isfinite(gradient[site.start : site.stop]).all()
+    ]
+    if blind:
+        return f"the gradient of the log density is not finite at site(s) {', '.join(blind)}"
+    return ""
+
+
+def _describe_term(visit: Visit, name: str, term: torch.Tensor) -> str:
+    msg = visit.sites[name]
+    kind = type(msg["fn"]).__name__
+    role = "observed" if msg["is_observed"] else "latent"
+    bad = term[~term.isfinite()]
+    text = f"the log density of {role} site {name!r} ({kind}) is {float(bad.flatten()[0])}"
+    support = support_of(msg)
+    outside = 0 if support is None else int((~support.check(msg["value"])).sum())
+    if outside:
+        text += f": {outside} of its {term.numel()} values lie outside the support"
+    return text

@@ -1,66 +1,51 @@
-"""The first run of a model: its sites are found, and what no density can have is refused."""
+"""Find out what a model is made of, by running it once."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from pyro.poutine.util import site_is_subsample
-from torch.distributions import constraints
+from pyro.poutine.util import site_is_factor, site_is_subsample
+from torch.distributions import biject_to, constraints
 
-from ppl_ext.pyro.tracing.messages import has_moving_support, support_of, transform_of
-from ppl_ext.pyro.tracing.run_at_point import StochasticOnlyError, Visit
+from ppl_ext.pyro.tracing.run_at_point import (
+    Visit,
+    bijection_of,
+    has_moving_support,
+    is_data,
+    is_deterministic,
+    support_of,
+)
+from ppl_ext.pyro.tracing.sites import DeterministicSite, Latent, Observed, Plate, Sites
 
-__all__ = ["check_data", "visit_model"]
+__all__ = ["FirstVisit", "describe_latent", "trace_sites"]
+
+_ATTEMPTS = 10
 
 
-def visit_model(
-    run: Callable, model: Callable, args: tuple, kwargs: dict
-) -> tuple[Visit, list[str]]:
-    """Runs a model at a first point.
+class FirstVisit(Visit):
+    """Visits a model of unknown structure and fills its point as it goes.
+
+    A latent site without a bijection to unconstrained space is drawn from its prior.
 
     Args:
-        run: The model, its arguments bound.
-        model: The model itself, for the names of its arguments.
-        args: Its arguments.
-        kwargs: Its keyword arguments.
+        caller: Name of the public object on whose behalf errors speak.
+        generator: What the point is drawn with; None for the middle of unconstrained space.
 
-    Returns:
-        The visit, its point filled, and the names of the model's learnable parameters.
+    Attributes:
+        plates: Full size of every plate and its size in this run.
+        params: Names of the learnable parameters.
     """
-    # Zero lies within every support, but a matrix of the model may be singular just there.
-    generator = torch.Generator().manual_seed(0)
-    for attempt in range(10):
-        try:
-            with _FirstVisit(generator if attempt else None) as visit:
-                run()
-        except torch.linalg.LinAlgError:
-            if attempt == 9:
-                raise
-            continue
-        except RuntimeError as error:
-            integers = _integer_arguments(model, args, kwargs)
-            if integers and "type" in str(error):
-                raise ValueError(
-                    f"trace_density: the model stopped with {str(error)!r}, and its arguments "
-                    f"{integers} are integers where floats are expected. Convert them: "
-                    f"{integers[0]}={integers[0]}.float()."
-                ) from error
-            raise
-        return visit, visit.params
-    raise AssertionError("unreachable")
 
-
-class _FirstVisit(Visit):
-    """Visits a model of unknown structure: fills its point as it goes and refuses what it must."""
-
-    def __init__(self, generator: torch.Generator | None) -> None:
-        super().__init__({})
+    def __init__(self, caller: str, generator: torch.Generator | None = None) -> None:
+        super().__init__({}, caller)
         self.generator = generator
+        self.plates: dict[str, tuple[int, int]] = {}
         self.params: list[str] = []
 
     def unconstrained(self, msg: dict) -> torch.Tensor:
-        transform = transform_of(msg, "trace_density")
-        shape = transform.inverse_shape(msg["fn"].shape())
+        """A new part of the point for one latent site."""
+        shape = biject_to(msg["fn"].support).inverse_shape(msg["fn"].shape())
         try:
             like = msg["fn"].sample()
         except NotImplementedError:  # ImproperUniform
@@ -73,72 +58,191 @@ class _FirstVisit(Visit):
         return piece
 
     def _pyro_sample(self, msg: dict) -> None:
+        if site_is_subsample(msg) and msg["fn"].size == 0:
+            raise ValueError(
+                f"{self.caller}: plate {msg['name']!r} is empty (size 0), where at least one row "
+                "is expected. Check the data passed to the model: len(data) is 0."
+            )
+        if site_is_subsample(msg) or msg["is_observed"]:
+            return
+        if bijection_of(msg) is not None:
+            super()._pyro_sample(msg)
+            return
+        try:
+            msg["value"] = msg["fn"].sample()
+        except NotImplementedError:  # as VonMises3D; whoever follows it draws it
+            msg["value"] = torch.zeros(msg["fn"].shape())
+        msg["done"] = True
+
+    def _pyro_post_sample(self, msg: dict) -> None:
         if site_is_subsample(msg):
-            _check_plate(msg)
-        super()._pyro_sample(msg)
+            self.plates[msg["name"]] = (msg["fn"].size, len(msg["value"]))
+        elif msg["is_observed"] or msg["name"] in self.point:
+            super()._pyro_post_sample(msg)
+        else:
+            self.sites[msg["name"]] = msg
 
     def _pyro_param(self, msg: dict) -> None:
         self.params.append(msg["name"])
 
 
-def _check_plate(msg: dict) -> None:
-    name, size, value = msg["name"], msg["fn"].size, msg["value"]
-    if size == 0:
-        raise ValueError(
-            f"trace_density: plate {name!r} is empty (size 0), where at least one row is "
-            "expected. Check the data passed to the model: len(data) is 0."
-        )
-    batch = msg["fn"].subsample_size if value is None else len(value)
-    if batch is not None and batch != size:
-        raise StochasticOnlyError(
-            f"trace_density: plate {name!r} subsamples ({batch} of {size} rows), where all rows "
-            f"are expected. Drop the subsampling: pyro.plate({name!r}, {size}); or keep it and "
-            "use fit(model, guide, ..., optimizer=Stochastic())."
-        )
+def trace_sites(
+    caller: str, model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Sites, FirstVisit]:
+    """Run a model once at the middle of unconstrained space and say what it is made of.
+
+    Args:
+        caller: Name of the public object on whose behalf errors speak.
+        model: Pyro model.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+
+    Returns:
+        The sites, and the run itself.
+
+    Raises:
+        ValueError: A plate is empty, or the model stopped over integer arguments.
+    """
+    # Zero lies within every support, but a matrix of the model may be singular just there.
+    generator = torch.Generator().manual_seed(0)
+    for attempt in range(_ATTEMPTS):
+        try:
+            with FirstVisit(caller, generator if attempt else None) as visit:
+                model(*args, **kwargs)
+            break
+        except torch.linalg.LinAlgError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        except RuntimeError as error:
+            integers = _integer_arguments(model, args, kwargs)
+            if integers and "type" in str(error):
+                raise ValueError(
+                    f"{caller}: the model stopped with {str(error)!r}, and its arguments "
+                    f"{integers} are integers where floats are expected. Convert them: "
+                    f"{integers[0]}={integers[0]}.float()."
+                ) from error
+            raise
+    return _describe(visit), visit
 
 
-def check_data(msg: dict, caller: str) -> None:
-    """Refuses data that are empty, not finite, of the wrong type or outside of the support."""
+def describe_latent(msg: dict) -> Latent:
+    """What a message, or the node of a trace, says about a latent site."""
+    transform, support = bijection_of(msg), support_of(msg)
+    shape = tuple(msg["fn"].shape())
+    return Latent(
+        name=msg["name"],
+        distribution=type(msg["fn"]).__name__,
+        shape=shape,
+        event_dim=msg["fn"].event_dim,
+        unconstrained_shape=None if transform is None else tuple(transform.inverse_shape(shape)),
+        transform=transform,
+        plates=_plates_around(msg),
+        discrete=support is not None and bool(support.is_discrete),
+        support="" if support is None else str(support),
+    )
+
+
+def _describe(visit: FirstVisit) -> Sites:
+    latents, observed, deterministics, dims = [], [], [], {}
+    for name, msg in visit.sites.items():
+        plates = _plates_around(msg)
+        dims |= {plate.name: plate.dim for plate in plates}
+        if is_deterministic(msg):
+            shape = tuple(msg["value"].shape)
+            event_dim = _event_dim_of_deterministic(msg, plates)
+            deterministics.append(DeterministicSite(name, shape, plates, event_dim))
+        elif is_data(msg):
+            observed.append(_describe_observed(msg, visit.terms[name], plates))
+        elif not site_is_factor(msg):
+            latents.append(describe_latent(msg))
+    return Sites(
+        latents=tuple(latents),
+        observed=tuple(observed),
+        deterministics=tuple(deterministics),
+        plates=tuple(Plate(n, dims.get(n), *sizes) for n, sizes in visit.plates.items()),
+        parameters=tuple(visit.params),
+    )
+
+
+def _describe_observed(msg: dict, term: torch.Tensor, plates: tuple[Plate, ...]) -> Observed:
+    fn, support = msg["fn"], support_of(msg)
+    return Observed(
+        name=msg["name"],
+        distribution=type(fn).__name__,
+        shape=tuple(torch.broadcast_shapes(msg["value"].shape, fn.shape())),
+        event_dim=fn.event_dim,
+        plates=plates,
+        discrete=support is not None and bool(support.is_discrete),
+        problem=_problem_of_data(msg),
+        log_prob_shape=tuple(term.shape),
+    )
+
+
+def _problem_of_data(msg: dict) -> str:
+    """What is wrong with data: none, not finite, of the wrong type or outside of the support."""
     name, value, kind = msg["name"], msg["value"], type(msg["fn"]).__name__
     if not value.numel():
-        raise ValueError(
-            f"{caller}: observed site {name!r} ({kind}) has data of shape {tuple(value.shape)}, "
-            "where at least one value is expected. Pass its data, or leave the site out."
+        return (
+            f"observed site {name!r} ({kind}) has data of shape {tuple(value.shape)}, where at "
+            "least one value is expected. Pass its data, or leave the site out."
         )
     support = support_of(msg)
     if value.dtype.is_floating_point:
         # Also under a mask: the masked rows would still make the gradient NaN.
         finite = value.isfinite()
         if not finite.all():
-            raise ValueError(
-                f"{caller}: {int((~finite).sum())} of {finite.numel()} data of observed site "
-                f"{name!r} are NaN or infinite, where finite numbers are expected. Drop them, or "
-                "hide them: with poutine.mask(mask=y.isfinite()) and obs=y.nan_to_num()."
+            return (
+                f"{int((~finite).sum())} of {finite.numel()} data of observed site {name!r} are "
+                "NaN or infinite, where finite numbers are expected. Drop them, or hide them: "
+                "with poutine.mask(mask=y.isfinite()) and obs=y.nan_to_num()."
             )
     elif support is not None and not support.is_discrete:
-        raise ValueError(
-            f"{caller}: the data of observed site {name!r} are of type {value.dtype}, where "
-            f"floats are expected ({kind} is continuous). Convert them: obs=y.float()."
+        return (
+            f"the data of observed site {name!r} are of type {value.dtype}, where floats are "
+            f"expected ({kind} is continuous). Convert them: obs=y.float()."
         )
     if support is None or constraints.is_dependent(support) or has_moving_support(msg):
-        return
+        return ""
     outside = ~support.check(value)
     for mask in (msg["mask"], getattr(msg["fn"], "_mask", None)):
         if mask is not None:
             outside = outside & torch.as_tensor(mask)
-    if outside.any():
-        raise ValueError(
-            f"{caller}: {int(outside.sum())} of {outside.numel()} data of observed site {name!r} "
-            f"lie outside the support of {kind} ({support}), where its density is zero. Drop "
-            "them, or give the site another distribution."
-        )
+    if not outside.any():
+        return ""
+    return (
+        f"{int(outside.sum())} of {outside.numel()} data of observed site {name!r} lie outside "
+        f"the support of {kind} ({support}), where its density is zero. Drop them, or give the "
+        "site another distribution."
+    )
 
 
-def _integer_arguments(model: Callable, args: tuple, kwargs: dict) -> list[str]:
+def _plates_around(msg: dict) -> tuple[Plate, ...]:
+    frames = [frame for frame in msg["cond_indep_stack"] if frame.vectorized]
+    return tuple(
+        Plate(frame.name, frame.dim, frame.full_size or frame.size, frame.size)
+        for frame in sorted(frames, key=lambda frame: frame.dim)
+    )
+
+
+def _event_dim_of_deterministic(msg: dict, plates: tuple[Plate, ...]) -> int:
+    """Event dimensions of a value; where the site does not tell, matched against its plates."""
+    value, event_dim = msg["value"], msg["fn"].event_dim
+    if not plates or event_dim != value.dim():
+        return event_dim
+    for guess in range(value.dim()):
+        batch = value.shape[: value.dim() - guess]
+        if all(-p.dim <= len(batch) and batch[p.dim] == p.subsample_size for p in plates):
+            return guess
+    return event_dim
+
+
+def _integer_arguments(
+    model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> list[str]:
     try:
         named = inspect.signature(model).bind(*args, **kwargs).arguments
     except (TypeError, ValueError):  # a callable without a readable signature
-        named = {f"args[{k}]": value for k, value in enumerate(args)} | kwargs
+        named = {f"args[{k}]": value for k, value in enumerate(args)} | dict(kwargs)
     return [
         name
         for name, value in named.items()

@@ -1,5 +1,6 @@
 """Scopes in which the library works without leaving a trace in the user's global state."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,15 +9,19 @@ import torch
 from pyro.poutine.subsample_messenger import SubsampleMessenger
 from torch.distributions import Distribution
 
-__all__ = ["own_param_store", "own_random_state", "unvalidated", "whole_plates"]
+__all__ = ["model_scope", "own_param_store", "own_random_state", "whole_plates"]
 
 
 @contextmanager
-def unvalidated() -> Iterator[None]:
-    """Switches the validation of Pyro and torch off, and back to what each of them was."""
+def model_scope() -> Iterator[None]:
+    """Runs models without validation, which ``vmap`` cannot follow, and without its remarks."""
     torch_default = Distribution._validate_args
     try:
-        with pyro.validation_enabled(False):
+        with pyro.validation_enabled(False), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="There is a performance drop")
+            warnings.filterwarnings("ignore", message="Encountered (NaN|[+-]?inf)")
+            warnings.filterwarnings("ignore", message="Singular sample detected")
+            warnings.filterwarnings("ignore", message="An output with one or more elements was re")
             yield
     finally:
         # Pyro restores its own idea of torch's switch, which may differ from torch's.

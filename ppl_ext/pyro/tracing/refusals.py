@@ -1,44 +1,141 @@
-"""A guide beside its model: do they go together?"""
+"""The models, data and guides that cannot be fitted, each refused by name with the way out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from pyro import poutine
+from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import site_is_subsample
 
-from ppl_ext.estimators.mismatch import DensityMismatch
-from ppl_ext.pyro.objectives.discrete.mismatch import find_mismatches
-from ppl_ext.pyro.tracing.batching import model_scope
-from ppl_ext.pyro.tracing.find_sites import check_data
-from ppl_ext.pyro.tracing.messages import is_data
+from ppl_ext.pyro.tracing.bound_model import BoundModel
+from ppl_ext.pyro.tracing.isolation import model_scope
+from ppl_ext.pyro.tracing.sites import Latent
 
-__all__ = ["refuse_pair"]
+__all__ = [
+    "refuse_data",
+    "refuse_guide",
+    "refuse_latent",
+    "refuse_latents",
+    "refuse_parameters",
+    "refuse_subsampling",
+]
 
 
-def refuse_pair(
-    caller: str,
-    model: Callable[..., Any],
-    guide: Callable[..., Any],
-    args: tuple,
-    kwargs: Mapping[str, Any],
-) -> tuple[DensityMismatch, ...]:
-    """Runs a guide and its model once and refuses a pair that does not fit, and bad data.
+def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
+    """Raise for a model without latent sites, or with one that has no unconstrained space.
 
-    Returns:
-        The sites at which a density stands against a probability.
+    Args:
+        bound: The model.
+        may_be_discrete: Whether a guide of the user's own may follow sites without a bijection.
 
     Raises:
-        ValueError: If the guide lacks a latent site of the model or has one of another model, or
-            if the data are not finite.
+        ValueError: It has no latent site, or one that is empty or cannot be followed.
+    """
+    if not bound.sites.latents:
+        sites = sorted(site.name for site in (*bound.sites.observed, *bound.sites.deterministics))
+        raise ValueError(
+            f"{bound.caller}: the model has no latent site (its sites are {sites}), so there is "
+            "nothing to infer. Sample at least one site without obs=..., or pass the data as "
+            "None where it should be inferred."
+        )
+    for latent in bound.sites.latents:
+        if not may_be_discrete:
+            refuse_latent(bound.caller, latent)
+        if 0 in latent.shape:
+            raise ValueError(
+                f"{bound.caller}: latent site {latent.name!r} has shape {latent.shape} and holds "
+                "no value, where at least one is expected. Leave the site out where there is "
+                "nothing to infer."
+            )
+
+
+def refuse_latent(caller: str, latent: Latent) -> None:
+    """Raise for a latent site without a bijection to unconstrained space.
+
+    Args:
+        caller: Name of the public object on whose behalf the error speaks.
+        latent: The site.
+
+    Raises:
+        ValueError: It is discrete, or its support is unknown or has no bijection.
+    """
+    name, kind = latent.name, latent.distribution
+    if not latent.support:
+        raise ValueError(
+            f"{caller}: latent site {name!r} is sampled from {kind}, which has no support; a "
+            "distribution with one is expected, such as those of pyro.distributions. Give it one: "
+            "support = constraints.real."
+        )
+    if latent.discrete:
+        raise ValueError(
+            f"{caller}: latent site {name!r} is discrete ({kind}), where a continuous one is "
+            "expected. Sum it out inside the model (for a mixture: dist.MixtureSameFamily), or "
+            f"use the host's TraceEnum_ELBO on poutine.block(model, hide=[{name!r}])."
+        )
+    if latent.unconstrained_shape is None:
+        raise ValueError(
+            f"{caller}: the support of latent site {name!r} ({kind}: {latent.support}) has no "
+            "bijection to unconstrained space. Change its coordinates: poutine.reparam(model, "
+            f"config={{{name!r}: ...}}) (ProjectedNormalReparam for a sphere)."
+        )
+
+
+def refuse_subsampling(bound: BoundModel, way_out: str) -> None:
+    """Raise for a model that sees only some rows of a plate.
+
+    Args:
+        bound: The model.
+        way_out: A sentence with the line that mends it.
+    """
+    for plate in bound.sites.plates:
+        if plate.subsamples:
+            raise ValueError(
+                f"{bound.caller}: plate {plate.name!r} subsamples ({plate.subsample_size} of "
+                f"{plate.size} rows), where all rows are expected. Drop the subsampling: "
+                f"pyro.plate({plate.name!r}, {plate.size}). {way_out}"
+            )
+
+
+def refuse_parameters(bound: BoundModel) -> None:
+    """Raise for parameters that the model learns."""
+    if bound.sites.parameters:
+        raise ValueError(
+            f"{bound.caller}: the model has learnable parameters {list(bound.sites.parameters)}, "
+            "where only sampled and observed sites are expected. Give them a prior (pyro.sample), "
+            "or learn them: fit(model, ..., optimizer=Stochastic())."
+        )
+
+
+def refuse_data(bound: BoundModel) -> None:
+    """Raise for data with which no parameter value has a finite density."""
+    for site in bound.sites.observed:
+        if site.problem:
+            raise ValueError(f"{bound.caller}: {site.problem}")
+
+
+def refuse_guide(bound: BoundModel, guide: Callable[..., Any]) -> tuple[Trace, Trace]:
+    """Run a guide and its model once and raise for a pair that does not fit.
+
+    Args:
+        bound: The model.
+        guide: The guide.
+
+    Returns:
+        The traces of the guide and of the model.
+
+    Raises:
+        ValueError: The guide lacks a latent site of the model, has one of another model, or one
+            of another shape.
     """
     name = getattr(guide, "__name__", type(guide).__name__)
     with model_scope(), torch.no_grad():
-        trace = poutine.trace(guide).get_trace(*args, **kwargs)
-        model_trace = poutine.trace(poutine.replay(model, trace=trace)).get_trace(*args, **kwargs)
+        guide_trace = poutine.trace(guide).get_trace(*bound.args, **bound.kwargs)
+        replayed = poutine.replay(bound.model, trace=guide_trace)
+        model_trace = poutine.trace(replayed).get_trace(*bound.args, **bound.kwargs)
     sites = {
         site: message
-        for site, message in trace.iter_stochastic_nodes()
+        for site, message in guide_trace.iter_stochastic_nodes()
         if not (site_is_subsample(message) or message["infer"].get("is_auxiliary"))
     }
     latents = {
@@ -46,26 +143,18 @@ def refuse_pair(
         for site, message in model_trace.iter_stochastic_nodes()
         if not site_is_subsample(message)
     }
-    if not latents:
-        raise ValueError(
-            f"{caller}: the model has no latent site, where at least one is expected. Sample at "
-            "least one site without obs=..., or pass the data as None where it is to be inferred."
-        )
     if sites.keys() != latents.keys():
         raise ValueError(
-            f"{caller}: the guide {name} follows the sites {sorted(sites)}, the model has "
+            f"{bound.caller}: the guide {name} follows the sites {sorted(sites)}, the model has "
             f"{sorted(latents)}; expected a guide of this model. Write a guide that samples each "
             "latent site once."
         )
     for site, message in latents.items():
         if message["fn"].shape() != sites[site]["fn"].shape():
             raise ValueError(
-                f"{caller}: the guide {name} samples site {site!r} with shape "
+                f"{bound.caller}: the guide {name} samples site {site!r} with shape "
                 f"{tuple(sites[site]['fn'].shape())}, the model with "
                 f"{tuple(message['fn'].shape())}; expected the same. Make a new guide for these "
                 "data."
             )
-    for message in model_trace.nodes.values():
-        if message["type"] == "sample" and not site_is_subsample(message) and is_data(message):
-            check_data(message, caller)
-    return find_mismatches(trace, model_trace)
+    return guide_trace, model_trace

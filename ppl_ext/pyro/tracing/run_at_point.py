@@ -1,26 +1,27 @@
-"""One run of a model at one point of unconstrained space."""
+"""One run of a model at one point of unconstrained space, and what its messages say."""
 
+import pyro
 import torch
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.util import site_is_subsample
+from pyro.poutine.util import site_is_factor, site_is_subsample
+from torch.distributions import Transform, biject_to, constraints
 
-from ppl_ext.pyro.tracing.messages import (
-    has_moving_support,
-    is_deterministic,
-    is_real,
-    transform_of,
-)
-
-__all__ = ["ChangedSitesError", "Replay", "StochasticOnlyError", "Visit"]
+__all__ = [
+    "ChangedSitesError",
+    "Replay",
+    "Visit",
+    "bijection_of",
+    "has_moving_support",
+    "is_data",
+    "is_deterministic",
+    "is_real",
+    "support_of",
+]
 
 
 class ChangedSitesError(ValueError):
     """The latent sites of a model are not the same in every run."""
-
-
-class StochasticOnlyError(ValueError):
-    """The model has no density of its latent sites alone, but stochastic gradients can fit it."""
 
 
 class Visit(Messenger):
@@ -28,11 +29,13 @@ class Visit(Messenger):
 
     Args:
         point: Unconstrained value of every latent site.
+        caller: Name of the public object on whose behalf errors speak.
     """
 
-    def __init__(self, point: dict[str, torch.Tensor]) -> None:
+    def __init__(self, point: dict[str, torch.Tensor], caller: str) -> None:
         super().__init__()
         self.point = point
+        self.caller = caller
         self.sites: dict[str, dict] = {}
         self.terms: dict[str, torch.Tensor] = {}
         self.jacobians: dict[str, torch.Tensor] = {}
@@ -48,7 +51,7 @@ class Visit(Messenger):
             return self.point[msg["name"]]
         except KeyError:
             raise ChangedSitesError(
-                f"trace_density: latent site {msg['name']!r} was not there when the model was "
+                f"{self.caller}: latent site {msg['name']!r} was not there when the model was "
                 f"first run (it had {sorted(self.point)}). The latent sites may not depend on "
                 "sampled values; write the choice with torch.where."
             ) from None
@@ -58,7 +61,7 @@ class Visit(Messenger):
             return
         value = unconstrained = self.unconstrained(msg)
         if not is_real(msg["fn"].support):
-            transform = transform_of(msg, "trace_density")
+            transform = biject_to(msg["fn"].support)
             value = transform(unconstrained)
             self.jacobians[msg["name"]] = transform.log_abs_det_jacobian(unconstrained, value)
         msg["value"], msg["done"] = value, True
@@ -83,6 +86,9 @@ class Replay(Visit):
         point: Value of every latent site, and rows of the plates that the guide entered.
     """
 
+    def __init__(self, point: dict[str, torch.Tensor]) -> None:
+        super().__init__(point, "draws")
+
     def _pyro_sample(self, msg: dict) -> None:
         unseen_plate = site_is_subsample(msg) and msg["name"] not in self.point
         if not (msg["is_observed"] or unseen_plate):
@@ -97,3 +103,52 @@ class Replay(Visit):
                 "guide, or sum it out inside the model."
             )
         return self.point[msg["name"]]
+
+
+def is_deterministic(msg: dict) -> bool:
+    """Whether a site records a value that its parents determine (also a reparametrised one)."""
+    fn = msg["fn"]
+    return msg["is_observed"] and (
+        msg["infer"].get("_deterministic", False)
+        or (isinstance(fn, pyro.distributions.MaskedDistribution) and fn._mask is False)
+    )
+
+
+def is_data(msg: dict) -> bool:
+    """Whether a site holds data, rather than a latent value, a deterministic or a factor."""
+    return msg["is_observed"] and not is_deterministic(msg) and not site_is_factor(msg)
+
+
+def is_real(support: constraints.Constraint) -> bool:
+    """Whether a support is the whole real line or space, so that no bijection is needed."""
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support is constraints.real
+
+
+def support_of(msg: dict) -> constraints.Constraint | None:
+    """The support of a site; None where its distribution does not tell."""
+    try:
+        return msg["fn"].support
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def bijection_of(msg: dict) -> Transform | None:
+    """The bijection onto the support of a site, None where the host knows none."""
+    support = support_of(msg)
+    if support is None or support.is_discrete:
+        return None
+    try:
+        return biject_to(support)
+    except NotImplementedError:
+        return None
+
+
+def has_moving_support(msg: dict) -> bool:
+    """Whether the bounds of a site's support are tensors, which may depend on other sites."""
+    support = support_of(msg)
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    bounds = (getattr(support, side, None) for side in ("lower_bound", "upper_bound"))
+    return any(isinstance(bound, torch.Tensor) for bound in bounds)

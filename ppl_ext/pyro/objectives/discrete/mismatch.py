@@ -12,7 +12,7 @@ from pyro.poutine.util import site_is_subsample
 
 from ppl_ext.estimators.mismatch import DensityMismatch, RelaxedDensityWarning, warn_of
 from ppl_ext.pyro.tracing.isolation import own_param_store, own_random_state
-from ppl_ext.pyro.tracing.messages import support_of
+from ppl_ext.pyro.tracing.run_at_point import support_of
 
 __all__ = [
     "RelaxedDensityWarning",

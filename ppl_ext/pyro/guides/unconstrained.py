@@ -13,17 +13,18 @@ from pyro import poutine
 from pyro.infer.autoguide import AutoGuide
 from pyro.infer.autoguide.initialization import InitMessenger, init_to_median
 
+from ppl_ext.pyro.guides.peeking import GivenSubsamples, find_moving_supports, peek_subsamples
 from ppl_ext.pyro.guides.safe_init import finite_start
-from ppl_ext.pyro.guides.subsample import GivenSubsamples, peek_subsamples
-from ppl_ext.pyro.guides.support import find_moving_supports
-from ppl_ext.pyro.tracing.messages import transform_of
+from ppl_ext.pyro.tracing.find_sites import describe_latent
+from ppl_ext.pyro.tracing.refusals import refuse_latent
+from ppl_ext.pyro.tracing.run_at_point import bijection_of
 
-__all__ = ["AbstractGuide"]
+__all__ = ["AbstractUnconstrainedGuide"]
 
 _COUNTER = itertools.count()
 
 
-class AbstractGuide(AutoGuide):
+class AbstractUnconstrainedGuide(AutoGuide):
     """A guide over the unconstrained latent space of a model, its sites in model order.
 
     Args:
@@ -56,6 +57,7 @@ class AbstractGuide(AutoGuide):
         self._init_scale = float(init_scale)
         self._given: frozenset[str] = frozenset()
         self._moving: frozenset[str] = frozenset()
+        self._shapes: dict[str, torch.Size] = {}
         self._arguments: tuple = ()
         self._restored = False
         self._take_own_name()
@@ -90,6 +92,8 @@ class AbstractGuide(AutoGuide):
                 f"{type(self).__name__}: the model has no latent site, where at least one is "
                 "expected. Sample at least one site without obs=...."
             )
+        for site in latents.values():
+            refuse_latent(type(self).__name__, describe_latent(site))
         if self.master is not None:
             self.master()._check_prototype(trace)
         self.prototype_trace = trace
@@ -101,7 +105,8 @@ class AbstractGuide(AutoGuide):
             if frame.vectorized
         }
         self._check_plates(latents)
-        self._moving = find_moving_supports(self.model, latents, args, kwargs)
+        kind = type(self).__name__
+        self._moving = find_moving_supports(kind, self.model, latents, args, kwargs)
         # Only then are the data kept.
         self._arguments = (args, kwargs) if self._moving else ()
         parts = {name: self._full_start(site) for name, site in latents.items()}
@@ -120,8 +125,7 @@ class AbstractGuide(AutoGuide):
 
     def _full_start(self, site: dict) -> torch.Tensor:
         """Unconstrained start of a site, repeated from its minibatch to the whole plate."""
-        transform = transform_of(site, type(self).__name__)
-        start = transform.inv(site["value"].detach()).detach()
+        start = bijection_of(site).inv(site["value"].detach()).detach()
         event_dim = start.dim() - site["value"].dim() + site["fn"].event_dim
         for frame in site["cond_indep_stack"]:
             if frame.vectorized and frame.full_size not in (None, -1, frame.size):

@@ -1,6 +1,6 @@
 """Starts of a stochastic fit that really differ."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,9 @@ import torch
 from pyro.infer.autoguide import AutoGuide, AutoGuideList
 
 from ppl_ext.fitting.settings import Stochastic
-from ppl_ext.pyro.fitting.svi_run import Run
+from ppl_ext.pyro.fitting.svi_run import SVIRun
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
+from ppl_ext.pyro.tracing.bound_model import BoundModel
 
 __all__ = ["FirstStart", "begin_run"]
 
@@ -21,32 +22,28 @@ FirstStart = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 
 def begin_run(
-    model: Callable[..., Any],
+    bound: BoundModel,
     guide: Callable[..., Any],
-    args: tuple,
-    kwargs: Mapping[str, Any],
     settings: Stochastic,
     store: dict,
     first: FirstStart,
-) -> Run:
+) -> SVIRun:
     """Starts the parameters of model and guide elsewhere than the first start did.
 
     A Gaussian guide starts at a random point, a guide of the host at another draw of its
     strategy, and parameters that would start as before are moved by noise.
 
     Args:
-        model: The model.
+        bound: The model.
         guide: The guide.
-        args: Their positional arguments.
-        kwargs: Their keyword arguments.
         settings: Optimiser and objective.
         store: State of the parameter store that is in force.
         first: Empty for the first start, which is the guide's own and is recorded here.
     """
-    run = Run(model, guide, args, kwargs, settings, store)
+    run = SVIRun(bound, guide, settings, store)
     if not first:
         if isinstance(guide, AbstractGaussianGuide):
-            guide.setup(*args, **kwargs)
+            guide.setup(*bound.args, **bound.kwargs)
         run.look()
         first |= {name: (leaf, leaf.detach().clone()) for name, leaf in run.leaves.items()}
         return run

@@ -1,16 +1,14 @@
 """A function of one draw, evaluated at many: vectorised where it can be, in bounded memory."""
 
-import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 import torch
 
-from ppl_ext.pyro.tracing.isolation import unvalidated
+from ppl_ext.pyro.tracing.isolation import model_scope
 from ppl_ext.pyro.tracing.run_at_point import ChangedSitesError
 
-__all__ = ["Arrays", "Tensors", "batch_size", "in_batches", "model_scope", "over_draws"]
+__all__ = ["Arrays", "Tensors", "batch_size", "in_batches", "over_draws"]
 
 Tensors = dict[Hashable, torch.Tensor]
 Arrays = dict[Hashable, np.ndarray]
@@ -24,16 +22,6 @@ _BATCH_DRAWS = 1024
 def batch_size(floats: int) -> int:
     """Draws of one batch, if one draw holds this many floats."""
     return min(_BATCH_DRAWS, max(1, _BATCH_FLOATS // max(1, floats)))
-
-
-@contextmanager
-def model_scope() -> Iterator[None]:
-    """Runs models without validation, which ``vmap`` cannot follow, and without its remarks."""
-    with unvalidated(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="There is a performance drop")
-        warnings.filterwarnings("ignore", message="Encountered (NaN|[+-]?inf)")
-        warnings.filterwarnings("ignore", message="An output with one or more elements was re")
-        yield
 
 
 def over_draws(

@@ -1,27 +1,59 @@
-"""Supports that depend on other latent sites, such as ``Uniform(0, top)``."""
+"""What a guide asks of its model in the midst of a run: rows that are given, supports that move.
 
-from collections.abc import Callable, Mapping
+A model may choose rows itself, ``pyro.plate(name, size, subsample=rows)``, and the support of a
+site may depend on other latent sites, such as that of ``Uniform(0, top)``.
+"""
+
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 
 import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
 from torch.distributions import biject_to, constraints
 
-from ppl_ext.pyro.tracing.batching import model_scope
-from ppl_ext.pyro.tracing.isolation import own_random_state
-from ppl_ext.pyro.tracing.messages import has_moving_support
-from ppl_ext.pyro.tracing.run_at_point import Visit
+from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
+from ppl_ext.pyro.tracing.run_at_point import Visit, has_moving_support
 
-__all__ = ["find_moving_supports", "peek_support"]
+__all__ = ["GivenSubsamples", "find_moving_supports", "peek_subsamples", "peek_support"]
+
+
+class GivenSubsamples(Messenger):
+    """Records the rows of plates that are given theirs by the model.
+
+    Args:
+        wanted: Names of plates; the run of the model ends when all of them were seen.
+    """
+
+    def __init__(self, wanted: Set[str] | None = None) -> None:
+        super().__init__()
+        self.wanted = wanted
+        self.indices: dict[str, torch.Tensor] = {}
+
+    def _pyro_sample(self, msg: dict) -> None:
+        if site_is_subsample(msg) and msg["value"] is not None:
+            self.indices[msg["name"]] = torch.as_tensor(msg["value"])
+            if self.wanted is not None and self.wanted <= self.indices.keys():
+                raise _SeenError
+
+
+def peek_subsamples(
+    model: Callable, names: Set[str], args: tuple, kwargs: dict
+) -> dict[str, torch.Tensor]:
+    """Runs a model up to the named plates and returns the rows it gives them."""
+    with poutine.block(), torch.no_grad(), GivenSubsamples(names) as seen, suppress(_SeenError):
+        model(*args, **kwargs)
+    return seen.indices
 
 
 def find_moving_supports(
-    model: Callable, latents: Mapping[str, dict], args: tuple, kwargs: dict
+    caller: str, model: Callable, latents: Mapping[str, dict], args: tuple, kwargs: dict
 ) -> frozenset[str]:
     """Names of the latent sites whose support is another one at another point.
 
     Args:
+        caller: Name of the guide, for errors.
         model: The model.
         latents: Messages of its latent sites in a first run.
         args: Positional arguments of the model.
@@ -39,7 +71,7 @@ def find_moving_supports(
         own_random_state(0),
         torch.no_grad(),
         poutine.block(),
-        Visit(elsewhere) as visit,
+        Visit(elsewhere, caller) as visit,
     ):
         model(*args, **kwargs)
 

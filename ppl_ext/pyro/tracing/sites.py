@@ -1,0 +1,177 @@
+"""What a model is made of: its latent and observed sites, plates and parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["DeterministicSite", "Latent", "Observed", "Plate", "Sites", "name_dims"]
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A plate: its name, dimension counted from the right, full size and size in this run.
+
+    A sequential plate (``for i in pyro.plate(...)``) has no dimension: None.
+    """
+
+    name: str
+    dim: int | None
+    size: int
+    subsample_size: int
+
+    @property
+    def subsamples(self) -> bool:
+        """Whether it shows only some of its rows."""
+        return self.size != self.subsample_size
+
+
+@dataclass(frozen=True)
+class Latent:
+    """A latent site.
+
+    Args:
+        name: The name in the ``sample`` statement.
+        distribution: Class name of its prior.
+        shape: Shape of a value as Pyro lays it out, batch dimensions first.
+        event_dim: Number of event dimensions of a value.
+        unconstrained_shape: Shape on unconstrained space, None where there is no bijection.
+        transform: The bijection, None where there is none.
+        plates: The plates around the site, outermost first.
+        discrete: Whether the support is discrete.
+        support: The support in words, empty where the distribution has none.
+    """
+
+    name: str
+    distribution: str
+    shape: tuple[int, ...]
+    event_dim: int
+    unconstrained_shape: tuple[int, ...] | None
+    transform: Any
+    plates: tuple[Plate, ...]
+    discrete: bool
+    support: str
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the leading dimensions of a value, down to the last plate."""
+        return _lay_out(self.name, self.shape, self.event_dim, self.plates)[0]
+
+    @property
+    def unpadded_shape(self) -> tuple[int, ...]:
+        """Shape without the dimensions that only pad the value for broadcasting."""
+        return _lay_out(self.name, self.shape, self.event_dim, self.plates)[1]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """An observed site.
+
+    Args:
+        name: The name in the ``sample`` statement.
+        distribution: Class name of its distribution.
+        shape: Shape of the data, expanded to the shape of the distribution.
+        event_dim: Number of event dimensions of a datum.
+        plates: The plates around the site, outermost first.
+        discrete: Whether the support is discrete.
+        problem: Why its data cannot be scored and what to do, empty if they can.
+        log_prob_shape: Shape of its log density before it is summed.
+    """
+
+    name: str
+    distribution: str
+    shape: tuple[int, ...]
+    event_dim: int
+    plates: tuple[Plate, ...]
+    discrete: bool
+    problem: str
+    log_prob_shape: tuple[int, ...]
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the leading dimensions of the data, down to the last plate."""
+        return _lay_out(self.name, self.shape, self.event_dim, self.plates)[0]
+
+    @property
+    def unpadded_shape(self) -> tuple[int, ...]:
+        """Shape without the dimensions that only pad the data for broadcasting."""
+        return _lay_out(self.name, self.shape, self.event_dim, self.plates)[1]
+
+    @property
+    def likelihood_shape(self) -> tuple[int, ...]:
+        """Shape of the log likelihood, one number for each datum, without padding."""
+        return _lay_out(self.name, self.log_prob_shape, 0, self.plates)[1]
+
+
+@dataclass(frozen=True)
+class DeterministicSite:
+    """A deterministic site: its name, shape, plates and number of event dimensions."""
+
+    name: str
+    shape: tuple[int, ...]
+    plates: tuple[Plate, ...]
+    event_dim: int
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the leading dimensions of a value, down to the last plate."""
+        return _lay_out(self.name, self.shape, self.event_dim, self.plates)[0]
+
+    @property
+    def unpadded_shape(self) -> tuple[int, ...]:
+        """Shape without the dimensions that only pad the value for broadcasting."""
+        return _lay_out(self.name, self.shape, self.event_dim, self.plates)[1]
+
+
+@dataclass(frozen=True)
+class Sites:
+    """The sites of a model in the order in which it runs them.
+
+    Args:
+        latents: Latent sites.
+        observed: Observed sites (factors left out).
+        deterministics: Deterministic sites.
+        plates: All plates.
+        parameters: Names of ``param`` sites.
+    """
+
+    latents: tuple[Latent, ...]
+    observed: tuple[Observed, ...]
+    deterministics: tuple[DeterministicSite, ...]
+    plates: tuple[Plate, ...]
+    parameters: tuple[str, ...]
+
+    @property
+    def subsamples(self) -> bool:
+        """Whether a plate shows only some of its rows."""
+        return any(plate.subsamples for plate in self.plates)
+
+    @property
+    def valued(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes, without padding, of what a draw carries: latent, then deterministic sites."""
+        every = (*self.latents, *self.deterministics)
+        return {site.name: site.unpadded_shape for site in every}
+
+
+def name_dims(sites: Sites) -> dict[str, tuple[str, ...]]:
+    """Names of the leading dimensions of every site that has some, from its plates."""
+    every = (*sites.latents, *sites.observed, *sites.deterministics)
+    return {site.name: site.dims for site in every if site.dims}
+
+
+def _lay_out(
+    name: str, shape: tuple[int, ...], event_dim: int, plates: tuple[Plate, ...]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names the plate dimensions of a value and drops those that only pad it for broadcasting."""
+    num_batch = len(shape) - event_dim
+    around = {plate.dim: plate.name for plate in plates}
+    names: list[str | None] = []
+    kept: list[int] = []
+    for axis, size in enumerate(shape[:num_batch]):
+        plate = around.get(axis - num_batch)
+        if plate is not None or size != 1:
+            names.append(plate)
+            kept.append(size)
+    while names and names[-1] is None:
+        names.pop()
+    dims = tuple(f"{name}_dim_{k}" if plate is None else plate for k, plate in enumerate(names))
+    return dims, (*kept, *shape[num_batch:])
