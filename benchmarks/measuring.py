@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,17 +31,23 @@ ENVIRONMENT = {
 MARK = "measured: "
 
 
-def measure(function: str, *, timeout: float = 3600, **arguments: Any) -> dict[str, Any]:
-    """Call ``module:function`` in a fresh process.
+def measure(
+    function: str,
+    *,
+    timeout: float = 3600,
+    environment: Mapping[str, str] | None = None,
+    **arguments: Any,
+) -> dict[str, Any]:
+    """Call ``module:function`` in a fresh process, with some variables of its environment changed.
 
     Returns:
         What it returned; ``{"failure": sentence}`` where it raised or ran out of time.
     """
     command = [sys.executable, str(Path(__file__)), function, json.dumps(arguments)]
-    environment = {**os.environ, **ENVIRONMENT}
+    variables = {**os.environ, **ENVIRONMENT, **(environment or {})}
     try:
         done = subprocess.run(
-            command, env=environment, timeout=timeout, capture_output=True, text=True, check=False
+            command, env=variables, timeout=timeout, capture_output=True, text=True, check=False
         )
     except subprocess.TimeoutExpired:
         return {"failure": f"not finished within {timeout:g} s"}

@@ -55,6 +55,8 @@ class Density:
             there, empty if there is none.
         dtype: Floating-point type in which the model runs.
         batched: False where the model could not be vectorised and is called draw by draw.
+        values_and_log_p: ``constrain`` and ``log_p`` of the same draws in one run of the model,
+            where that is cheaper than two; None where it is not.
 
     Example:
         >>> standard_normal = Density(
@@ -78,3 +80,19 @@ class Density:
     explain: Callable[[np.ndarray], str]
     dtype: np.dtype = np.dtype(np.float64)
     batched: bool = True
+    values_and_log_p: (
+        Callable[[np.ndarray], tuple[Mapping[str, np.ndarray], np.ndarray]] | None
+    ) = None
+
+    def evaluate(self, z: np.ndarray) -> tuple[Mapping[str, np.ndarray], np.ndarray]:
+        """The constrained values of draws and their log density.
+
+        Args:
+            z: Draws on unconstrained space, ``[draw, dim]``.
+
+        Returns:
+            ``{name: values[draw, ...]}`` and ``[draw]``.
+        """
+        if self.values_and_log_p is not None:
+            return self.values_and_log_p(z)
+        return self.constrain(z), self.log_p(z)

@@ -8,8 +8,7 @@ from measuring import clock
 from zoo import list_targets
 from zoo.target import Target
 
-from ppl_ext.diagnostics.report import judge
-from ppl_ext.diagnostics.tails_and_modes import Gaussian
+from ppl_ext.diagnostics import Gaussian, judge
 from ppl_ext.gaussian_vi import respond_linearly, solve_full_rank, solve_mean_field
 
 __all__ = ["check_gaussians", "fit_targets"]

@@ -1,12 +1,16 @@
 """Can this answer be trusted? Diagnostics on draws, and the verdict on a fit."""
 
-from ppl_ext.diagnostics.report import Report, judge, plan_batches
-from ppl_ext.diagnostics.tails_and_modes import Gaussian, MissedMode
+from ppl_ext.diagnostics.gaussian import Gaussian
+from ppl_ext.diagnostics.judging import judge, plan_batches
+from ppl_ext.diagnostics.modes import MissedMode
+from ppl_ext.diagnostics.report import Details, Report, Verdict
 
 __all__ = [
+    "Details",
     "Gaussian",
     "MissedMode",
     "Report",
+    "Verdict",
     "judge",
     "plan_batches",
 ]

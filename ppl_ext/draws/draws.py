@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ppl_ext.draws.datatree import build_tree
+from ppl_ext.draws.psis import smooth_weights
+from ppl_ext.draws.seeds import make_generator
+from ppl_ext.fitting.calls import check_count
 
 if TYPE_CHECKING:
     import xarray
 
 __all__ = ["Draws"]
+
+_WIDTH = 88  # columns of a printed line
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,6 +42,7 @@ class Draws:
         chains: Number of independent fits, their draws stored one after the other.
         resampled: True after `resample`: the draws follow the posterior, not the guide.
         khat: Pareto k-hat of the importance weights where it is known.
+        make_generator: What `resample` makes of a seed; a room takes its host's random keys too.
 
     Raises:
         ValueError: An array has another number of draws than ``log_p``, or the draws cannot be
@@ -45,7 +53,7 @@ class Draws:
         >>> draws.log_weights.tolist()
         [-1.0, -1.0, -1.0, -1.0]
         >>> draws
-        Draws(num_draws=4, chains=1, resampled=False, values={'mu': ()})
+        Draws(4 draws of mu)
     """
 
     values: Mapping[str, np.ndarray]
@@ -59,6 +67,7 @@ class Draws:
     chains: int = 1
     resampled: bool = False
     khat: float | None = None
+    make_generator: Callable[[Any], np.random.Generator] = make_generator
 
     def __post_init__(self) -> None:
         for name in ("log_p", "log_q"):
@@ -85,11 +94,13 @@ class Draws:
                     )
 
     def __repr__(self) -> str:
-        shapes = {site: array.shape[1:] for site, array in self.values.items()}
-        return (
-            f"Draws(num_draws={self.num_draws}, chains={self.chains}, "
-            f"resampled={self.resampled}, values={shapes})"
+        kind = "resampled draws" if self.resampled else "draws"
+        chains = f" in {self.chains} chains" if self.chains > 1 else ""
+        sites = ", ".join(
+            f"{name}{list(array.shape[1:]) or ''}" for name, array in self.values.items()
         )
+        text = f"Draws({self.num_draws:,} {kind}{chains} of {sites or 'no site'})"
+        return textwrap.shorten(text, _WIDTH, placeholder=" ...)")
 
     @property
     def num_draws(self) -> int:
@@ -103,7 +114,7 @@ class Draws:
         log_weights: np.ndarray = self.log_p - self.log_q
         return log_weights
 
-    def resample(self, seed: int | np.random.Generator, n: int | None = None) -> Draws:
+    def resample(self, seed: Any = None, num_draws: int | None = None) -> Draws:
         r"""Draw again, in proportion to the Pareto-smoothed importance weights.
 
         Moves the draws from the guide to the posterior as far as the guide reaches: where k-hat
@@ -111,38 +122,34 @@ class Draws:
         each of them once. Systematic resampling, in random order.
 
         Args:
-            seed: Seed or generator of the resampling.
-            n: Number of draws wanted; as many as there are if None.
+            seed: Seed of the resampling, a whole number or a ``numpy.random.Generator``; in the
+                NumPyro room a random key too. If None it comes from the draws, so that the same
+                draws are resampled alike.
+            num_draws: Number of draws wanted; as many as there are if None.
 
         Returns:
             Draws with ``resampled=True``, k-hat and a single chain.
 
         Raises:
-            ValueError: ``n`` is not positive, the draws are resampled already, or their weights
-                are NaN, infinite or all zero.
+            ValueError: ``seed`` is none, ``num_draws`` is not positive, the draws are resampled
+                already, or their weights are NaN, infinite or all zero.
 
         Example:
             >>> rng = np.random.default_rng(0)
             >>> x = 2 * rng.normal(size=20_000)
             >>> draws = Draws({"x": x}, log_p=-(x**2) / 2, log_q=-(x**2) / 8)
-            >>> round(float(draws.resample(seed=0).values["x"].std()), 1)
+            >>> round(float(draws.resample().values["x"].std()), 1)
             1.0
 
         References:
             Vehtari, Simpson, Gelman, Yao, Gabry (2024), Pareto smoothed importance sampling,
             JMLR 25(72).
         """
-        from ppl_ext.draws.psis import smooth_weights
-
         self._refuse_resampled("resample")
-        count = self.num_draws if n is None else n
-        if count < 1:
-            raise ValueError(
-                f"Draws.resample: n = {n}; expected a positive whole number, or None for as many "
-                "as there are: draws.resample(seed, n=4000)."
-            )
+        count = self.num_draws if num_draws is None else num_draws
+        check_count("Draws.resample", "num_draws", count, "draws.resample(num_draws=4000)")
+        rng = self._own_generator() if seed is None else self.make_generator(seed)
         smoothed = smooth_weights(self.log_weights)
-        rng = np.random.default_rng(seed)
         cumulative = np.cumsum(np.exp(smoothed.log_weights))
         positions = (np.arange(count) + rng.uniform()) / count * cumulative[-1]
         chosen = rng.permutation(np.searchsorted(cumulative, positions, side="right"))
@@ -199,6 +206,10 @@ class Draws:
             coords=self.coords,
             attrs={**known, **(attrs or {})},
         )
+
+    def _own_generator(self) -> np.random.Generator:
+        digest = hashlib.blake2b(self.log_p.tobytes() + self.log_q.tobytes(), digest_size=16)
+        return np.random.default_rng(np.frombuffer(digest.digest(), dtype=np.uint32))
 
     def _refuse_resampled(self, called: str) -> None:
         if self.resampled:

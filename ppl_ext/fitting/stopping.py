@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 __all__ = ["Plateau"]
 
@@ -96,6 +95,9 @@ class Plateau:
         size = len(losses) // 2 // _BATCHES
         window = _pull_in(np.asarray(losses[-size * _BATCHES :], dtype=np.float64))
         slope, error, noise = _fit_trend(window.reshape(_BATCHES, size))
+        # Once in many steps; what needs it less often than it is imported imports it by itself.
+        from scipy.special import stdtrit
+
         # The slope is per window, which is half of the losses; the horizon is half of that.
         change, error = slope / 2, error / 2
         bound = abs(change) + float(stdtrit(_BATCHES - 2, self.confidence)) * error

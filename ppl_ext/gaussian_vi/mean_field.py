@@ -1,7 +1,8 @@
 """L-BFGS ascent of a mean-field Gaussian on fixed draws."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy.optimize import OptimizeResult, minimize
 
 from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi.objective import (
@@ -11,6 +12,9 @@ from ppl_ext.gaussian_vi.objective import (
     average_mean_field,
 )
 from ppl_ext.gaussian_vi.starts import factor_covariance
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
 
 __all__ = ["ascend_mean_field"]
 
@@ -60,7 +64,7 @@ def ascend_mean_field(
             return _HOPELESS, np.zeros(2 * dim)
         return -average.elbo, -np.concatenate([average.slope, average.excess / np.sqrt(2)])
 
-    def watch(intermediate_result: OptimizeResult) -> None:
+    def watch(intermediate_result: "OptimizeResult") -> None:
         elbos.append(-float(intermediate_result.fun))
         if latest[0].is_solved(optimizer, may_add_draws):
             raise StopIteration
@@ -73,6 +77,8 @@ def ascend_mean_field(
     elbos = [start.elbo]
     if not np.isfinite(start.elbo) or start.is_solved(optimizer, may_add_draws):
         return GaussianState(loc, scale, start, tuple(elbos))
+    from scipy.optimize import minimize
+
     result = minimize(
         evaluate,
         np.zeros(2 * dim),

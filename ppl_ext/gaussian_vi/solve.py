@@ -9,7 +9,8 @@ import numpy as np
 from ppl_ext.density import Density
 from ppl_ext.fitting.loop import open_bar
 from ppl_ext.fitting.settings import Deterministic
-from ppl_ext.gaussian_vi.ascent import climb, measure_diagonal_curvature
+from ppl_ext.gaussian_vi.ascent import climb
+from ppl_ext.gaussian_vi.curvature import measure_diagonal_curvature
 from ppl_ext.gaussian_vi.full_rank import ascend_full_rank
 from ppl_ext.gaussian_vi.mean_field import ascend_mean_field
 from ppl_ext.gaussian_vi.objective import CountedDensity, GaussianState, average_full_rank

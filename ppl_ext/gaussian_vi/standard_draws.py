@@ -3,9 +3,10 @@
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 __all__ = ["draw_standard_normal", "round_up"]
+
+_MOST_SOBOL = 21201  # dimensions for which SciPy has direction numbers
 
 
 def draw_standard_normal(num_pairs: int, dim: int, seed: int | np.random.Generator) -> np.ndarray:
@@ -32,7 +33,7 @@ def draw_standard_normal(num_pairs: int, dim: int, seed: int | np.random.Generat
         Owen (1998), Scrambling Sobol' and Niederreiter-Xing points, Journal of Complexity 14(4).
     """
     rng = np.random.default_rng(seed)
-    if dim <= qmc.Sobol.MAXDIM:
+    if dim <= _MOST_SOBOL:
         # 1e-9 keeps the one point in 2^30 that scrambling may put on the edge off infinity.
         half = ndtri(np.clip(_sobol(num_pairs, dim, rng), 1e-9, 1 - 1e-9))
     else:
@@ -62,6 +63,8 @@ def round_up(number: int) -> int:
 
 
 def _sobol(num_points: int, dim: int, rng: np.random.Generator) -> np.ndarray:
+    from scipy.stats import qmc  # half a second where nothing else needs it
+
     engine = qmc.Sobol(dim, rng=rng)
     points: np.ndarray = engine.random_base2(max(0, int(np.ceil(np.log2(num_points)))))
     return points[:num_points]

@@ -1,12 +1,13 @@
 """Where to start: modes of the density and the Gaussian that its curvature gives there."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ppl_ext.density import Density
-from ppl_ext.gaussian_vi.ascent import climb, measure_curvature
+from ppl_ext.gaussian_vi.ascent import Ascent, climb
+from ppl_ext.gaussian_vi.curvature import measure_curvature
 
 __all__ = [
     "Start",
@@ -98,7 +99,12 @@ def explain_point(density: Density, z: np.ndarray) -> str:
 
 
 def find_starts(
-    log_density: _LogDensity, points: np.ndarray, precision: type | np.dtype
+    log_density: _LogDensity,
+    points: np.ndarray,
+    precision: type | np.dtype,
+    *,
+    frame: tuple[np.ndarray, np.ndarray] | None = None,
+    wait: float = np.inf,
 ) -> list[Start]:
     """The distinct ends of ascents from several points, the highest first, with their curvature.
 
@@ -109,29 +115,30 @@ def find_starts(
         log_density: ``z[draw, dim] -> (log_p[draw], gradient[draw, dim])``.
         points: ``[start, dim]``.
         precision: Floating-point type in which the density runs.
+        frame: Mean and Cholesky factor of a Gaussian that has about the shape of the density, in
+            whose coordinates the paths climb first; those of ``points`` if None.
+        wait: How long stragglers are waited for, see `climb`.
 
     Returns:
         One start for each of the highest distinct ends whose curvature is finite.
     """
-    rough = climb(log_density, points)
+    if frame is None:
+        rough = climb(log_density, points, wait=wait)
+    else:
+        rough = _climb_rounded(log_density, points, *frame, tolerance=10 * _GAIN, wait=wait)
     best = int(np.argmax(rough.log_p))
     factor = factor_covariance(measure_curvature(log_density, rough.points[[best]], precision)[0])
     if factor is None:
         factor = np.eye(points.shape[1])
     origin = rough.points[best]
-
-    def rounded(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        log_p, gradient = log_density(origin + w @ factor.T)
-        with np.errstate(invalid="ignore"):
-            return log_p, gradient @ factor
-
-    ends = climb(rounded, np.linalg.solve(factor, (rough.points - origin).T).T, tolerance=_GAIN)
+    ends = _climb_rounded(log_density, rough.points, origin, factor, tolerance=_GAIN, wait=wait)
+    apart = np.linalg.solve(factor, (ends.points - origin).T).T
     distinct: list[int] = []
     for end in np.argsort(-ends.log_p):
-        far = [np.linalg.norm(ends.points[end] - ends.points[k]) > _SAME_MODE for k in distinct]
+        far = [np.linalg.norm(apart[end] - apart[k]) > _SAME_MODE for k in distinct]
         if np.isfinite(ends.log_p[end]) and all(far) and len(distinct) < _MOST_ENDS:
             distinct.append(int(end))
-    locs = origin + ends.points[distinct] @ factor.T
+    locs = ends.points[distinct]
     log_p, gradients = log_density(locs)
     starts = []
     for loc, height, gradient in zip(locs, log_p, gradients, strict=True):
@@ -144,6 +151,27 @@ def find_starts(
             is_mode = gain < _MODE_GAIN and bool(np.linalg.eigvalsh(curvature)[0] > 0)
             starts.append(Start(loc, local, float(height), is_mode))
     return starts
+
+
+def _climb_rounded(
+    log_density: _LogDensity,
+    points: np.ndarray,
+    origin: np.ndarray,
+    factor: np.ndarray,
+    *,
+    tolerance: float,
+    wait: float,
+) -> Ascent:
+    """Climb in coordinates that have their origin and unit vectors elsewhere."""
+
+    def rounded(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        log_p, gradient = log_density(origin + w @ factor.T)
+        with np.errstate(invalid="ignore"):
+            return log_p, gradient @ factor
+
+    starts = np.linalg.solve(factor, (points - origin).T).T
+    ends = climb(rounded, starts, tolerance=tolerance, wait=wait)
+    return replace(ends, points=origin + ends.points @ factor.T)
 
 
 def factor_covariance(curvature: np.ndarray) -> np.ndarray | None:

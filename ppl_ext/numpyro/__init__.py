@@ -1,18 +1,23 @@
 """Everything for a NumPyro user: guides, the evidence lower bound, fit, and the way to ArviZ."""
 
-from ppl_ext.fitting.settings import Deterministic, Stochastic
-from ppl_ext.numpyro import distributions as distributions
-from ppl_ext.numpyro import estimators as estimators
-from ppl_ext.numpyro import factorization as factorization
-from ppl_ext.numpyro.arviz_data import from_mcmc, from_svi
-from ppl_ext.numpyro.fitting.entry import fit
-from ppl_ext.numpyro.fitting.result import Fit
-from ppl_ext.numpyro.fitting.saving import load
-from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
-from ppl_ext.numpyro.objectives.discrete.elbo import DiscreteELBO
-from ppl_ext.numpyro.objectives.discrete.mismatch import RelaxedDensityWarning, check_densities
-from ppl_ext.numpyro.objectives.stick_the_landing import StickTheLanding
-from ppl_ext.numpyro.tracing.density import trace_density
+from typing import TYPE_CHECKING
+
+from ppl_ext.lazy_names import load_when_used
+
+if TYPE_CHECKING:
+    from ppl_ext.fitting.settings import Deterministic, Stochastic
+    from ppl_ext.numpyro import distributions as distributions
+    from ppl_ext.numpyro import estimators as estimators
+    from ppl_ext.numpyro import factorization as factorization
+    from ppl_ext.numpyro.arviz_data import from_mcmc, from_svi
+    from ppl_ext.numpyro.fitting.entry import fit
+    from ppl_ext.numpyro.fitting.result import Fit
+    from ppl_ext.numpyro.fitting.saving import load
+    from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
+    from ppl_ext.numpyro.objectives.discrete.elbo import DiscreteELBO
+    from ppl_ext.numpyro.objectives.discrete.mismatch import RelaxedDensityWarning, check_densities
+    from ppl_ext.numpyro.objectives.stick_the_landing import StickTheLanding
+    from ppl_ext.numpyro.tracing.density import trace_density
 
 __all__ = [
     "AutoFullRank",
@@ -30,3 +35,6 @@ __all__ = [
     "load",
     "trace_density",
 ]
+
+# A name costs its import when it is first used.
+__getattr__, __dir__ = load_when_used(globals())

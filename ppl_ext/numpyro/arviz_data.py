@@ -29,7 +29,7 @@ def from_svi(
     svi: SVI,
     result: Any,
     *args: Any,
-    num_samples: int = 1000,
+    num_draws: int = 4000,
     posterior_predictive: bool = False,
     **kwargs: Any,
 ) -> "xarray.DataTree":
@@ -45,7 +45,7 @@ def from_svi(
         svi: The ``SVI`` object.
         result: What ``svi.run`` returned, or a state, or the parameters.
         *args: Positional arguments of the model.
-        num_samples: Number of draws.
+        num_draws: Number of draws.
         posterior_predictive: Whether to draw data too.
         **kwargs: Keyword arguments of the model.
 
@@ -66,7 +66,7 @@ def from_svi(
         ...     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
         >>> svi = SVI(model, AutoNormal(model), optax.adam(0.05), Trace_ELBO())
         >>> result = svi.run(jax.random.key(0), 200, 3.0, progress_bar=False)
-        >>> tree = from_svi(jax.random.key(1), svi, result, 3.0, num_samples=100)
+        >>> tree = from_svi(jax.random.key(1), svi, result, 3.0, num_draws=100)
         >>> tree["posterior"]["mu"].shape
         (1, 100)
     """
@@ -82,7 +82,7 @@ def from_svi(
         bound,
         svi.guide,
         params,
-        num_samples,
+        num_draws,
         posterior_predictive=posterior_predictive,
     )
     return draws.to_datatree()

@@ -20,7 +20,7 @@ __all__ = ["from_mcmc", "from_svi"]
 def from_svi(
     svi: SVI,
     *args: Any,
-    num_samples: int = 1000,
+    num_draws: int = 4000,
     posterior_predictive: bool = False,
     seed: int = 0,
     **kwargs: Any,
@@ -35,7 +35,7 @@ def from_svi(
     Args:
         svi: The ``SVI`` object.
         *args: Positional arguments of the model.
-        num_samples: Number of draws.
+        num_draws: Number of draws.
         posterior_predictive: Whether to draw data too.
         seed: Seed of the draws; the random state of torch is left as it was.
         **kwargs: Keyword arguments of the model.
@@ -56,7 +56,7 @@ def from_svi(
         ...     pyro.sample("y", dist.Normal(mu, 1.0), obs=y)
         >>> svi = SVI(model, AutoMeanField(model), pyro.optim.Adam({"lr": 0.05}), Trace_ELBO())
         >>> losses = [svi.step(torch.tensor(3.0)) for _ in range(100)]
-        >>> tree = from_svi(svi, torch.tensor(3.0), num_samples=100)
+        >>> tree = from_svi(svi, torch.tensor(3.0), num_draws=100)
         >>> tree["posterior"]["mu"].shape
         (1, 100)
     """
@@ -65,7 +65,7 @@ def from_svi(
     with own_random_state(seed):
         refuse_guide(bound, svi.guide)
     draws, _ = draw_guide(
-        bound, svi.guide, num_samples, seed, posterior_predictive=posterior_predictive
+        bound, svi.guide, num_draws, seed, posterior_predictive=posterior_predictive
     )
     return draws.to_datatree()
 

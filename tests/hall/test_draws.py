@@ -1,5 +1,7 @@
 """Draws of a guide: what they refuse, their resampling and their tree."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -67,7 +69,7 @@ def test_resampling_keeps_every_array_of_a_draw_together():
         **{**vars(raw), "log_likelihood": {"y": raw.values["pair"]},
            "posterior_predictive": {"y": raw.values["pair"] + 1}, "observed": {"y": np.zeros(2)}}
     )  # fmt: skip
-    draws = raw.resample(seed=0, n=300)
+    draws = raw.resample(seed=0, num_draws=300)
     x = draws.values["x"]
     assert (draws.num_draws, draws.chains) == (300, 1)
     np.testing.assert_array_equal(draws.values["pair"], np.stack([x, -x], axis=1))
@@ -123,10 +125,41 @@ def test_resampled_draws_are_not_weighted_again():
         _ = resampled.log_weights
 
 
-@pytest.mark.parametrize("n", [0, -1])
-def test_at_least_one_draw_is_resampled(n):
-    with pytest.raises(ValueError, match=rf"Draws.resample: n = {n}; expected a positive"):
-        gaussian_draws(2000).resample(seed=0, n=n)
+@pytest.mark.parametrize("num_draws", [0, -1, 2.5, True])
+def test_at_least_one_draw_is_resampled(num_draws):
+    with pytest.raises(ValueError, match=rf"num_draws = {num_draws}; expected a positive"):
+        gaussian_draws(2000).resample(num_draws=num_draws)
+
+
+def test_without_a_seed_the_same_draws_are_resampled_alike():
+    first, second = (gaussian_draws(1000).resample().values["x"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    other = gaussian_draws(1000, seed=1).resample().values["x"]
+    assert not np.array_equal(np.argsort(first), np.argsort(other))
+
+
+def test_a_generator_goes_on_where_it_is():
+    rng = np.random.default_rng(3)
+    first, second = (gaussian_draws(1000).resample(rng).values["x"] for _ in range(2))
+    np.testing.assert_array_equal(first, gaussian_draws(1000).resample(3).values["x"])
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("seed", "found"),
+    [("a", "'a' (str)"), (-1, "-1 (int)"), (True, "True (bool)"), (np.zeros(2), "ndarray")],
+)
+def test_what_is_no_seed_is_refused(seed, found):
+    with pytest.raises(ValueError, match=re.escape(f"seed is {found}; expected a whole")):
+        gaussian_draws(100).resample(seed)
+
+
+def test_draws_fit_on_a_line():
+    draws = gaussian_draws(1000, chains=2)
+    assert repr(draws) == "Draws(1,000 draws in 2 chains of x, pair[2])"
+    many = Draws({f"site_{i}": np.zeros(4) for i in range(99)}, np.zeros(4), np.zeros(4))
+    assert len(repr(many)) <= 88
+    assert repr(many).endswith(" ...)")
 
 
 def test_tree_has_both_densities_and_says_whether_it_was_resampled():

@@ -14,7 +14,8 @@ from ppl_ext.gaussian_vi import (
     solve_full_rank,
     solve_mean_field,
 )
-from ppl_ext.gaussian_vi.ascent import climb, measure_curvature, measure_diagonal_curvature
+from ppl_ext.gaussian_vi.ascent import climb
+from ppl_ext.gaussian_vi.curvature import measure_curvature, measure_diagonal_curvature
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
 from ppl_ext.gaussian_vi.starts import draw_initial_points
 from tests.hall.targets import gaussian, make_density, mixture, rotated_log_gamma

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from arviz_stats.base.array import array_stats
 
 from ppl_ext.draws import smooth_weights
 
@@ -70,3 +71,14 @@ def test_equal_weights_with_an_outlier_promise_nothing():
 def test_what_is_no_weight_is_refused(log_weights, message):
     with pytest.raises(ValueError, match=message):
         smooth_weights(log_weights)
+
+
+@pytest.mark.parametrize("size", [30, 1000, 20_001])
+@pytest.mark.parametrize("spread", [0.1, 1.0, 5.0])
+def test_arviz_smooths_alike(size, spread):
+    log_weights = spread * np.random.default_rng(0).normal(size=size)
+    # ArviZ takes log likelihoods and negates them itself.
+    theirs, khat = array_stats.psislw(-log_weights)
+    ours = smooth_weights(log_weights)
+    assert ours.khat == pytest.approx(float(khat), rel=1e-9)
+    assert np.allclose(ours.log_weights, theirs, rtol=1e-9, atol=1e-9)

@@ -5,9 +5,10 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 from scipy.stats import t as student_t
 
-from ppl_ext.diagnostics import Gaussian, judge
+from ppl_ext.diagnostics import Details, Gaussian, Report, Verdict, judge
+from ppl_ext.diagnostics.modes import find_missed_modes
 from ppl_ext.diagnostics.moments import pool_moments, summarize_batch
-from ppl_ext.diagnostics.tails_and_modes import find_missed_modes, probe_tails
+from ppl_ext.diagnostics.tails import probe_tails
 from ppl_ext.draws import Draws
 from ppl_ext.fitting import INTERRUPTED, FitLog
 from ppl_ext.gaussian_vi import solve_full_rank, solve_mean_field
@@ -88,8 +89,8 @@ def test_a_gaussian_posterior_is_good(seed):
     report = fit_and_judge(gaussian([1.0, 2.0, 3.0], precision), seed=seed)
     assert report.ok
     assert report.resampled_ok
-    assert report.verdict == "good"
-    assert report.log_evidence == pytest.approx(0.0, abs=1e-6)
+    assert report.verdict is Verdict.GOOD
+    assert report.details.log_evidence == pytest.approx(0.0, abs=1e-6)
     assert report.elbo == pytest.approx(0.0, abs=1e-6)
 
 
@@ -106,7 +107,7 @@ def test_a_skewed_posterior_is_good_after_resampling():
     # sd of log Gamma(1) is pi / sqrt(6) = 1.28, that of its best Gaussian 1: off by a quarter.
     report = fit_and_judge(rotated_log_gamma(1.0, np.eye(1)))
     assert not report.ok
-    assert report.sd_shift > 0.15
+    assert report.details.sd_shift > 0.15
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -114,8 +115,8 @@ def test_a_missed_mode_is_found(seed):
     density = mixture([[0.0, 0.0], [8.0, 0.0]], [0.7, 0.3])
     report = report_on(density, Gaussian(np.zeros(2), np.ones(2)), seed=seed)
     assert not report.resampled_ok
-    assert report.missed_modes[0].share == pytest.approx(0.3, abs=0.05)
-    assert report.missed_modes[0].distance == pytest.approx(8.0, abs=0.1)
+    assert report.details.missed_modes[0].share == pytest.approx(0.3, abs=0.05)
+    assert report.details.missed_modes[0].distance == pytest.approx(8.0, abs=0.1)
     assert "another carries mass" in report.advice
 
 
@@ -166,7 +167,7 @@ def test_constants_do_not_count_against_a_fit():
         batches.append(Draws(values, log_p, log_p + 0.05 * np.sin(x)))
     report = judge(batches, LOG)
     assert report.ok, str(report)
-    assert report.correction_error < 0.02
+    assert report.details.correction_error < 0.02
 
 
 @pytest.mark.parametrize(
@@ -212,8 +213,8 @@ def test_an_interrupted_fit_is_told_so():
 def test_without_a_density_the_report_says_what_it_has_not_seen():
     density = gaussian(np.zeros(2), np.eye(2))
     report = judge(draw(density, Gaussian(np.zeros(2), np.ones(2))), LOG)
-    assert report.tail_shift is None
-    assert report.missed_modes is None
+    assert report.details.tail_shift is None
+    assert report.details.missed_modes is None
     assert str(report).count("not looked at") == 2
 
 
@@ -250,3 +251,50 @@ def test_a_guide_without_overlap_is_refused():
     draws = Draws({"x": np.zeros(10)}, np.full(10, -np.inf), np.zeros(10))
     with pytest.raises(ValueError, match="zero or not finite at all 10 draws"):
         judge([draws], LOG)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ok", "resampled_ok"),
+    [
+        (Verdict.GOOD, True, True),
+        (Verdict.RESAMPLE, False, True),
+        (Verdict.DISTRUST, False, False),
+    ],
+)
+def test_a_verdict_says_which_draws_are_good(verdict, ok, resampled_ok):
+    report = make_report(verdict=verdict)
+    assert (report.ok, report.resampled_ok) == (ok, resampled_ok)
+    assert f"verdict       {verdict}\n" in str(report)
+    assert repr(report) == f"Report({verdict}, k-hat 0.40, ESS 900 of 1,000, ELBO -1,234.57)"
+
+
+@pytest.mark.parametrize(
+    ("khat", "words"),
+    [
+        (0.4, "0.40 (quarters of the draws: 0.10 to 0.30)"),
+        (-0.2, "-0.20: the weights are bounded (quarters of the draws: 0.10 to 0.30)"),
+        (-np.inf, "none, for the largest weights are equal: no tail"),
+        (np.inf, "infinite: a few weights outweigh all others, and no tail fits them"),
+    ],
+)
+def test_khat_in_words(khat, words):
+    assert f"k-hat         {words}\n" in str(make_report(khat=khat))
+
+
+def make_report(**changed):
+    details = Details(
+        num_draws=1000,
+        khat_of_batches=(0.1, 0.3),
+        elbo_error=0.1,
+        log_evidence=-1234.0,
+        mean_shift=0.0,
+        sd_shift=0.0,
+        shifted_site="x",
+        correction_error=0.0,
+        tail_shift=None,
+        heavy_site="",
+        missed_modes=None,
+        log=LOG,
+    )
+    known = {"verdict": Verdict.GOOD, "khat": 0.4, "ess": 900.0, "elbo": -1234.567}
+    return Report(**{**known, **changed}, advice="", details=details)

@@ -46,16 +46,14 @@ def check_layout(tree, chains, draws):
 
 def test_from_svi(svi):
     svi, result = svi
-    tree = from_svi(
-        jax.random.key(1), svi, result, X, Y, num_samples=400, posterior_predictive=True
-    )
+    tree = from_svi(jax.random.key(1), svi, result, X, Y, num_draws=400, posterior_predictive=True)
     check_layout(tree, 1, 400)
     assert tree["posterior_predictive"]["y"].shape == (1, 400, 30)
     _, _, log_evidence = regression_posterior()
     log_weights = tree["sample_stats"]["lp"] - tree["sample_stats"]["log_q"]
     assert log_evidence - 2 < float(log_weights.mean()) < log_evidence + 0.1
     for what in (result.params, result.state):
-        same = from_svi(jax.random.key(1), svi, what, X, Y, num_samples=400)
+        same = from_svi(jax.random.key(1), svi, what, X, Y, num_draws=400)
         np.testing.assert_array_equal(same["posterior"]["b"], tree["posterior"]["b"])
 
 
@@ -79,7 +77,7 @@ def test_the_parts_of_a_host_list_come_out_independent():
     guides.append(AutoMeanField(handlers.block(two, hide=["a"])))
     svi = SVI(two, guides, optax.adam(0.1), Trace_ELBO())
     state = svi.init(jax.random.key(0))
-    tree = from_svi(jax.random.key(1), svi, state, num_samples=2000)
+    tree = from_svi(jax.random.key(1), svi, state, num_draws=2000)
     a, b = tree["posterior"]["a"].to_numpy(), tree["posterior"]["b"].to_numpy()
     assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 4 / np.sqrt(2000)
 

@@ -86,11 +86,24 @@ def test_draws_carry_everything(full_rank):
     assert not np.isclose(other.values["c"], c).any()
 
 
+def test_draws_are_resampled_by_a_key_of_either_kind(mean_field):
+    draws = mean_field.draws(jax.random.key(1), 2000)
+    typed, raw, other, by_number = (
+        draws.resample(seed).values["c"]
+        for seed in (jax.random.key(3), jax.random.PRNGKey(3), jax.random.key(4), 3)
+    )
+    np.testing.assert_array_equal(typed, raw)
+    assert not np.array_equal(typed, other)
+    assert not np.array_equal(typed, by_number)
+    with pytest.raises(ValueError, match=r"seed is .*; expected .*, a random key such as"):
+        draws.resample(jax.random.split(jax.random.key(0), 2))
+
+
 def test_report_is_made_once(full_rank, mean_field):
     report = full_rank.report()
     assert report.ok
     assert report is full_rank.report()
-    assert report.log_evidence == pytest.approx(regression_posterior()[2], abs=0.01)
+    assert report.details.log_evidence == pytest.approx(regression_posterior()[2], abs=0.01)
     assert not mean_field.report().ok
 
 

@@ -52,7 +52,7 @@ def test_from_svi(make):
     for _ in range(5):
         svi.step(Y)
     before = torch.random.get_rng_state()
-    tree = px.from_svi(svi, Y, num_samples=50, posterior_predictive=True)
+    tree = px.from_svi(svi, Y, num_draws=50, posterior_predictive=True)
     assert torch.equal(torch.random.get_rng_state(), before)
     posterior = tree["posterior"]
     assert posterior["theta"].dims == ("chain", "draw", "school")
@@ -71,7 +71,7 @@ def test_from_svi(make):
 def test_log_q_is_the_guides_density():
     guide = px.AutoMeanField(schools).setup(Y)
     svi = SVI(schools, guide, pyro.optim.Adam({}), Trace_ELBO())
-    tree = px.from_svi(svi, Y, num_samples=20)
+    tree = px.from_svi(svi, Y, num_draws=20)
     loc, scale = guide.gaussian()
     draws = {name: tree["posterior"][name].to_numpy()[0] for name in ("mu", "tau", "z")}
     u = np.column_stack([draws["mu"], np.log(draws["tau"]), draws["z"]])

@@ -109,7 +109,7 @@ def test_any_guide_is_fitted_drawn_and_judged():
     scale = fitted.params["scale"].numpy()
     q = stats.norm(fitted.params["loc"].numpy(), scale)
     np.testing.assert_allclose(draws.log_q, q.logpdf(draws.values["beta"]).sum(-1), atol=1e-3)
-    assert fitted.report().tail_shift is not None
+    assert fitted.report().details.tail_shift is not None
     assert not len(pyro.get_param_store())
 
 

@@ -108,9 +108,22 @@ def exported(path: Path) -> list[str]:
     return []
 
 
+def statements(path: Path) -> list[ast.stmt]:
+    """List the statements of a module, those for type checkers too."""
+    nodes = parse(path).body
+    branches = (node for node in nodes if isinstance(node, ast.If))
+    deferred = [
+        each
+        for branch in branches
+        if ast.unparse(branch.test) == "TYPE_CHECKING"
+        for each in branch.body
+    ]
+    return [*nodes, *deferred]
+
+
 def resolve(name: str, path: Path) -> PublicName:
     """Follow a name through ``from ... import`` to its definition."""
-    for node in parse(path).body:
+    for node in statements(path):
         if isinstance(node, Definition) and node.name == name:
             return PublicName(name, dotted(path), node)
         if (

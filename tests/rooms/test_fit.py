@@ -59,9 +59,9 @@ def test_an_exact_fit_is_called_good(full_rank):
     report = full_rank.report()
     assert report.ok
     assert report.resampled_ok
-    assert report.ess > 0.99 * report.num_draws
+    assert report.ess > 0.99 * report.details.num_draws
     assert report.elbo == pytest.approx(truth.LOG_EVIDENCE, abs=0.01)
-    assert report.log_evidence == pytest.approx(truth.LOG_EVIDENCE, abs=0.01)
+    assert report.details.log_evidence == pytest.approx(truth.LOG_EVIDENCE, abs=0.01)
     assert full_rank.report() is report
     assert "good" in str(report)
 

@@ -13,7 +13,7 @@ def test_guide_and_elbo_in_the_hosts_svi(host, linear, name):
     guide = getattr(host.room, name)(linear.model)
     loss = host.room.StickTheLanding()
     run = host.run_svi(linear.model, guide, loss, 1000, linear.x, y=linear.y)
-    tree = host.random(host.room.from_svi, *run, linear.x, y=linear.y, num_samples=2000)
+    tree = host.random(host.room.from_svi, *run, linear.x, y=linear.y, num_draws=2000)
     assert set(tree.children) >= LAYOUT
     b = tree["posterior"]["b"]
     assert b.sizes == {"chain": 1, "draw": 2000, "feature": 3}

@@ -107,12 +107,12 @@ def _draw_traces(problem: Problem, judged: Mapping[str, Judgement]) -> Figure:
 
     figure = _open_figure(5.2 * len(judged), 4.2, f"{problem.title}: evidence lower bound")
     reports = {method: judgement.report for method, judgement in judged.items()}
-    evidence = list(reports.values())[-1].log_evidence
-    ends = [evidence, *(-report.log.losses[-1] for report in reports.values())]
+    evidence = list(reports.values())[-1].details.log_evidence
+    ends = [evidence, *(-report.details.log.losses[-1] for report in reports.values())]
     gap = max(ends) - min(ends)
     panels = figure.subplots(1, len(judged), sharey=True, squeeze=False).flat
     for ax, (method, report) in zip(panels, reports.items(), strict=True):
-        plot_elbo(report.log, ax)
+        plot_elbo(report.details.log, ax)
         ax.axhline(evidence, color="black", linestyle=":", linewidth=1, label="log evidence")
         ax.set_ylim(min(ends) - 3 * gap, max(ends) + gap / 2)
         ax.set_title(method, loc="left")

@@ -11,7 +11,7 @@ import numpy as np
 from numpyro import handlers
 from numpyro.distributions import biject_to
 
-from ppl_ext.diagnostics.tails_and_modes import Gaussian
+from ppl_ext.diagnostics import Gaussian
 from ppl_ext.draws.draws import Draws
 from ppl_ext.numpyro.guides.guide_call import GuideCall, call_guide
 from ppl_ext.numpyro.tracing.bound_model import BoundModel
@@ -21,6 +21,7 @@ from ppl_ext.numpyro.tracing.compiled_density import (
     score_trace,
     to_numpy,
 )
+from ppl_ext.numpyro.tracing.rng_keys import make_generator
 from ppl_ext.numpyro.tracing.sites import name_dims
 
 __all__ = ["draw_gaussian", "draw_guide"]
@@ -58,15 +59,14 @@ def draw_gaussian(
     z = z.astype(compiled.dtype).astype(np.float64)
     seeds = rng.integers(2**32, size=num_draws, dtype=np.uint32)
     return Draws(
-        values=compiled.values(arrays, z),
-        log_p=compiled.run(compiled.log_p, arrays, z),
+        **compiled.score_draws(arrays, z, likelihood=likelihood),
         log_q=gaussian.log_prob(z),
-        log_likelihood=compiled.run(compiled.likelihood, arrays, z) if likelihood else {},
         posterior_predictive=(
             compiled.run(compiled.predict, arrays, z, seeds) if posterior_predictive else {}
         ),
         dims=name_dims(bound.sites),
         observed=bound.observed,
+        make_generator=make_generator,
     )
 
 
@@ -114,6 +114,7 @@ def draw_guide(
         posterior_predictive=drawn["posterior_predictive"],
         dims=name_dims(sites),
         observed=bound.observed,
+        make_generator=make_generator,
     )
     return draws, drawn["z"]
 

@@ -12,8 +12,7 @@ import numpy as np
 import numpyro
 
 from ppl_ext.density import Density
-from ppl_ext.diagnostics.report import Report, judge, plan_batches
-from ppl_ext.diagnostics.tails_and_modes import Gaussian
+from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fit_file import SavedFit, check_guide_kind
 from ppl_ext.fitting.calls import check_count
@@ -200,8 +199,9 @@ class Fit:
         sites = self.bound.whole.sites
         width = sum(math.prod(site.shape) for site in (*sites.latents, *sites.deterministics))
         count, rows = plan_batches(width)
-        keys = jax.random.split(jax.random.key(0), count)
-        batches = (self._draw(key, rows, likelihood=False) for key in keys)
+        # Other draws than those of a user's small seeds; splitting a key would compile.
+        seeds = np.random.SeedSequence(0).generate_state(count)
+        batches = (self._draw(jax.random.key(seed), rows, likelihood=False) for seed in seeds)
         gaussian = self._gaussian
         if gaussian is None and self.density is not None:
             gaussian = self._match_moments(rows)

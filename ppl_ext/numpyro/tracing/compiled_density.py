@@ -30,8 +30,9 @@ __all__ = [
 # Draws of one compiled batch, and the most floats that one batch may hold.
 _BATCH = 256
 _FLOATS = 4_000_000
-# Up to here a few calls of the program for one draw are cheaper than one padded batch.
-_FEW = 8
+# Up to so many draws go through the program of one draw, one by one, where a padded batch holds
+# more than so many floats. Below, a batch costs no more, and one program less is compiled.
+_FEW, _FEW_FLOATS = 8, 2**17
 
 
 def batch_size(width: int) -> int:
@@ -41,18 +42,22 @@ def batch_size(width: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class CompiledDensity:
-    """The compiled functions of a model's log density, each ``(z, arrays) -> ...``."""
+    """The compiled functions of a model's log density, each ``(z, arrays) -> ...``.
+
+    Compilation is what a first fit waits for, so there are two programs for nearly everything:
+    ``log_density`` with the gradient for fitting, and ``score`` with values, log density and log
+    likelihood for draws and the verdict.
+    """
 
     sites: tuple[Site, ...]
     names: tuple[str, ...]
     dim: int
     batch: int
+    few: int
     dtype: np.dtype
     x64: bool
     log_density: Callable
-    log_p: Callable
-    constrain: Callable
-    likelihood: Callable
+    score: Callable
     predict: Callable
     terms: Callable
     _compiled: list[float] = field(default_factory=list)
@@ -62,12 +67,19 @@ class CompiledDensity:
         if self._compiled:
             return 0.0
         began = time.perf_counter()
-        for size in (1, self.batch):
+        for size in (1, self.batch) if self.few else (self.batch,):
             jax.block_until_ready(self.log_density(np.zeros((size, self.dim), self.dtype), arrays))
         self._compiled.append(time.perf_counter() - began)
         return self._compiled[0]
 
-    def run(self, program: Callable, arrays: Arrays, z: np.ndarray, *columns: np.ndarray) -> Any:
+    def run(
+        self,
+        program: Callable,
+        arrays: Arrays,
+        z: np.ndarray,
+        *columns: np.ndarray,
+        keep: tuple[str, ...] | None = None,
+    ) -> Any:
         """Run a program on draws cut or padded to the sizes it is compiled for.
 
         Args:
@@ -75,6 +87,7 @@ class CompiledDensity:
             arrays: The array arguments of the model.
             z: Draws on unconstrained space, ``[draw, dim]``.
             *columns: What else the program takes of every draw, ``[draw]``.
+            keep: Which parts of the result are wanted; all if None.
 
         Returns:
             The program's result, NumPy arrays with the draws first.
@@ -87,10 +100,8 @@ class CompiledDensity:
             )
         if jax.config.jax_enable_x64 != self.x64:
             with x64_scope(self.x64):
-                return self.run(program, arrays, z, *columns)
-        if len(z) == 1:
-            return to_numpy(program(z, arrays, *columns))
-        size = self.batch if len(z) > _FEW else 1
+                return self.run(program, arrays, z, *columns, keep=keep)
+        size = 1 if len(z) <= self.few else self.batch
         parts = []
         for start in range(0, max(1, len(z)), size):
             rows = min(size, len(z) - start)
@@ -98,14 +109,29 @@ class CompiledDensity:
                 np.concatenate([part, np.zeros((size - rows, *part.shape[1:]), part.dtype)])
                 for part in (column[start : start + rows] for column in (z, *columns))
             ]
-            parts.append(to_numpy(program(padded[0], arrays, *padded[1:]), rows))
+            part = program(padded[0], arrays, *padded[1:])
+            kept = part if keep is None else {name: part[name] for name in keep}
+            parts.append(to_numpy(kept, rows))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
-    def values(self, arrays: Arrays, z: np.ndarray) -> dict[str, np.ndarray]:
-        """Values of latent and deterministic sites at draws ``z[draw, dim]``."""
-        values = self.run(self.constrain, arrays, z)
+    def score_draws(
+        self, arrays: Arrays, z: np.ndarray, *, likelihood: bool = False
+    ) -> dict[str, Any]:
+        """Score draws ``z[draw, dim]`` on unconstrained space.
+
+        Args:
+            arrays: The array arguments of the model.
+            z: The draws.
+            likelihood: Whether the log likelihood of every datum is wanted.
+
+        Returns:
+            ``values`` of latent and deterministic sites, ``log_p`` and ``log_likelihood``.
+        """
+        keep = ("values", "log_p", *(["log_likelihood"] if likelihood else []))
+        scored = self.run(self.score, arrays, z, keep=keep)
         # JAX sorts the keys of a dictionary; the model's order is the readable one.
-        return {name: values[name] for name in self.names}
+        values = {name: scored["values"][name] for name in self.names}
+        return {"log_likelihood": {}, **scored, "values": values}
 
 
 @functools.lru_cache(maxsize=64)
@@ -147,13 +173,15 @@ def compile_density(call: ModelCall) -> CompiledDensity:
     def log_p(z, arrays):
         return sum(jax.tree.leaves(terms(z, arrays)), start=jnp.zeros((), z.dtype))
 
-    def constrain(z, arrays):
-        trace = run(z, arrays)[0]
-        return {name: trace[name]["value"] for name in names}
-
-    def likelihood(z, arrays):
-        log_probs = score_trace(run(z, arrays)[0])
-        return {name: log_probs[name] for name in observed}
+    def score(z, arrays):
+        trace, log_jacobians = run(z, arrays)
+        log_probs = score_trace(trace)
+        terms = [*(jnp.sum(term) for term in log_probs.values()), *log_jacobians.values()]
+        return {
+            "values": {name: trace[name]["value"] for name in names},
+            "log_p": sum(terms, start=jnp.zeros((), z.dtype)),
+            "log_likelihood": {name: log_probs[name] for name in observed},
+        }
 
     def predict(z, arrays, seed):
         trace, rng_key = run(z, arrays)[0], jax.random.key(seed)
@@ -166,17 +194,17 @@ def compile_density(call: ModelCall) -> CompiledDensity:
         return jax.jit(jax.vmap(function, in_axes=(0, None, *per_draw)))
 
     widest = max([sites[-1].stop, *(math.prod(site.shape) for site in found.observed)])
+    batch = batch_size(widest)
     return CompiledDensity(
         sites=tuple(sites),
         names=names,
         dim=sites[-1].stop,
-        batch=batch_size(widest),
+        batch=batch,
+        few=_FEW if batch * widest > _FEW_FLOATS else 0,
         dtype=call.dtype,
         x64=call.x64,
         log_density=over_draws(jax.value_and_grad(log_p)),
-        log_p=over_draws(log_p),
-        constrain=over_draws(constrain),
-        likelihood=over_draws(likelihood),
+        score=over_draws(score),
         predict=over_draws(predict, 0),
         terms=jax.jit(terms),
     )

@@ -4,6 +4,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ppl_ext.density import Density
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model
 from ppl_ext.numpyro.tracing.compiled_density import compile_density, explain_at
@@ -75,12 +77,18 @@ def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Densi
 def density_of(bound: BoundModel) -> Density:
     """The log density of a model that has one (see ``BoundModel.has_density``)."""
     compiled, arrays = compile_density(bound.call), bound.arrays
+
+    def values_and_log_p(z: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        scored = compiled.score_draws(arrays, z)
+        return scored["values"], scored["log_p"]
+
     return Density(
         dim=compiled.dim,
         sites=compiled.sites,
         log_density=functools.partial(compiled.run, compiled.log_density, arrays),
-        log_p=functools.partial(compiled.run, compiled.log_p, arrays),
-        constrain=functools.partial(compiled.values, arrays),
+        log_p=lambda z: values_and_log_p(z)[1],
+        constrain=lambda z: values_and_log_p(z)[0],
         explain=functools.partial(explain_at, bound),
         dtype=compiled.dtype,
+        values_and_log_p=values_and_log_p,
     )

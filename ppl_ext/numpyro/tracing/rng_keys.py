@@ -5,7 +5,18 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["check_rng_key", "seed_from"]
+from ppl_ext.draws import seeds
+
+__all__ = ["check_rng_key", "make_generator", "seed_from"]
+
+
+def _is_rng_key(value: Any) -> bool:
+    """Whether a value is one random key, typed or raw."""
+    if not isinstance(value, (jax.Array, np.ndarray)):
+        return False
+    if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return value.ndim == 0
+    return value.dtype == np.uint32 and value.ndim == 1
 
 
 def check_rng_key(caller: str, rng_key: Any, line: str) -> None:
@@ -19,11 +30,7 @@ def check_rng_key(caller: str, rng_key: Any, line: str) -> None:
     Raises:
         ValueError: It is something else.
     """
-    typed = isinstance(rng_key, jax.Array) and jax.dtypes.issubdtype(
-        rng_key.dtype, jax.dtypes.prng_key
-    )
-    raw = isinstance(rng_key, (jax.Array, np.ndarray)) and rng_key.dtype == np.uint32
-    if not (raw and rng_key.ndim == 1) and not (typed and rng_key.ndim == 0):
+    if not _is_rng_key(rng_key):
         found = f"{rng_key}, a {type(rng_key).__name__}"
         if callable(rng_key) or isinstance(rng_key, (jax.Array, np.ndarray)):
             found = f"a {type(rng_key).__name__}"
@@ -39,3 +46,10 @@ def seed_from(rng_key: jax.Array) -> np.random.SeedSequence:
     if jax.dtypes.issubdtype(rng_key.dtype, jax.dtypes.prng_key):
         data = jax.random.key_data(rng_key)
     return np.random.SeedSequence([int(word) for word in np.ravel(data)])
+
+
+def make_generator(seed: Any) -> np.random.Generator:
+    """NumPy's generator from a random key, or from what the hall takes for a seed."""
+    if _is_rng_key(seed):
+        return np.random.default_rng(seed_from(seed))
+    return seeds.make_generator(seed, also="a random key such as jax.random.key(0), ")

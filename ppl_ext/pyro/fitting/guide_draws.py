@@ -9,7 +9,7 @@ from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 from torch.distributions import biject_to
 
-from ppl_ext.diagnostics.tails_and_modes import Gaussian
+from ppl_ext.diagnostics import Gaussian
 from ppl_ext.draws.draws import Draws
 from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel

@@ -12,8 +12,7 @@ import pyro
 import torch
 
 from ppl_ext.density import Density
-from ppl_ext.diagnostics.report import Report, judge, plan_batches
-from ppl_ext.diagnostics.tails_and_modes import Gaussian
+from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fit_file import SavedFit, check_guide_kind
 from ppl_ext.fitting.calls import check_count

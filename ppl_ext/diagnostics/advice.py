@@ -1,0 +1,68 @@
+"""What to do about a fit, in a sentence."""
+
+from ppl_ext.diagnostics.gaussian import Gaussian
+from ppl_ext.diagnostics.report import Details, Verdict
+
+__all__ = ["advise_on"]
+
+
+def advise_on(
+    verdict: Verdict,
+    details: Details,
+    *,
+    gaussian: Gaussian | None,
+    fixed_site: str,
+    discrete: bool,
+    heavy: bool,
+) -> str:
+    """Say what to do; a line of code in it runs as it stands.
+
+    Args:
+        verdict: The verdict.
+        details: The numbers behind it.
+        gaussian: The guide on unconstrained space, where it has one.
+        fixed_site: Name of a site that the guide holds at one point, empty if there is none.
+        discrete: Whether the sites are discrete.
+        heavy: Whether wide draws move the moments further than is tolerated.
+
+    Returns:
+        The sentence.
+    """
+    if verdict is Verdict.GOOD:
+        return "use the draws as they are."
+    if verdict is Verdict.RESAMPLE:
+        return (
+            f"the guide misses '{details.shifted_site}' but covers the posterior: use "
+            "draws.resample() in place of the draws."
+        )
+    if fixed_site:
+        return (
+            f"the guide holds '{fixed_site}' at one point and has no spread there: fit with "
+            "guide=AutoFullRank, or guide=AutoMeanField."
+        )
+    if details.log.interrupted:
+        return "the fit was interrupted; run it to its end before judging it."
+    if details.missed_modes:
+        return (
+            "the guide describes one mode and another carries mass: a Gaussian cannot follow; "
+            "break the symmetry in the model, or sample with a tempered method."
+        )
+    if gaussian is not None and gaussian.scale.ndim == 1 and len(gaussian.loc) > 1:
+        return (
+            "the posterior is correlated or far from Gaussian: fit with guide=AutoFullRank; for "
+            "standard deviations alone linear_response() of the fit may do."
+        )
+    if heavy:
+        return (
+            f"the posterior of '{details.heavy_site}' has tails beyond the guide: give it a "
+            "lighter-tailed prior, reparameterise it, or sample with NUTS."
+        )
+    if discrete:
+        return (
+            "the guide of the discrete sites is not the posterior: let their logits depend on the "
+            "other sites, train longer, or sum the sites out with the host's enumeration."
+        )
+    return (
+        "the posterior is far from Gaussian: in a hierarchy try the non-centred form "
+        "(LocScaleReparam), otherwise sample with NUTS, started from this fit."
+    )
