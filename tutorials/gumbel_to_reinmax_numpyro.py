@@ -33,13 +33,13 @@ from numpyro.infer import SVI, Trace_ELBO
 import ppl_ext.numpyro as px
 import ppl_ext.numpyro.distributions as pd
 from ppl_ext.numpyro.estimators import (
-    EstimatorReport,
     GumbelRao,
     LeaveOneOut,
     ReinMax,
     ScoreFunction,
     StraightThrough,
     StraightThroughGumbelSoftmax,
+    compare_estimators,
     estimate_gradient,
 )
 from ppl_ext.plots import plot_estimators
@@ -171,7 +171,7 @@ ax.legend(frameon=False, fontsize="small")
 
 # %%
 temperatures = (0.1, 2.0) if SMOKE else (0.1, 0.2, 0.5, 1.0, 2.0)
-exact = EstimatorReport(
+exact = compare_estimators(
     key, f, theta, [StraightThroughGumbelSoftmax(t) for t in temperatures], num_draws=DRAWS // 4
 )
 fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
@@ -190,7 +190,7 @@ assert exact.rows[0].relative_bias < exact.rows[-1].relative_bias
 # The mean stays, the variance falls.
 
 # %%
-rao = EstimatorReport(
+rao = compare_estimators(
     key,
     f,
     theta,
@@ -225,7 +225,7 @@ def quadratic_of_one(z):
 
 
 print(
-    EstimatorReport(
+    compare_estimators(
         key, quadratic_of_one, one, [StraightThrough(), ReinMax(1.0)], num_draws=DRAWS // 2
     )
 )
@@ -235,7 +235,7 @@ print(
 
 # %%
 few = [LeaveOneOut(4), StraightThrough(), ReinMax(1.0)]
-report = EstimatorReport(key, f, theta, few if SMOKE else None, num_draws=DRAWS // 4)
+report = compare_estimators(key, f, theta, few if SMOKE else None, num_draws=DRAWS // 4)
 print(report)
 plot_estimators(report)
 
@@ -249,7 +249,7 @@ assert not by_name["LeaveOneOut"].biased
 
 # %%
 print(
-    EstimatorReport(
+    compare_estimators(
         key,
         lambda z: network(z, jnp.tanh),
         theta,
@@ -260,7 +260,7 @@ print(
 
 # %% [markdown]
 # Hence the advice: leave one out where a few evaluations can be afforded, since it is right
-# whatever the function is; ReinMax where it has to be one; and an `EstimatorReport` on a small
+# whatever the function is; ReinMax where it has to be one; and `compare_estimators` on a small
 # piece of your own problem where it matters.
 
 # %% [markdown]

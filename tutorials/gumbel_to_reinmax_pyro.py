@@ -33,13 +33,13 @@ import ppl_ext.pyro as px
 import ppl_ext.pyro.distributions as pd
 from ppl_ext.plots import plot_estimators
 from ppl_ext.pyro.estimators import (
-    EstimatorReport,
     GumbelRao,
     LeaveOneOut,
     ReinMax,
     ScoreFunction,
     StraightThrough,
     StraightThroughGumbelSoftmax,
+    compare_estimators,
     estimate_gradient,
 )
 
@@ -172,7 +172,7 @@ ax.legend(frameon=False, fontsize="small")
 
 # %%
 temperatures = (0.1, 2.0) if SMOKE else (0.1, 0.2, 0.5, 1.0, 2.0)
-exact = EstimatorReport(
+exact = compare_estimators(
     f, theta, [StraightThroughGumbelSoftmax(t) for t in temperatures], num_draws=DRAWS // 4
 )
 fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
@@ -191,7 +191,7 @@ assert exact.rows[0].relative_bias < exact.rows[-1].relative_bias
 # The mean stays, the variance falls.
 
 # %%
-rao = EstimatorReport(
+rao = compare_estimators(
     f,
     theta,
     [StraightThroughGumbelSoftmax(0.2), GumbelRao(0.2, 10), GumbelRao(0.2, 100)],
@@ -225,7 +225,9 @@ def quadratic_of_one(z):
 
 
 print(
-    EstimatorReport(quadratic_of_one, one, [StraightThrough(), ReinMax(1.0)], num_draws=DRAWS // 2)
+    compare_estimators(
+        quadratic_of_one, one, [StraightThrough(), ReinMax(1.0)], num_draws=DRAWS // 2
+    )
 )
 
 # %% [markdown]
@@ -233,7 +235,7 @@ print(
 
 # %%
 few = [LeaveOneOut(4), StraightThrough(), ReinMax(1.0)]
-report = EstimatorReport(f, theta, few if SMOKE else None, num_draws=DRAWS // 4)
+report = compare_estimators(f, theta, few if SMOKE else None, num_draws=DRAWS // 4)
 print(report)
 plot_estimators(report)
 
@@ -247,7 +249,7 @@ assert not by_name["LeaveOneOut"].biased
 
 # %%
 print(
-    EstimatorReport(
+    compare_estimators(
         lambda z: network(z, torch.tanh),
         theta,
         few,
@@ -257,7 +259,7 @@ print(
 
 # %% [markdown]
 # Hence the advice: leave one out where a few evaluations can be afforded, since it is right
-# whatever the function is; ReinMax where it has to be one; and an `EstimatorReport` on a small
+# whatever the function is; ReinMax where it has to be one; and `compare_estimators` on a small
 # piece of your own problem where it matters.
 
 # %% [markdown]

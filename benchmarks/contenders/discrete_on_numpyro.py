@@ -88,7 +88,7 @@ def _times(rows, classes):
 def _estimators(estimates):
     for name, problem in PROBLEMS.items():
         weights = [jnp.asarray(each, jnp.float32) for each in problem.weights]
-        report = px.estimators.EstimatorReport(
+        report = px.estimators.compare_estimators(
             jax.random.key(0),
             lambda z, problem=problem, weights=weights: evaluate(problem, z, weights, jnp.tanh),
             jnp.asarray(problem.logits, jnp.float32),

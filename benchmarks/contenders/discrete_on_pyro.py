@@ -113,7 +113,7 @@ def _estimators(estimates):
     torch.manual_seed(0)
     for name, problem in PROBLEMS.items():
         weights = [torch.as_tensor(each) for each in problem.weights]
-        report = px.estimators.EstimatorReport(
+        report = px.estimators.compare_estimators(
             lambda z, problem=problem, weights=weights: evaluate(problem, z, weights, torch.tanh),
             torch.as_tensor(problem.logits),
             num_draws=estimates,

@@ -10,14 +10,14 @@ from ppl_ext.plots.palette import BLUE, GREY, VERMILLION, add_legend, open_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ppl_ext.estimators.accuracy import AbstractEstimatorReport
+    from ppl_ext.estimators.comparison import EstimatorReport
 
 __all__ = ["plot_estimators"]
 
 _CLOSE = 1.15  # ratio of deviations whose names would overlap
 
 
-def plot_estimators(report: AbstractEstimatorReport, ax: Axes | None = None, **style: Any) -> Axes:
+def plot_estimators(report: EstimatorReport, ax: Axes | None = None, **style: Any) -> Axes:
     """Plot the bias of each estimator against the variance of its estimates.
 
     Both are relative to the length of the gradient. Where no bias was found the marker is open
@@ -34,9 +34,9 @@ def plot_estimators(report: AbstractEstimatorReport, ax: Axes | None = None, **s
         The axes.
 
     Example:
-        >>> from ppl_ext.estimators import AbstractEstimatorReport, EstimatorAccuracy
+        >>> from ppl_ext.estimators import EstimatorReport, EstimatorAccuracy
         >>> row = EstimatorAccuracy("ReinMax()", 0.01, 1e-4, 0.3, 0.1, 0.02, 1.0, 1, 1e-6)
-        >>> plot_estimators(AbstractEstimatorReport((row,), 1.5, 1.0, 10_000)).get_xlabel()
+        >>> plot_estimators(EstimatorReport((row,), 1.5, 1.0, 10_000)).get_xlabel()
         'bias / length of the gradient'
     """
     from matplotlib.ticker import LogLocator, NullLocator

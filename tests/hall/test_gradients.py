@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from ppl_ext.estimators import (
-    AbstractEstimatorReport,
     EstimatorAccuracy,
+    EstimatorReport,
     assess_estimator,
     enumerate_choices,
     expect_exactly,
@@ -84,7 +84,7 @@ def test_a_gradient_of_length_zero_prints():
         "noise", np.random.default_rng(0).normal(size=(32, 5, 1, 3)), zero,
         evaluations=1, seconds=0.0,
     )  # fmt: skip
-    assert "nan" in str(AbstractEstimatorReport((found,), 0.0, 0.0, 160))
+    assert "nan" in str(EstimatorReport((found,), 0.0, 0.0, 160))
 
 
 def test_groups_are_many_and_fit():
@@ -110,7 +110,7 @@ def row(name, bias, variance, evaluations):
 
 def test_advice_weighs_bias_against_variance():
     rows = (row("Biased()", 0.5, 0.1, 1), row("Noisy()", 0.1, 2.0, 1), row("Many(4)", 0.0, 1.0, 4))
-    report = AbstractEstimatorReport(rows, 1.0, 1.0, 1000)
+    report = EstimatorReport(rows, 1.0, 1.0, 1000)
     assert report.advice.startswith("with one evaluation, Noisy() (relative bias 0.1)")
     assert report.advice.endswith("with 4, Many(4), in which no bias was found.")
     table = str(report).splitlines()
@@ -120,7 +120,7 @@ def test_advice_weighs_bias_against_variance():
 
 def test_plot():
     rows = (row("Biased()", 0.5, 0.1, 1), row("Exact()", 0.0, 0.0, 9), row("Many(4)", 0.0, 1.0, 4))
-    axes = plot_estimators(AbstractEstimatorReport(rows, 1.0, 1.0, 1000), s=10)
+    axes = plot_estimators(EstimatorReport(rows, 1.0, 1.0, 1000), s=10)
     assert {text.get_text() for text in axes.texts} == {"Biased", "Many"}
     assert axes.get_xscale() == axes.get_yscale() == "log"
     axes.figure.clear()

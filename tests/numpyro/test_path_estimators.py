@@ -12,7 +12,6 @@ ALL = [
     estimators.GappedStraightThrough(),
     estimators.GumbelRao(num_draws=2),
     estimators.ReinMax(1.3),
-    estimators.ReinMaxControlVariate(num_draws=2),
 ]
 LOGITS = jnp.array([0.3, -0.5, 0.8])
 

@@ -39,7 +39,7 @@ def gapped(logits: np.ndarray, temperature: float, gap: float | None) -> np.ndar
     return np.stack(matrices)
 
 
-def rao(gap: float, temperature: float, lead: float = 0.0) -> np.ndarray:
+def rao(gap: float, temperature: float) -> np.ndarray:
     """Mean matrices of the relaxed draw of two classes given the draw; logits ``(gap, 0)``.
 
     The difference of the perturbed logits is logistic, cut at zero.
@@ -51,7 +51,7 @@ def rao(gap: float, temperature: float, lead: float = 0.0) -> np.ndarray:
             return expit(x - sign * gap) * expit(-(x - sign * gap))
 
         def slope(x):
-            p = expit((x + lead) / temperature)
+            p = expit(x / temperature)
             return p * (1 - p) / temperature
 
         mean, _ = integrate.quad(lambda x: density(x) * slope(x), 0, 60)
@@ -68,18 +68,6 @@ def reinmax_rao(gap: float, temperature: float) -> np.ndarray:
         rao(logits[0] - logits[1], temperature)[drawn] for drawn, logits in enumerate(between)
     ]
     return 2 * np.stack(means) - jacobian(p) / 2
-
-
-def reinmax_control_variate(gap: float, temperature: float, scale: float) -> np.ndarray:
-    """Wang and Bui (2026): the mean over the noise of what is added, too."""
-    p = expit(np.array([gap, -gap]))
-    matrices = []
-    for drawn, ours in enumerate(p):
-        logits = np.log((p + np.eye(2)[drawn]) / 2)
-        mean = rao(logits[0] - logits[1], temperature)[drawn]
-        single = rao(gap, temperature, lead=np.log((1 + ours) / ours))[drawn]
-        matrices.append(scale * (mean - single))
-    return reinmax(np.array([gap, 0.0])) + np.stack(matrices)
 
 
 class Problem:

@@ -14,7 +14,6 @@ ALL = [
     estimators.ReinMax(),
     estimators.ReinMax(1.3),
     estimators.ReinMaxRao(num_draws=2),
-    estimators.ReinMaxControlVariate(num_draws=2),
 ]
 SLOPE = torch.tensor([1.0, -2.0, 0.5])
 

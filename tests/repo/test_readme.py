@@ -40,7 +40,7 @@ def test_program_runs(program, capsys):
     elif "DiscreteELBO" in program:
         third = np.asarray(state["jax"].nn.softmax(state["params"]["logits"]))[2]
         np.testing.assert_allclose(third, [0, 0.55, 0.45], atol=0.1)
-    elif "EstimatorReport" in program:
+    elif "compare_estimators" in program:
         assert "LeaveOneOut" in printed
     else:
         assert "The intervals can be trusted" in printed

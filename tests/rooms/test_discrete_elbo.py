@@ -255,7 +255,7 @@ def test_masks_and_scales_count(host, programs):
     check(host, estimator, programs.weighed, ("w", "z_logits"), truth, 2000)
 
 
-@pytest.mark.parametrize("kind", ["LocalExpectation", "UnorderedSet", "REBAR", "LeaveOneOut"])
+@pytest.mark.parametrize("kind", ["LocalExpectation", "REBAR", "LeaveOneOut"])
 def test_rows_that_meet_again_are_no_plate_of_their_own(host, programs, kind):
     estimator = getattr(host.room.estimators, kind)()
     check(host, estimator, programs.meeting, ("w", "z_logits"), enumerate_meeting, 4000)

@@ -6,7 +6,6 @@ thousand are made. A variance may be off by 6 %, which is more than five of its 
 
 from functools import cache, partial
 from importlib import import_module
-from itertools import permutations
 
 import numpy as np
 import pytest
@@ -25,15 +24,12 @@ UNBIASED = {
     "leave-one-out-2": (CATEGORICAL, "LeaveOneOut", {"num_draws": 2}),
     "leave-one-out-4": (CATEGORICAL, "LeaveOneOut", {"num_draws": 4}),
     "local": (CATEGORICAL, "LocalExpectation", {}),
-    "set-2": (CATEGORICAL, "UnorderedSet", {"num_draws": 2}),
-    "set-4": (CATEGORICAL, "UnorderedSet", {"num_draws": 4}),
     "rebar": (CATEGORICAL, "REBAR", {"temperature": 0.5, "scale": 0.8}),
     "relax": (CATEGORICAL, "RELAX", {"control": square}),
     "relax-scale": (CATEGORICAL, "RELAX", {"control": square, "scale": 0.8}),
     "arm": (BINARY, "ARM", {}),
     "disarm": (BINARY, "DisARM", {}),
     "single-local": (SINGLE, "LocalExpectation", {}),
-    "single-set": (SINGLE, "UnorderedSet", {"num_draws": 5}),
 }
 VARIANCES = {
     "score": CATEGORICAL.score_variance(),
@@ -123,35 +119,6 @@ def test_rebar_without_control_variate_is_the_score_function(host, estimators, d
     assert distance.min(-1).max() < 1e-4
 
 
-def test_leave_out_by_all_orders(host):
-    """Probabilities of sets over all orders, of rare members and without a rest."""
-    leave_out = import_module(f"{host.room.__name__}.estimators.unordered_set").leave_out
-
-    def probability(p, rest):
-        total = 0.0
-        for order in permutations(p):
-            left, each = sum(p) + rest, 1.0
-            for mass in order:
-                each *= mass / left
-                left -= mass
-            total += each
-        return total if rest else 1.0
-
-    for p in ([0.2, 0.3, 0.1], [0.25, 1e-4, 1e-5], [0.5, 0.3, 0.2]):
-        rest = max(1 - sum(p), 0.0) if p[0] != 0.5 else 0.0
-        with np.errstate(divide="ignore"):
-            first, second = leave_out(host.array(np.log(p)), host.array(np.log(rest)))
-        for s in range(3):
-            others = [p[t] for t in range(3) if t != s]
-            alone = probability(others, rest)
-            truth = p[s] * alone / probability(p, rest)
-            np.testing.assert_allclose(float(first[s]), truth, rtol=2e-4)
-            for t in range(3):
-                pair = [p[u] for u in range(3) if u not in (s, t)]
-                truth = p[t] * (probability(pair, rest) / alone if s != t else 1.0)
-                np.testing.assert_allclose(float(second[s][t]), truth, rtol=2e-4)
-
-
 def test_second_moment_and_its_derivative(host, estimators):
     logits = host.array(CATEGORICAL.logits[0])
     f = integrand(host, CATEGORICAL)
@@ -216,7 +183,7 @@ def test_precision(host, estimators, run, dtype):
     jax = import_module("jax") if host.name == "numpyro" else None
     with jax.enable_x64(True) if jax else host.math.enable_grad():
         logits = host.math.asarray(CATEGORICAL.logits, dtype=getattr(host.math, dtype))
-        for estimator in (estimators.LeaveOneOut(), estimators.UnorderedSet(2)):
+        for estimator in (estimators.LeaveOneOut(), estimators.LocalExpectation()):
 
             def surrogate(*arguments, estimator=estimator):
                 *key, logits = arguments

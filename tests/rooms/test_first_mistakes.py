@@ -25,14 +25,14 @@ def test_class_or_name_in_place_of_an_estimator(host, as_what):
     logits = host.array(np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"estimate_gradient: the estimator is .*expected"):
         host.random(host.room.estimators.estimate_gradient, first_of_each, logits, given)
-    with pytest.raises(ValueError, match=r"EstimatorReport: the estimator is .*expected"):
-        host.random(host.room.estimators.EstimatorReport, first_of_each, logits, [given])
+    with pytest.raises(ValueError, match=r"compare_estimators: the estimator is .*expected"):
+        host.random(host.room.estimators.compare_estimators, first_of_each, logits, [given])
 
 
 def test_one_estimator_in_place_of_a_list(host):
     with pytest.raises(ValueError, match=r"expected a list.*\[LeaveOneOut\(num_draws=4\)\]"):
         host.random(
-            host.room.estimators.EstimatorReport,
+            host.room.estimators.compare_estimators,
             first_of_each,
             host.array(np.zeros((2, 3))),
             host.room.estimators.LeaveOneOut(4),

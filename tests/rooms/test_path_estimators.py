@@ -22,7 +22,6 @@ ESTIMATORS = {
     "GumbelRao": {"temperature": 0.7, "num_draws": 3},
     "ReinMax": {"temperature": 1.2},
     "ReinMaxRao": {"temperature": 0.7, "num_draws": 3},
-    "ReinMaxControlVariate": {"temperature": 0.7, "num_draws": 3},
 }
 HARD = [name for name in ESTIMATORS if name != "GumbelSoftmax"]
 KNOWN = [
@@ -39,11 +38,6 @@ KNOWN = [
 MEANS = [
     ("GumbelRao", {"temperature": 0.5}, partial(paths.rao, temperature=0.5)),
     ("ReinMaxRao", {"temperature": 0.8}, partial(paths.reinmax_rao, temperature=0.8)),
-    (
-        "ReinMaxControlVariate",
-        {"temperature": 0.8, "scale": 0.4},
-        partial(paths.reinmax_control_variate, temperature=0.8, scale=0.4),
-    ),
 ]
 
 
@@ -187,7 +181,7 @@ def test_report_finds_the_bias_and_variance_that_enumeration_knows(host):
         for name, arguments, matrices in KNOWN[:4]
     }
     report = host.random(
-        px.EstimatorReport,
+        px.compare_estimators,
         lambda z: host.math.tanh(z.reshape(*z.shape[:-2], -1) @ inner) @ outer,
         host.array(problem.logits),
         [*(each for each, _ in known.values()), px.LeaveOneOut(4)],
@@ -212,7 +206,7 @@ def test_report_finds_the_bias_and_variance_that_enumeration_knows(host):
 def test_report_of_a_batch_and_its_default(host):
     logits = host.array(np.tile(LOGITS[:3], (2, 2, 1)))
     f = lambda z: (z[..., 0, :] * z[..., 1, :]).sum(-1) ** 2  # noqa: E731
-    report = host.random(host.room.estimators.EstimatorReport, f, logits, num_draws=64)
+    report = host.random(host.room.estimators.compare_estimators, f, logits, num_draws=64)
     assert len(report.rows) >= 8
     assert report.num_draws == 64
 
@@ -220,7 +214,7 @@ def test_report_of_a_batch_and_its_default(host):
 def test_report_refuses_what_cannot_be_enumerated(host):
     logits = host.array(np.zeros((17, 2)))
     with pytest.raises(ValueError, match=r"2\^17 joint values; expected at most 100,000"):
-        host.random(host.room.estimators.EstimatorReport, lambda z: z.sum((-2, -1)), logits)
+        host.random(host.room.estimators.compare_estimators, lambda z: z.sum((-2, -1)), logits)
 
 
 @pytest.mark.parametrize("name", ["GumbelSoftmax", "GumbelRao", "StraightThroughGumbelSoftmax"])
@@ -274,7 +268,6 @@ def test_half_precision(host, name, dtype):
         ),
         ("GumbelRao", {"num_draws": 0}, "num_draws is 0"),
         ("ReinMaxRao", {"num_draws": 0}, "num_draws is 0"),
-        ("ReinMaxControlVariate", {"num_draws": -1}, "num_draws is -1"),
         ("GappedStraightThrough", {"gap": -1.0}, "gap is -1.0"),
     ],
 )

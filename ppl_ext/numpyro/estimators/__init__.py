@@ -1,7 +1,9 @@
 """Estimators of gradients through discrete draws."""
 
-from ppl_ext.numpyro.estimators.antithetic import ARM, AbstractAntithetic, DisARM
-from ppl_ext.numpyro.estimators.control_variate import REBAR, RELAX, AbstractControlVariate
+from ppl_ext.estimators.comparison import EstimatorReport
+from ppl_ext.numpyro.estimators.antithetic import ARM, DisARM
+from ppl_ext.numpyro.estimators.comparison import compare_estimators
+from ppl_ext.numpyro.estimators.control_variate import REBAR, RELAX
 from ppl_ext.numpyro.estimators.estimation import (
     GradientEstimate,
     estimate_gradient,
@@ -9,40 +11,28 @@ from ppl_ext.numpyro.estimators.estimation import (
 )
 from ppl_ext.numpyro.estimators.estimator import (
     AbstractEstimator,
-    AbstractPathEstimator,
-    AbstractScoreEstimator,
 )
-from ppl_ext.numpyro.estimators.leave_one_out import LeaveOneOut
 from ppl_ext.numpyro.estimators.local_expectation import LocalExpectation
-from ppl_ext.numpyro.estimators.multi_sample import VIMCO
 from ppl_ext.numpyro.estimators.normal import (
-    AbstractNormalEstimator,
     NormalPath,
     NormalScoreFunction,
 )
-from ppl_ext.numpyro.estimators.rao import GumbelRao, ReinMaxControlVariate, ReinMaxRao
-from ppl_ext.numpyro.estimators.reinmax import ReinMax
+from ppl_ext.numpyro.estimators.rao import GumbelRao, ReinMaxRao
 from ppl_ext.numpyro.estimators.relaxation import (
     GappedStraightThrough,
     GumbelSoftmax,
     StraightThroughGumbelSoftmax,
 )
-from ppl_ext.numpyro.estimators.report import EstimatorReport
 from ppl_ext.numpyro.estimators.score_function import MovingAverage, ScoreFunction
-from ppl_ext.numpyro.estimators.straight_through import StraightThrough
-from ppl_ext.numpyro.estimators.unordered_set import UnorderedSet
+from ppl_ext.numpyro.estimators.several_draws import VIMCO, LeaveOneOut
+from ppl_ext.numpyro.estimators.straight_through import ReinMax, StraightThrough
 
 __all__ = [
     "ARM",
     "REBAR",
     "RELAX",
     "VIMCO",
-    "AbstractAntithetic",
-    "AbstractControlVariate",
     "AbstractEstimator",
-    "AbstractNormalEstimator",
-    "AbstractPathEstimator",
-    "AbstractScoreEstimator",
     "DisARM",
     "EstimatorReport",
     "GappedStraightThrough",
@@ -55,12 +45,11 @@ __all__ = [
     "NormalPath",
     "NormalScoreFunction",
     "ReinMax",
-    "ReinMaxControlVariate",
     "ReinMaxRao",
     "ScoreFunction",
     "StraightThrough",
     "StraightThroughGumbelSoftmax",
-    "UnorderedSet",
+    "compare_estimators",
     "estimate_gradient",
     "second_moment",
 ]

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from ppl_ext.estimators.arguments import refuse
-from ppl_ext.numpyro.estimators.arguments import check_temperature
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
+from ppl_ext.numpyro.estimators.integrand import check_temperature
 from ppl_ext.numpyro.estimators.one_hot_draws import draw_one_hot, log_prob_of
 from ppl_ext.numpyro.gumbel.logits import widen
 from ppl_ext.numpyro.gumbel.tricks import posterior_gumbels

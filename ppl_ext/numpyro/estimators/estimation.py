@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import jax
 
-from ppl_ext.estimators.arguments import refuse
-from ppl_ext.numpyro.estimators.arguments import check_count, check_function
+from ppl_ext.estimators.arguments import check_count, check_function, refuse
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 from ppl_ext.numpyro.gumbel.logits import check_classes, read_logits
 

@@ -1,10 +1,32 @@
-"""The function under the expectation: what it is given, and what it has to return."""
+"""What an estimator is called with: a function and its logits, read and checked."""
 
+from numbers import Real
+from typing import Any
+
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
-from ppl_ext.estimators.arguments import refuse
-from ppl_ext.numpyro.estimators.arguments import check_function
+from ppl_ext.estimators.arguments import check_function, refuse
 from ppl_ext.numpyro.gumbel.logits import check_classes, read_logits, widen
+
+
+def check_temperature(called: str, temperature: Any) -> None:
+    """Refuse what is not one positive number; more of them would be taken for one a class."""
+    known = isinstance(temperature, Real)
+    if isinstance(temperature, jax.Array | np.ndarray) and temperature.ndim == 0:
+        known, temperature = True, 1.0 if isinstance(temperature, Tracer) else temperature
+    if not known or not temperature > 0:
+        shape = getattr(temperature, "shape", ())
+        raise refuse(
+            called,
+            f"temperature has the shape {shape}"
+            if shape
+            else f"temperature is {float(temperature) if known else repr(temperature)}",
+            "one positive number",
+            f"{called}(temperature=1.0), or to learn it temperature=jnp.exp(log_temperature).",
+        )
 
 
 def read_integrand(called, f, logits):

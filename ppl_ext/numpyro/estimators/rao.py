@@ -6,16 +6,14 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.lax import stop_gradient
 
-from ppl_ext.numpyro.estimators.arguments import check_count, check_temperature
-from ppl_ext.numpyro.estimators.averaging import average_product
-from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
-from ppl_ext.numpyro.estimators.one_hot_paths import draw_through, softmax_product
-from ppl_ext.numpyro.estimators.pytree import register_estimator
-from ppl_ext.numpyro.estimators.reinmax import reinmax_product
+from ppl_ext.estimators.arguments import check_count
+from ppl_ext.numpyro.estimators.conditional_noise import average_product
+from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator, register_estimator
+from ppl_ext.numpyro.estimators.integrand import check_temperature
+from ppl_ext.numpyro.estimators.one_hot_draws import draw_through, softmax_product
 
-__all__ = ["GumbelRao", "ReinMaxControlVariate", "ReinMaxRao"]
+__all__ = ["GumbelRao", "ReinMaxRao"]
 
 
 @register_estimator
@@ -125,64 +123,6 @@ class ReinMaxRao(AbstractPathEstimator):
         return draw_through("ReinMaxRao", rng_key, logits, sample_shape, multiply, parameters)
 
 
-@register_estimator
-@dataclass(frozen=True)
-class ReinMaxControlVariate(AbstractPathEstimator):
-    r"""``ReinMax`` less a relaxed gradient, plus the mean of such gradients given the draw.
-
-    .. math:: \partial z := \partial z_{\text{ReinMax}}
-        - \eta\, \partial\, \mathrm{softmax}\left((\theta' + G) / \tau\right)
-        + \eta\, \bar J_\tau\, \partial \theta, \quad \theta' = \log \tfrac{p + z}2
-
-    ``G`` is the noise that led to the draw, and :math:`\bar J_\tau` the mean over noise that
-    leads from :math:`\theta'` to it, as published. The two noises differ in law, so that the
-    mean moves with :math:`\eta`; and given the draw ``ReinMax`` is no longer random, so that
-    the difference adds a variance of its own. For comparison: prefer ``ReinMax``.
-
-    Args:
-        temperature: Positive; that of the relaxed draws.
-        scale: Weight of the difference, :math:`\eta`.
-        num_draws: Draws of the noise for the mean.
-
-    Raises:
-        ValueError: A temperature that is not positive, or no draws.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> z = ReinMaxControlVariate().sample(jax.random.key(0), jnp.zeros(3), (2,))
-        >>> z.sum(-1).tolist()
-        [1.0, 1.0]
-
-    References:
-        Wang, Bui (2026), Beyond ReinMax: Low-Variance Gradient Estimators for Discrete Latent
-        Variables, arXiv:2603.08257.
-    """
-
-    temperature: float = 1.0
-    scale: float = 0.5
-    num_draws: int = 10
-
-    def __post_init__(self) -> None:
-        check_temperature("ReinMaxControlVariate", self.temperature)
-        check_count(
-            "ReinMaxControlVariate",
-            "num_draws",
-            self.num_draws,
-            1,
-            "ReinMaxControlVariate(num_draws=10).",
-        )
-
-    def sample(
-        self, rng_key: jax.Array, logits: jax.Array, sample_shape: tuple[int, ...] = ()
-    ) -> jax.Array:
-        """Draw one-hot values that carry the estimator's gradient."""
-        multiply = partial(_reinmax_control_variate, self.num_draws)
-        parameters = (self.temperature, self.scale)
-        return draw_through(
-            "ReinMaxControlVariate", rng_key, logits, sample_shape, multiply, parameters
-        )
-
-
 def _gumbel_rao(num_draws, rng_key, logits, hard, vector, temperature):
     log_probs = jax.nn.log_softmax(logits, -1)
     return average_product(rng_key, log_probs, hard, vector, temperature, num_draws)
@@ -193,18 +133,6 @@ def _reinmax_rao(num_draws, rng_key, logits, hard, vector, temperature):
     between = _halfway(log_probs, hard)
     mean = average_product(rng_key, between, hard, vector, temperature, num_draws)
     return 2 * mean - 0.5 * softmax_product(jnp.exp(log_probs), vector)
-
-
-def _reinmax_control_variate(num_draws, rng_key, logits, hard, vector, temperature, scale):
-    log_probs = jax.nn.log_softmax(logits, -1)
-    between = _halfway(log_probs, hard)
-    mean_key, single_key = jax.random.split(rng_key)
-    mean = average_product(mean_key, between, hard, vector, temperature, num_draws)
-    own = jnp.sum(stop_gradient(log_probs), -1, keepdims=True, where=hard > 0)
-    # From the logits to the point between, the class drawn gains this on the others.
-    lead = jnp.log1p(jnp.exp(-own))
-    single = average_product(single_key, log_probs, hard, vector, temperature, 1, lead)
-    return reinmax_product(logits, hard, vector, 1.0) + scale * (mean - single)
 
 
 def _halfway(log_probs, hard):

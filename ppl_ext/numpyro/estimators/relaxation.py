@@ -7,11 +7,9 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from ppl_ext.estimators.arguments import refuse
-from ppl_ext.numpyro.estimators.arguments import check_temperature
-from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
-from ppl_ext.numpyro.estimators.one_hot_draws import to_one_hot
-from ppl_ext.numpyro.estimators.one_hot_paths import read_path_logits
-from ppl_ext.numpyro.estimators.pytree import register_estimator
+from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator, register_estimator
+from ppl_ext.numpyro.estimators.integrand import check_temperature
+from ppl_ext.numpyro.estimators.one_hot_draws import read_path_logits, to_one_hot
 from ppl_ext.numpyro.gumbel.categorical_draws import draw_class, straight_through
 from ppl_ext.numpyro.gumbel.logits import widen
 from ppl_ext.numpyro.gumbel.noise import gumbel_noise

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from ppl_ext.estimators.arguments import refuse
-from ppl_ext.numpyro.estimators.arguments import check_count
+from ppl_ext.estimators.arguments import check_count, refuse
 from ppl_ext.numpyro.estimators.estimator import AbstractScoreEstimator
 from ppl_ext.numpyro.estimators.one_hot_draws import score
 

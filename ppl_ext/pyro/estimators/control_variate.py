@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from ppl_ext.estimators.arguments import refuse
-from ppl_ext.pyro.estimators.arguments import check_temperature
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
+from ppl_ext.pyro.estimators.integrand import check_temperature
 from ppl_ext.pyro.estimators.one_hot_draws import draw_one_hot, log_prob_of
 from ppl_ext.pyro.gumbel.logits import widen
 from ppl_ext.pyro.gumbel.tricks import posterior_gumbels

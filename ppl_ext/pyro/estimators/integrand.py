@@ -1,10 +1,30 @@
-"""The function under the expectation: what it is given, and what it has to return."""
+"""What an estimator is called with: a function and its logits, read and checked."""
+
+from numbers import Real
+from typing import Any
 
 import torch
 
-from ppl_ext.estimators.arguments import refuse
-from ppl_ext.pyro.estimators.arguments import check_function
+from ppl_ext.estimators.arguments import check_function, refuse
 from ppl_ext.pyro.gumbel.logits import check_classes, read_logits, widen
+from ppl_ext.pyro.gumbel.noise import plain_tensors
+
+
+def check_temperature(called: str, temperature: Any) -> None:
+    """Refuse what is not one positive number; more of them would be taken for one a class."""
+    known = isinstance(temperature, Real)
+    if isinstance(temperature, torch.Tensor) and temperature.dim() == 0:
+        known, temperature = True, temperature.detach() if plain_tensors() else 1.0
+    if not known or not temperature > 0:
+        shape = getattr(temperature, "shape", ())
+        raise refuse(
+            called,
+            f"temperature has the shape {tuple(shape)}"
+            if shape
+            else f"temperature is {float(temperature) if known else repr(temperature)}",
+            "one positive number",
+            f"{called}(temperature=1.0), or to learn it temperature=log_temperature.exp().",
+        )
 
 
 def read_integrand(called, f, logits):

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import torch
 
-from ppl_ext.pyro.estimators.arguments import check_count, check_temperature
-from ppl_ext.pyro.estimators.averaging import average_product
+from ppl_ext.estimators.arguments import check_count
+from ppl_ext.pyro.estimators.conditional_noise import average_product
 from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
-from ppl_ext.pyro.estimators.one_hot_paths import draw_through, softmax_product
-from ppl_ext.pyro.estimators.reinmax import reinmax_product
+from ppl_ext.pyro.estimators.integrand import check_temperature
+from ppl_ext.pyro.estimators.one_hot_draws import draw_through, softmax_product
 
-__all__ = ["GumbelRao", "ReinMaxControlVariate", "ReinMaxRao"]
+__all__ = ["GumbelRao", "ReinMaxRao"]
 
 
 @dataclass(frozen=True)
@@ -116,69 +116,6 @@ class ReinMaxRao(AbstractPathEstimator):
         between = _halfway(log_probs, index)
         mean = average_product(between, index, vector, self.temperature, self.num_draws)
         return 2 * mean - 0.5 * softmax_product(log_probs.exp(), vector)
-
-
-@dataclass(frozen=True)
-class ReinMaxControlVariate(AbstractPathEstimator):
-    r"""``ReinMax`` less a relaxed gradient, plus the mean of such gradients given the draw.
-
-    .. math:: \partial z := \partial z_{\text{ReinMax}}
-        - \eta\, \partial\, \mathrm{softmax}\left((\theta' + G) / \tau\right)
-        + \eta\, \bar J_\tau\, \partial \theta, \quad \theta' = \log \tfrac{p + z}2
-
-    ``G`` is the noise that led to the draw, and :math:`\bar J_\tau` the mean over noise that
-    leads from :math:`\theta'` to it, as published. The two noises differ in law, so that the
-    mean moves with :math:`\eta`; and given the draw ``ReinMax`` is no longer random, so that
-    the difference adds a variance of its own. For comparison: prefer ``ReinMax``.
-
-    Args:
-        temperature: Positive; that of the relaxed draws.
-        scale: Weight of the difference, :math:`\eta`.
-        num_draws: Draws of the noise for the mean.
-
-    Raises:
-        ValueError: A temperature that is not positive, or no draws.
-
-    Example:
-        >>> import torch
-        >>> _ = torch.manual_seed(0)
-        >>> z = ReinMaxControlVariate().sample(torch.zeros(3), (2,))
-        >>> z.sum(-1).tolist()
-        [1.0, 1.0]
-
-    References:
-        Wang, Bui (2026), Beyond ReinMax: Low-Variance Gradient Estimators for Discrete Latent
-        Variables, arXiv:2603.08257.
-    """
-
-    temperature: float = 1.0
-    scale: float = 0.5
-    num_draws: int = 10
-
-    def __post_init__(self) -> None:
-        check_temperature("ReinMaxControlVariate", self.temperature)
-        check_count(
-            "ReinMaxControlVariate",
-            "num_draws",
-            self.num_draws,
-            1,
-            "ReinMaxControlVariate(num_draws=10).",
-        )
-
-    def sample(self, logits: torch.Tensor, sample_shape: tuple[int, ...] = ()) -> torch.Tensor:
-        """Draw one-hot values that carry the estimator's gradient."""
-        return draw_through("ReinMaxControlVariate", logits, sample_shape, self._multiply)
-
-    def _multiply(self, logits, index, vector):
-        log_probs = logits.log_softmax(-1)
-        between = _halfway(log_probs, index)
-        mean = average_product(between, index, vector, self.temperature, self.num_draws)
-        chosen = index.unsqueeze(-1)
-        own = log_probs.detach().expand(vector.shape).gather(-1, chosen)
-        # From the logits to the point between, the class drawn gains this on the others.
-        lead = torch.log1p(own.neg().exp())
-        single = average_product(log_probs, index, vector, self.temperature, 1, lead)
-        return reinmax_product(logits, index, vector, 1.0) + self.scale * (mean - single)
 
 
 def _halfway(log_probs, index):

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from ppl_ext.estimators.arguments import refuse
-from ppl_ext.pyro.estimators.arguments import check_temperature
 from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
-from ppl_ext.pyro.estimators.one_hot_draws import to_one_hot
-from ppl_ext.pyro.estimators.one_hot_paths import read_path_logits
+from ppl_ext.pyro.estimators.integrand import check_temperature
+from ppl_ext.pyro.estimators.one_hot_draws import read_path_logits, to_one_hot
 from ppl_ext.pyro.gumbel.categorical_draws import draw_class, straight_through
 from ppl_ext.pyro.gumbel.logits import widen
 from ppl_ext.pyro.gumbel.noise import gumbel_noise

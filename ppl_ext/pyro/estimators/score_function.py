@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ppl_ext.estimators.arguments import refuse
-from ppl_ext.pyro.estimators.arguments import check_count
+from ppl_ext.estimators.arguments import check_count, refuse
 from ppl_ext.pyro.estimators.estimator import AbstractScoreEstimator
 from ppl_ext.pyro.estimators.one_hot_draws import score
 

@@ -7,9 +7,10 @@ import jax
 from numpyro.infer.elbo import ELBO
 from numpyro.util import check_model_guide_match
 
+from ppl_ext.estimators.arguments import check_count
 from ppl_ext.estimators.mismatch import warn_of
-from ppl_ext.numpyro.estimators import VIMCO, AbstractEstimator, AbstractPathEstimator
-from ppl_ext.numpyro.estimators.arguments import check_count
+from ppl_ext.numpyro.estimators import VIMCO, AbstractEstimator
+from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
 from ppl_ext.numpyro.estimators.one_hot_draws import draw_one_hot
 from ppl_ext.numpyro.objectives.discrete.as_categorical import read_choice
 from ppl_ext.numpyro.objectives.discrete.dependence import find_dependence

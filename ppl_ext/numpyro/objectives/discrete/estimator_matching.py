@@ -2,14 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from ppl_ext.numpyro.estimators import (
-    REBAR,
-    RELAX,
-    VIMCO,
-    AbstractEstimator,
-    AbstractPathEstimator,
-    AbstractScoreEstimator,
-)
+from ppl_ext.numpyro.estimators import REBAR, RELAX, VIMCO, AbstractEstimator
+from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator, AbstractScoreEstimator
 from ppl_ext.numpyro.objectives.discrete.dependence import Dependence
 from ppl_ext.numpyro.objectives.discrete.guide_and_model import Run, plates_of
 from ppl_ext.numpyro.objectives.discrete.mismatch import is_discrete, strip

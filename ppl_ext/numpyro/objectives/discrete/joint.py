@@ -8,11 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from ppl_ext.numpyro.estimators import (
-    AbstractEstimator,
-    AbstractPathEstimator,
-    AbstractScoreEstimator,
-)
+from ppl_ext.numpyro.estimators import AbstractEstimator
+from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator, AbstractScoreEstimator
 from ppl_ext.numpyro.objectives.discrete.dependence import Dependence
 from ppl_ext.numpyro.objectives.discrete.guide_and_model import Pair, Run, plates_of, reduce_to
 from ppl_ext.numpyro.objectives.discrete.one_site import SiteExpectation

@@ -10,8 +10,9 @@ from pyro.ops.provenance import detach_provenance
 from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_nan
 
-from ppl_ext.pyro.estimators import VIMCO, AbstractEstimator, AbstractPathEstimator
-from ppl_ext.pyro.estimators.arguments import check_count
+from ppl_ext.estimators.arguments import check_count
+from ppl_ext.pyro.estimators import VIMCO, AbstractEstimator
+from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
 from ppl_ext.pyro.estimators.one_hot_draws import draw_one_hot
 from ppl_ext.pyro.objectives.discrete.as_categorical import read_choice
 from ppl_ext.pyro.objectives.discrete.dependence import find_dependence

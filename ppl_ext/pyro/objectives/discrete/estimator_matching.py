@@ -4,14 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from pyro.poutine.util import site_is_subsample
 
-from ppl_ext.pyro.estimators import (
-    REBAR,
-    RELAX,
-    VIMCO,
-    AbstractEstimator,
-    AbstractPathEstimator,
-    AbstractScoreEstimator,
-)
+from ppl_ext.pyro.estimators import REBAR, RELAX, VIMCO, AbstractEstimator
+from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator, AbstractScoreEstimator
 from ppl_ext.pyro.objectives.discrete.dependence import Dependence
 from ppl_ext.pyro.objectives.discrete.guide_and_model import Run, plates_of
 from ppl_ext.pyro.objectives.discrete.mismatch import is_discrete, strip

@@ -7,11 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from pyro.ops.provenance import detach_provenance
 
-from ppl_ext.pyro.estimators import (
-    AbstractEstimator,
-    AbstractPathEstimator,
-    AbstractScoreEstimator,
-)
+from ppl_ext.pyro.estimators import AbstractEstimator
+from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator, AbstractScoreEstimator
 from ppl_ext.pyro.objectives.discrete.as_categorical import Choice
 from ppl_ext.pyro.objectives.discrete.dependence import Dependence
 from ppl_ext.pyro.objectives.discrete.guide_and_model import Pair, Run, plates_of, reduce_to

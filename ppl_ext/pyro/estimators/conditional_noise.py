@@ -7,7 +7,7 @@ import torch
 BLOCK = 2**17  # elements worked on at a time: what stays in the cache of a core
 
 
-def average_product(log_probs, index, vector, temperature, num_draws, lead=None):
+def average_product(log_probs, index, vector, temperature, num_draws):
     r"""Multiply a vector by the mean Jacobian of the relaxed draw given the class drawn.
 
     Given the class, its perturbed logit is ``-log E``, and the others are
@@ -21,31 +21,22 @@ def average_product(log_probs, index, vector, temperature, num_draws, lead=None)
         vector: What to multiply, ``(*draws, *batch, class)``.
         temperature: Positive.
         num_draws: Number of draws of the noise.
-        lead: How much further ahead the class drawn is put, ``(*draws, *batch, 1)``.
 
     Returns:
         The product, of the vector's shape.
     """
     size = vector.shape[-1]
     arguments = [
-        each
-        if each is None
-        else each.expand(*index.shape, each.shape[-1]).reshape(-1, each.shape[-1])
-        for each in (log_probs, index.unsqueeze(-1), vector, lead)
+        each.expand(*index.shape, each.shape[-1]).reshape(-1, each.shape[-1])
+        for each in (log_probs, index.unsqueeze(-1), vector)
     ]
     rows = index.numel() if torch.compiler.is_compiling() else max(1, BLOCK // size)
-    blocks = zip(
-        *(
-            [None] * -(-max(index.numel(), 1) // rows) if each is None else each.split(rows)
-            for each in arguments
-        ),
-        strict=True,
-    )
+    blocks = zip(*(each.split(rows) for each in arguments), strict=True)
     products = [_average(*block, temperature, num_draws) for block in blocks]
     return torch.cat(products).reshape(vector.shape)
 
 
-def _average(log_probs, chosen, vector, lead, temperature, num_draws):
+def _average(log_probs, chosen, vector, temperature, num_draws):
     fixed = log_probs.detach()
     weights = (-fixed).exp()
     # A second derivative passes through the logits and holds the noise.
@@ -55,8 +46,6 @@ def _average(log_probs, chosen, vector, lead, temperature, num_draws):
     for _ in range(num_draws):
         top = _exponential((*vector.shape[:-1], 1), vector)
         below = (_exponential(vector.shape, vector) * (weights / top)).log1p_()
-        if lead is not None:
-            below = below + lead
         soft = below.mul_(-1 / temperature).exp_().scatter(-1, chosen, 1.0)
         if live:
             soft = soft * ratio.exp()

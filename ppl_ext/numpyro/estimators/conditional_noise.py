@@ -7,7 +7,7 @@ from jax.lax import stop_gradient
 from ppl_ext.numpyro.gumbel.random_bits import random_words
 
 
-def average_product(rng_key, log_probs, hard, vector, temperature, num_draws, lead=0.0):
+def average_product(rng_key, log_probs, hard, vector, temperature, num_draws):
     r"""Multiply a vector by the mean Jacobian of the relaxed draw given the class drawn.
 
     Given the class, its perturbed logit is ``-log E``, and the others are
@@ -22,7 +22,6 @@ def average_product(rng_key, log_probs, hard, vector, temperature, num_draws, le
         vector: What to multiply, ``(*draws, *batch, class)``; the product is linear in it.
         temperature: Positive.
         num_draws: Number of draws of the noise.
-        lead: How much further ahead the class drawn is put, ``(*draws, *batch, 1)``.
 
     Returns:
         The product, of the vector's shape.
@@ -38,7 +37,7 @@ def average_product(rng_key, log_probs, hard, vector, temperature, num_draws, le
         top = jax.random.exponential(top_key, (*vector.shape[:-1], 1), vector.dtype)
         top = jnp.maximum(top, jnp.finfo(vector.dtype).tiny)
         others = _exponential(others_key, vector.shape, vector.dtype)
-        below = jnp.log1p(others * (weights / top)) + lead
+        below = jnp.log1p(others * (weights / top))
         # The class drawn is the largest, at zero: no other has to be taken off.
         soft = jnp.exp(jnp.where(chosen, 0.0, -below / temperature) + ratio)
         soft = soft / soft.sum(-1, keepdims=True)
