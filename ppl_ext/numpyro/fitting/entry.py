@@ -22,7 +22,7 @@ from ppl_ext.numpyro.fitting.result import Fit
 from ppl_ext.numpyro.fitting.stochastic_fit import fit_stochastic
 from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
 from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
-from ppl_ext.numpyro.objectives.discrete.mismatch import trace_mismatches
+from ppl_ext.numpyro.objectives.mismatch import trace_mismatches
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model, x64_scope
 from ppl_ext.numpyro.tracing.density import density_of
 from ppl_ext.numpyro.tracing.refusals import (

@@ -15,7 +15,7 @@ from numpyro.infer.util import compute_log_probs
 from numpyro.util import check_model_guide_match
 
 from ppl_ext.estimators.mismatch import warn_of
-from ppl_ext.numpyro.objectives.discrete.mismatch import find_mismatches
+from ppl_ext.numpyro.objectives.mismatch import find_mismatches
 
 __all__ = ["StickTheLanding", "average_particles"]
 

@@ -20,7 +20,7 @@ from ppl_ext.pyro.fitting.result import Fit
 from ppl_ext.pyro.fitting.stochastic_fit import fit_stochastic
 from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
-from ppl_ext.pyro.objectives.discrete.mismatch import find_mismatches
+from ppl_ext.pyro.objectives.mismatch import find_mismatches
 from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
 from ppl_ext.pyro.tracing.density import density_of
 from ppl_ext.pyro.tracing.isolation import model_scope, own_param_store, own_random_state

@@ -13,7 +13,7 @@ from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from pyro.util import check_model_guide_match
 
-from ppl_ext.pyro.objectives.discrete.mismatch import warn_once
+from ppl_ext.pyro.objectives.mismatch import warn_once
 
 __all__ = ["StickTheLanding"]
 

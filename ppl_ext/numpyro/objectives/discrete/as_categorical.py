@@ -9,7 +9,7 @@ import numpyro.distributions as dist
 
 from ppl_ext.numpyro.distributions.one_hot import OneHotCategoricalStraightThrough
 from ppl_ext.numpyro.gumbel.logits import widen
-from ppl_ext.numpyro.objectives.discrete.mismatch import strip
+from ppl_ext.numpyro.objectives.mismatch import strip
 
 __all__ = ["Choice", "read_choice"]
 

@@ -21,7 +21,7 @@ from ppl_ext.numpyro.objectives.discrete.estimator_matching import (
 )
 from ppl_ext.numpyro.objectives.discrete.guide_and_model import Pair
 from ppl_ext.numpyro.objectives.discrete.joint import JointDraws
-from ppl_ext.numpyro.objectives.discrete.mismatch import find_mismatches
+from ppl_ext.numpyro.objectives.mismatch import find_mismatches
 from ppl_ext.numpyro.objectives.stick_the_landing import average_particles
 
 __all__ = ["DiscreteELBO"]

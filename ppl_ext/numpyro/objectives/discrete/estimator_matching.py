@@ -6,7 +6,7 @@ from ppl_ext.numpyro.estimators import REBAR, RELAX, VIMCO, AbstractEstimator
 from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator, AbstractScoreEstimator
 from ppl_ext.numpyro.objectives.discrete.dependence import Dependence
 from ppl_ext.numpyro.objectives.discrete.guide_and_model import Run, plates_of
-from ppl_ext.numpyro.objectives.discrete.mismatch import is_discrete, strip
+from ppl_ext.numpyro.objectives.mismatch import is_discrete, strip
 
 __all__ = ["discrete_sites", "match_estimators", "refuse_misfits"]
 

@@ -9,7 +9,7 @@ from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from ppl_ext.numpyro.objectives.discrete.as_categorical import Choice, read_choice
-from ppl_ext.numpyro.objectives.discrete.mismatch import is_discrete
+from ppl_ext.numpyro.objectives.mismatch import is_discrete
 
 __all__ = ["Pair", "Run", "Term", "plates_of", "reduce_to"]
 

@@ -9,7 +9,7 @@ from pyro.distributions.util import scale_and_mask
 
 from ppl_ext.pyro.distributions.one_hot import OneHotCategoricalStraightThrough
 from ppl_ext.pyro.gumbel.logits import widen
-from ppl_ext.pyro.objectives.discrete.mismatch import strip
+from ppl_ext.pyro.objectives.mismatch import strip
 
 __all__ = ["Choice", "read_choice"]
 

@@ -23,7 +23,7 @@ from ppl_ext.pyro.objectives.discrete.estimator_matching import (
 )
 from ppl_ext.pyro.objectives.discrete.guide_and_model import Pair, Run
 from ppl_ext.pyro.objectives.discrete.joint import JointDraws
-from ppl_ext.pyro.objectives.discrete.mismatch import warn_once
+from ppl_ext.pyro.objectives.mismatch import warn_once
 
 __all__ = ["DiscreteELBO"]
 

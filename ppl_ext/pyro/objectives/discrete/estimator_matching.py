@@ -8,7 +8,7 @@ from ppl_ext.pyro.estimators import REBAR, RELAX, VIMCO, AbstractEstimator
 from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator, AbstractScoreEstimator
 from ppl_ext.pyro.objectives.discrete.dependence import Dependence
 from ppl_ext.pyro.objectives.discrete.guide_and_model import Run, plates_of
-from ppl_ext.pyro.objectives.discrete.mismatch import is_discrete, strip
+from ppl_ext.pyro.objectives.mismatch import is_discrete, strip
 
 __all__ = ["discrete_sites", "match_estimators", "refuse_misfits"]
 

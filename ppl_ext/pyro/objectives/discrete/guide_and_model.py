@@ -13,7 +13,7 @@ from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import site_is_subsample
 
 from ppl_ext.pyro.objectives.discrete.as_categorical import Choice, read_choice
-from ppl_ext.pyro.objectives.discrete.mismatch import is_discrete
+from ppl_ext.pyro.objectives.mismatch import is_discrete
 
 __all__ = ["Pair", "Run", "Term", "plates_of", "reduce_to"]
 
