@@ -124,6 +124,7 @@ def _factorize(options: argparse.Namespace, folder: Path) -> list[Path]:
     assessment = None
     if test is not None and prediction is not None:
         assessment = assess_prediction(prediction, test.values)
+        assessment = replace(assessment, num_factors=factors.num_factors)
     report = format_report(trial, assessment)
     print(f"\n{report}")
     with replace_outputs(folder, _OUTPUTS) as new:
