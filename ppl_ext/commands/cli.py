@@ -162,7 +162,7 @@ def _add_factorize(commands: Any) -> None:
     )
     add("--seed", type=int, default=0, help="seed of split and starts (default 0)")
     add("--threads", type=int, help="number of threads; one for each processor without it")
-    parser.set_defaults(run=_factorize)  # fmt: skip
+    parser.set_defaults(run=_factorize)
 
 
 def _factorize(options: argparse.Namespace) -> int:

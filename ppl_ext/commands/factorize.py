@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["PRIORS", "run_factorize"]
 
 PRIORS: dict[str, type[AbstractPrior]] = {
-    "full": FullCovariance, "ard": ARD, "isotropic": Isotropic,
-}  # fmt: skip
+    "full": FullCovariance,
+    "ard": ARD,
+    "isotropic": Isotropic,
+}
 _OUTPUTS = (
     "factors.safetensors",
     "predictions.csv",
@@ -214,10 +216,13 @@ def _read_test(options: argparse.Namespace, ratings: Ratings) -> Ratings:
 def _write_predictions(test: Ratings, prediction: Prediction, level: float, path: Path) -> None:
     low, high = prediction.interval(level)
     columns = (
-        test.user_ids[test.users].tolist(), test.item_ids[test.items].tolist(),
-        *(np.round(column.astype(np.float64), 6).tolist()
-          for column in (test.values, prediction.mean, prediction.sd, low, high)),
-    )  # fmt: skip
+        test.user_ids[test.users].tolist(),
+        test.item_ids[test.items].tolist(),
+        *(
+            np.round(column.astype(np.float64), 6).tolist()
+            for column in (test.values, prediction.mean, prediction.sd, low, high)
+        ),
+    )
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("user", "item", "rating", "mean", "sd", "low", "high"))
