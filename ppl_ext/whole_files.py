@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-__all__ = ["replace_file", "replace_outputs"]
+__all__ = ["find_target", "replace_file", "replace_outputs"]
 
 _PREFIX = ".ppl_ext-"
 
@@ -37,6 +37,44 @@ def replace_file(called: str, path: str | os.PathLike[str], content: bytes) -> N
         ...     Path(folder, "a.txt").read_bytes()
         b'whole'
     """
+    target = find_target(called, path)
+    mine = f"{_PREFIX}{zlib.crc32(os.fsencode(target.name)):08x}-{_name_machine()}-"
+    _remove_orphans(target.parent, mine)
+    # A token for each call, since threads share their process' number.
+    temporary = target.with_name(f"{mine}{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o7777)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def find_target(called: str, path: str | os.PathLike[str]) -> Path:
+    """The file that a path stands for, or a refusal of one that cannot be written.
+
+    Args:
+        called: What a user called, for the messages.
+        path: The path.
+
+    Returns:
+        The file; where the path is a link, what it points to.
+
+    Raises:
+        ValueError: The path is empty.
+        FileNotFoundError: There is no such folder.
+        IsADirectoryError: The path is a folder.
+
+    Example:
+        >>> find_target("save", "")
+        Traceback (most recent call last):
+            ...
+        ValueError: save: the path is empty; expected a file name. Write 'fit.safetensors', say.
+    """
     if not os.fspath(path):
         raise ValueError(
             f"{called}: the path is empty; expected a file name. Write 'fit.safetensors', say."
@@ -52,20 +90,7 @@ def replace_file(called: str, path: str | os.PathLike[str], content: bytes) -> N
             f"{called}: '{path}' is in a folder that does not exist; expected one. Make it first: "
             f"Path({str(Path(path).parent)!r}).mkdir(parents=True)."
         )
-    mine = f"{_PREFIX}{zlib.crc32(os.fsencode(target.name)):08x}-{_name_machine()}-"
-    _remove_orphans(target.parent, mine)
-    # A token for each call, since threads share their process' number.
-    temporary = target.with_name(f"{mine}{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            temporary.chmod(target.stat().st_mode & 0o7777)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return target
 
 
 @contextmanager

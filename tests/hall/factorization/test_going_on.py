@@ -80,3 +80,11 @@ def test_update_knows_users_by_their_labels():
     after = fit(more, 2, start=before, max_sweeps=1)
     assert after.users.ids.tolist() == ["a", "b", "c"]
     assert after.sweeps == before.sweeps + 1
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_fit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="fit: checkpoint: 'none/a' is in a folder that"):
+        fit(checkpoint="none/a")
+    with pytest.raises(ValueError, match="fit: checkpoint: the path is empty"):
+        fit(checkpoint="")
