@@ -3,6 +3,7 @@
 import os
 import platform
 import secrets
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -114,7 +115,10 @@ def replace_outputs(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         ...     [path.name for path in Path(folder).iterdir()]
         ['a.txt']
     """
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, suffix=".tmp", dir=folder) as name:
+    mine = f"{_PREFIX}run-{_name_machine()}-"
+    _remove_orphans(folder, mine)
+    prefix = f"{mine}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, suffix=".tmp", dir=folder) as name:
         new, old = Path(name, "new"), Path(name, "old")
         new.mkdir()
         old.mkdir()
@@ -138,8 +142,13 @@ def _name_machine() -> str:
 def _remove_orphans(folder: Path, mine: str) -> None:
     for left in folder.glob(f"{mine}*.tmp"):
         number = left.name.removeprefix(mine).partition("-")[0]
-        if number.isdigit() and not _is_alive(int(number)):
+        if not number.isdigit() or _is_alive(int(number)):
+            continue
+        if not left.is_dir():
             left.unlink(missing_ok=True)
+        # One that was killed while it moved files holds those of the run before.
+        elif not any(left.glob("old/*")):
+            shutil.rmtree(left)
 
 
 def _is_alive(process: int) -> bool:

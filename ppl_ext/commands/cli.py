@@ -79,7 +79,8 @@ def _add_factorize(commands: Any) -> None:
         nargs="?",
         type=Path,
         metavar="RATINGS",
-        help="*.csv or *.tsv with a header, *.parquet, or MovieLens (u.data, ratings.dat)",
+        help="*.csv or *.tsv with a header, *.parquet, JSON lines, or user, item, rating and "
+        "perhaps a time in each line, as MovieLens has them (u.data, ratings.dat)",
     )
     add(
         "--out",
@@ -137,7 +138,8 @@ def _add_factorize(commands: Any) -> None:
     add(
         "--keep-last",
         action="store_true",
-        help="where a user rated an item twice, keep the last instead of refusing",
+        help="where a user rated an item twice, keep the last in time, or in the file, instead of "
+        "refusing",
     )
     add(
         "--prior",

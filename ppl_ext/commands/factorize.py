@@ -65,7 +65,8 @@ def run_factorize(options: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         written = _factorize(options, folder)
     except FileNotFoundError as error:
-        return _refuse(f"there is no file '{error.filename}'. Check the path.")
+        missing = f"there is no file '{error.filename}'. Check the path."
+        return _refuse(missing if error.filename else str(error))
     except OSError as error:
         kept = folder / "checkpoint.safetensors"
         way = f" What was fitted is in {kept}: --start {kept}." if kept.exists() else ""
