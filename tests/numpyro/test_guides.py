@@ -72,6 +72,7 @@ def test_a_run_is_the_gaussian_pushed_forward(bounded_guide):
     density = trace_density(bounded)
     params = bounded_guide.set_gaussian(np.linspace(-1, 1, 7), scale_for(bounded_guide, 7))
 
+    @jax.jit
     @jax.vmap
     def run(rng_key):
         seeded = handlers.substitute(handlers.seed(bounded_guide, rng_key), data=params)
