@@ -25,7 +25,8 @@ def test_the_quick_start_has_a_program_for_each_room():
 
 
 @pytest.mark.parametrize("program", RUNNABLE, ids=lambda each: host_of(each) or "no host")
-def test_program_runs(program, capsys):
+def test_program_runs(program, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     state = {"__name__": "__main__"}
     exec(compile(program, "README.md", "exec"), state)
     printed = capsys.readouterr().out
@@ -37,6 +38,13 @@ def test_program_runs(program, capsys):
             "draw": 4000,
             "school": 8,
         }
+    elif "px.load" in program:
+        # Least squares: the prior is wide beside thirty rows with a noise of 0.2.
+        x, y = state["x"], state["y"]
+        slope = float(x @ y / (x @ x))
+        np.testing.assert_allclose(state["draws"].values["slope"].mean(), slope, atol=0.03)
+        assert "elpd_loo" in printed
+        assert state["fit"].report().ok
     elif "DiscreteELBO" in program:
         third = np.asarray(state["jax"].nn.softmax(state["params"]["logits"]))[2]
         np.testing.assert_allclose(third, [0, 0.55, 0.45], atol=0.1)
