@@ -5,7 +5,8 @@ import pytest
 from scipy import integrate, stats
 from scipy.special import gammaln
 
-from tests.oracles.discrete import LOGITS, MASKED, concrete_entropy
+from tests.oracles.discrete import LOGITS, MASKED
+from tests.oracles.discrete_laws import concrete_entropy
 from tests.rooms.drawing import RARE, build, draw, kl_divergence
 
 LOGISTIC = {"LogitRelaxedBernoulli", "RelaxedBernoulli"}
