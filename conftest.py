@@ -4,6 +4,7 @@
 other room are not collected; a test of a room named here fails where its host is missing.
 """
 
+import gc
 import sys
 from collections.abc import Generator, Iterator
 
@@ -17,6 +18,19 @@ collect_ignore = [
     if name not in HOST_NAMES
     for folder in (f"ppl_ext/{name}", f"tests/{name}")
 ]
+
+
+# Tracing allocates much that reference counts free: at the usual threshold the collector would
+# take a twentieth of the time for nothing.
+gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _free_programs() -> Iterator[None]:
+    """Let go of compiled programs with their file: a worker would gather gigabytes of them."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(autouse=True)

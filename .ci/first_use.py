@@ -5,7 +5,7 @@
 
 import sys
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import iter_modules, walk_packages
 
 import numpy as np
 
@@ -42,6 +42,7 @@ def use_numpyro() -> None:
         with numpyro.plate("person", len(HEIGHTS)):
             numpyro.sample("height", dist.Normal(mean, 0.1), obs=HEIGHTS)
 
+    _import_all(px)
     fit = px.fit(jax.random.key(0), model, guide=px.AutoMeanField, progress_bar=False)
     _check(fit, fit.draws(jax.random.key(1), 1000))
 
@@ -60,6 +61,7 @@ def use_pyro() -> None:
             height = torch.as_tensor(HEIGHTS, dtype=torch.float32)
             pyro.sample("height", dist.Normal(mean, 0.1), obs=height)
 
+    _import_all(px)
     pyro.set_rng_seed(0)
     fit = px.fit(model, guide=px.AutoMeanField, progress_bar=False)
     _check(fit, fit.draws(1000))
@@ -81,6 +83,12 @@ def use_plots() -> None:
 
     log = FitLog(1 + np.exp(-np.arange(9.0)), "converged", True, 0.1)
     assert plot_elbo(log).get_ylabel() == "ELBO (nats)"
+
+
+def _import_all(package) -> None:
+    """Import every module: a room loads what is behind a name when it is first used."""
+    for module in walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
 
 
 def _check(fit, draws) -> None:

@@ -3,13 +3,14 @@
 import os
 import platform
 import secrets
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-__all__ = ["replace_file", "replace_outputs"]
+__all__ = ["find_target", "replace_file", "replace_outputs"]
 
 _PREFIX = ".ppl_ext-"
 
@@ -37,6 +38,44 @@ def replace_file(called: str, path: str | os.PathLike[str], content: bytes) -> N
         ...     Path(folder, "a.txt").read_bytes()
         b'whole'
     """
+    target = find_target(called, path)
+    mine = f"{_PREFIX}{zlib.crc32(os.fsencode(target.name)):08x}-{_name_machine()}-"
+    _remove_orphans(target.parent, mine)
+    # A token for each call, since threads share their process' number.
+    temporary = target.with_name(f"{mine}{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o7777)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def find_target(called: str, path: str | os.PathLike[str]) -> Path:
+    """The file that a path stands for, or a refusal of one that cannot be written.
+
+    Args:
+        called: What a user called, for the messages.
+        path: The path.
+
+    Returns:
+        The file; where the path is a link, what it points to.
+
+    Raises:
+        ValueError: The path is empty.
+        FileNotFoundError: There is no such folder.
+        IsADirectoryError: The path is a folder.
+
+    Example:
+        >>> find_target("save", "")
+        Traceback (most recent call last):
+            ...
+        ValueError: save: the path is empty; expected a file name. Write 'fit.safetensors', say.
+    """
     if not os.fspath(path):
         raise ValueError(
             f"{called}: the path is empty; expected a file name. Write 'fit.safetensors', say."
@@ -52,20 +91,7 @@ def replace_file(called: str, path: str | os.PathLike[str], content: bytes) -> N
             f"{called}: '{path}' is in a folder that does not exist; expected one. Make it first: "
             f"Path({str(Path(path).parent)!r}).mkdir(parents=True)."
         )
-    mine = f"{_PREFIX}{zlib.crc32(os.fsencode(target.name)):08x}-{_name_machine()}-"
-    _remove_orphans(target.parent, mine)
-    # A token for each call, since threads share their process' number.
-    temporary = target.with_name(f"{mine}{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            temporary.chmod(target.stat().st_mode & 0o7777)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return target
 
 
 @contextmanager
@@ -89,7 +115,10 @@ def replace_outputs(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         ...     [path.name for path in Path(folder).iterdir()]
         ['a.txt']
     """
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, suffix=".tmp", dir=folder) as name:
+    mine = f"{_PREFIX}run-{_name_machine()}-"
+    _remove_orphans(folder, mine)
+    prefix = f"{mine}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, suffix=".tmp", dir=folder) as name:
         new, old = Path(name, "new"), Path(name, "old")
         new.mkdir()
         old.mkdir()
@@ -113,8 +142,13 @@ def _name_machine() -> str:
 def _remove_orphans(folder: Path, mine: str) -> None:
     for left in folder.glob(f"{mine}*.tmp"):
         number = left.name.removeprefix(mine).partition("-")[0]
-        if number.isdigit() and not _is_alive(int(number)):
+        if not number.isdigit() or _is_alive(int(number)):
+            continue
+        if not left.is_dir():
             left.unlink(missing_ok=True)
+        # One that was killed while it moved files holds those of the run before.
+        elif not any(left.glob("old/*")):
+            shutil.rmtree(left)
 
 
 def _is_alive(process: int) -> bool:

@@ -40,11 +40,14 @@ from pyro.infer import SVI, Predictive, Trace_ELBO
 from pyro.infer.autoguide import AutoMultivariateNormal
 
 import ppl_ext.pyro as px
-from ppl_ext.commands.demo.kidscore import KID_SCORE, MOM_HS, MOM_IQ, REFERENCE, TERMS
+from ppl_ext.commands.demo.problem import KIDSCORE
 from ppl_ext.draws import estimate_loo
 from ppl_ext.plots import plot_khat, plot_pair_overlay
 
 SMOKE = "PPL_EXT_SMOKE" in os.environ  # the tests run every tutorial, on fewer steps
+
+MOM_HS, MOM_IQ, KID_SCORE = KIDSCORE.data
+REFERENCE, TERMS = KIDSCORE.reference, KIDSCORE.labels["beta"]
 
 
 def model(mom_hs, mom_iq, kid_score=None):
@@ -128,7 +131,7 @@ assert fit.log.gradients < 10_000
 # How to read it:
 #
 # * The **verdict** is *good* (use the draws), *good after importance resampling* (use
-#   `draws.resample(seed)`), or *not to be trusted* (do what the advice says).
+#   `draws.resample()`), or *not to be trusted* (do what the advice says).
 # * Every draw has an importance weight, the density of the posterior over that of the guide.
 #   **k-hat** measures the tail of these weights: below 0.7 they can correct the draws. **ESS** is
 #   the number of draws that are left after the correction; here nearly all of them, so there is

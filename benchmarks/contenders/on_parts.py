@@ -94,7 +94,7 @@ def fit_stream(
     if passes < 0:
         factors = model.fit(read_ratings(Path(folder, "train.csv")))
     else:
-        factors = StreamedFactorization(model, passes=passes, keep_users=keep).fit(blocks)
+        factors = StreamedFactorization(model, max_passes=passes, keep_users=keep).fit(blocks)
     found = {
         "elbo": float(factors.elbo[-1]), "passes": len(factors.elbo), "memory": peak_memory(),
         "cpu": time.process_time() - begun,

@@ -94,10 +94,12 @@ def fit_mixture(
         off = ((data[:, None] - data[chosen]) ** 2 / data.var(axis=0)).sum(axis=-1)
         # Hard assignments to the nearest of the chosen rows, softened to stay finite.
         logits = np.where(off == off.min(axis=1, keepdims=True), 0.0, -20.0)
-        one = NormalWishart(*(
-            np.broadcast_to(each, (num_classes, *np.shape(each)))
-            for each in (prior.mean, prior.count, prior.dof, prior.scale)
-        ))  # fmt: skip
+        one = NormalWishart(
+            *(
+                np.broadcast_to(each, (num_classes, *np.shape(each)))
+                for each in (prior.mean, prior.count, prior.dof, prior.scale)
+            )
+        )
         start = {
             "components": one,
             "weights": Dirichlet(np.full(num_classes, concentration)),

@@ -79,7 +79,8 @@ def _add_factorize(commands: Any) -> None:
         nargs="?",
         type=Path,
         metavar="RATINGS",
-        help="*.csv or *.tsv with a header, *.parquet, or MovieLens (u.data, ratings.dat)",
+        help="*.csv or *.tsv with a header, *.parquet, JSON lines, or user, item, rating and "
+        "perhaps a time in each line, as MovieLens has them (u.data, ratings.dat)",
     )
     add(
         "--out",
@@ -137,7 +138,8 @@ def _add_factorize(commands: Any) -> None:
     add(
         "--keep-last",
         action="store_true",
-        help="where a user rated an item twice, keep the last instead of refusing",
+        help="where a user rated an item twice, keep the last in time, or in the file, instead of "
+        "refusing",
     )
     add(
         "--prior",
@@ -162,7 +164,7 @@ def _add_factorize(commands: Any) -> None:
     )
     add("--seed", type=int, default=0, help="seed of split and starts (default 0)")
     add("--threads", type=int, help="number of threads; one for each processor without it")
-    parser.set_defaults(run=_factorize)  # fmt: skip
+    parser.set_defaults(run=_factorize)
 
 
 def _factorize(options: argparse.Namespace) -> int:

@@ -169,9 +169,15 @@ def _find_version(package: str) -> str | None:
 
 
 def _try_import(module: str) -> str:
-    """Import in another process; return the last line of the error, empty if it works."""
+    """Import in another process; return the last line of the error, empty if it works.
+
+    With all its names: a package may load each when it is first used.
+    """
     attempt = subprocess.run(
-        [sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", f"from {module} import *"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if attempt.returncode == 0:
         return ""

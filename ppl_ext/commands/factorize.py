@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["PRIORS", "run_factorize"]
 
 PRIORS: dict[str, type[AbstractPrior]] = {
-    "full": FullCovariance, "ard": ARD, "isotropic": Isotropic,
-}  # fmt: skip
+    "full": FullCovariance,
+    "ard": ARD,
+    "isotropic": Isotropic,
+}
 _OUTPUTS = (
     "factors.safetensors",
     "predictions.csv",
@@ -63,7 +65,8 @@ def run_factorize(options: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         written = _factorize(options, folder)
     except FileNotFoundError as error:
-        return _refuse(f"there is no file '{error.filename}'. Check the path.")
+        missing = f"there is no file '{error.filename}'. Check the path."
+        return _refuse(missing if error.filename else str(error))
     except OSError as error:
         kept = folder / "checkpoint.safetensors"
         way = f" What was fitted is in {kept}: --start {kept}." if kept.exists() else ""
@@ -124,6 +127,7 @@ def _factorize(options: argparse.Namespace, folder: Path) -> list[Path]:
     assessment = None
     if test is not None and prediction is not None:
         assessment = assess_prediction(prediction, test.values)
+        assessment = replace(assessment, num_factors=factors.num_factors)
     report = format_report(trial, assessment)
     print(f"\n{report}")
     with replace_outputs(folder, _OUTPUTS) as new:
@@ -213,10 +217,13 @@ def _read_test(options: argparse.Namespace, ratings: Ratings) -> Ratings:
 def _write_predictions(test: Ratings, prediction: Prediction, level: float, path: Path) -> None:
     low, high = prediction.interval(level)
     columns = (
-        test.user_ids[test.users].tolist(), test.item_ids[test.items].tolist(),
-        *(np.round(column.astype(np.float64), 6).tolist()
-          for column in (test.values, prediction.mean, prediction.sd, low, high)),
-    )  # fmt: skip
+        test.user_ids[test.users].tolist(),
+        test.item_ids[test.items].tolist(),
+        *(
+            np.round(column.astype(np.float64), 6).tolist()
+            for column in (test.values, prediction.mean, prediction.sd, low, high)
+        ),
+    )
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("user", "item", "rating", "mean", "sd", "low", "high"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,13 +185,28 @@ def draw_trial(trial: Trial, assessment: Assessment | None, folder: Path) -> Non
     from ppl_ext.plots import plot_blocks, plot_coverage, plot_elbo
 
     figures = {"convergence": _open_figure(6.4, 4.0)}
-    ax = plot_elbo(trial.factors.log, figures["convergence"].add_subplot())
+    log = trial.factors.log
+    # The fit ends on its plateau, and needs no line of its own for it.
+    ax = plot_elbo(replace(log, plateaus=()), figures["convergence"].add_subplot())
     ax.set_xlabel("sweep")
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+    ax.lines[-1].set_label(f"end: {log.reason}")
+    # Above the axes and at their right end, where the curve never comes.
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize="small")
+    for note in ax.texts:
+        note.set(x=0.985, horizontalalignment="right")
     if assessment is not None:
         figures["calibration"] = _open_figure(4.6, 4.6)
         plot_coverage(assessment, figures["calibration"].add_subplot())
     figures["ratings"] = _open_figure(6.8, 5.8)
-    plot_blocks(predict_blocks(trial.factors, trial.train), figures["ratings"].add_subplot())
+    blocks = predict_blocks(trial.factors, trial.train)
+    # Predictions may leave the scale of the ratings, colours need not.
+    low, high = np.quantile(blocks.values, [0.005, 0.995])
+    span = {
+        "vmin": max(low, float(trial.train.values.min())),
+        "vmax": min(high, float(trial.train.values.max())),
+    }
+    plot_blocks(blocks, figures["ratings"].add_subplot(), **span)
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=_DPI)
 

@@ -60,6 +60,11 @@ class FitLog:
         return float(np.mean(self.losses[-max(1, len(self.losses) // 10) :]))
 
     @property
+    def end(self) -> str:
+        """Why it ended, without the figures in brackets."""
+        return self.reason.partition(" (")[0]
+
+    @property
     def interrupted(self) -> bool:
         """True where the user stopped the run."""
         return self.reason == INTERRUPTED

@@ -4,6 +4,8 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import ndtri
 
+from ppl_ext.gaussian_vi.sobol import MOST_DIMENSIONS, draw_sobol
+
 __all__ = ["draw_standard_normal", "round_up"]
 
 _MOST_SOBOL = 21201  # dimensions for which SciPy has direction numbers
@@ -63,8 +65,10 @@ def round_up(number: int) -> int:
 
 
 def _sobol(num_points: int, dim: int, rng: np.random.Generator) -> np.ndarray:
+    num_balanced = round_up(num_points)
+    if dim <= MOST_DIMENSIONS:
+        return draw_sobol(num_balanced, dim, rng)[:num_points]
     from scipy.stats import qmc  # half a second where nothing else needs it
 
-    engine = qmc.Sobol(dim, rng=rng)
-    points: np.ndarray = engine.random_base2(max(0, int(np.ceil(np.log2(num_points)))))
+    points: np.ndarray = qmc.Sobol(dim, rng=rng).random(num_balanced)
     return points[:num_points]

@@ -10,8 +10,7 @@ import pyro.distributions as dist
 import torch
 from pyro.infer import MCMC, NUTS
 
-from ppl_ext.commands.demo.entry import Entry, Judgement
-from ppl_ext.commands.demo.problem import Problem
+from ppl_ext.commands.demo.problem import Entry, Judgement, Problem
 from ppl_ext.pyro.arviz_data import from_mcmc
 from ppl_ext.pyro.fitting.entry import fit
 from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
@@ -19,7 +18,7 @@ from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
 __all__ = ["METHODS", "eight_schools", "kidscore"]
 
 _DRAWS = 20_000
-_NUTS_WARMUP, _NUTS_DRAWS = 500, 1500
+_NUTS_WARMUP, _NUTS_DRAWS = 300, 1500
 
 
 def eight_schools(standard_error, effect=None):
@@ -72,7 +71,10 @@ class CountingNUTS(NUTS):
 def sample_nuts(problem: Problem) -> Entry:
     """Run NUTS with a dense mass matrix, as a careful user of the host would."""
     model, data = _prepare(problem)
-    kernel = CountingNUTS(model, full_mass=True, jit_compile=True, ignore_jit_warnings=True)
+    # Before the mass matrix is learnt the trees of a regression would have a thousand leaves.
+    kernel = CountingNUTS(
+        model, full_mass=True, max_tree_depth=7, jit_compile=True, ignore_jit_warnings=True
+    )
     mcmc = MCMC(kernel, _NUTS_DRAWS, warmup_steps=_NUTS_WARMUP, disable_progbar=True)
     pyro.set_rng_seed(0)
     started = time.perf_counter()

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from ppl_ext.commands import cli
-from ppl_ext.commands.demo.entry import Entry, Judgement
-from ppl_ext.commands.demo.problem import PROBLEMS
+from ppl_ext.commands.demo.problem import PROBLEMS, Entry, Judgement
 from ppl_ext.commands.demo.table import format_table
 from ppl_ext.diagnostics import judge
 from ppl_ext.draws import Draws

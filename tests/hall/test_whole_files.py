@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ppl_ext.storage import read_arrays, write_arrays
+from ppl_ext.whole_files import replace_outputs
 
 
 @pytest.fixture
@@ -86,3 +87,27 @@ def test_paths_that_cannot_be_written_are_refused_as_they_were_given(tmp_path, m
             write_arrays(path, {"w": np.zeros(3)}, {"kind": "fit"})
     write_arrays(Path("a" * 250), {"w": np.zeros(3)}, {"kind": "fit"})
     assert [len(file.name) for file in tmp_path.iterdir()] == [250]
+
+
+def test_what_a_killed_run_left_is_removed_unless_it_holds_earlier_results(tmp_path):
+    code = (
+        "import os, sys, signal; from pathlib import Path\n"
+        "from ppl_ext.whole_files import replace_outputs\n"
+        "with replace_outputs(Path(sys.argv[1]), ['a', 'b']) as new:\n"
+        "    (new / 'a').write_text('new')\n"
+        "    if sys.argv[2] == 'late':\n"
+        "        move, die = os.replace, lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        os.replace = lambda *paths: (move(*paths), die())\n"
+        "    else:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    (tmp_path / "a").write_text("earlier")
+    for when in ("early", "late"):
+        done = subprocess.run([sys.executable, "-c", code, tmp_path, when], check=False)
+        assert done.returncode < 0
+    with replace_outputs(tmp_path, ["a"]) as new:
+        (new / "a").write_text("new")
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert (tmp_path / "a").read_text() == "new"
+    assert [path.read_text() for path in left if path.parent.name == "old"] == ["earlier"]
+    assert sum(path.name.endswith(".tmp") for path in tmp_path.iterdir()) == 1

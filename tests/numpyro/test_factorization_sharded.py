@@ -164,7 +164,7 @@ def run_parts(folder, parts, flags=""):
     return expected, [load_factors(Path(folder, f"{part}.safetensors")) for part in range(parts)]
 
 
-@pytest.mark.parametrize(("parts", "devices"), [(1, 4), (2, 1), (4, 1)])
+@pytest.mark.parametrize(("parts", "devices"), [(1, 4), (3, 2)])
 def test_parts_make_the_whole(tmp_path, parts, devices):
     flags = f" --xla_force_host_platform_device_count={devices}" if devices > 1 else ""
     expected, found = run_parts(tmp_path, parts, flags)

@@ -21,11 +21,12 @@ def close_requirements(*extras: str) -> set[str]:
     new = {("ppl-ext", extra) for extra in ("", *extras)}
     while new:
         found |= new
-        new = {each for name, extra in new for each in _list_requirements(name, extra)} - found
+        new = {each for name, extra in new for each in list_requirements(name, extra)} - found
     return {name for name, _ in found}
 
 
-def _list_requirements(name: str, extra: str) -> set[tuple[str, str]]:
+def list_requirements(name: str, extra: str) -> set[tuple[str, str]]:
+    """What a distribution itself asks for: names, each with "" and with its extras."""
     wanted = (Requirement(line) for line in metadata.requires(name) or ())
     applying = [
         each for each in wanted if each.marker is None or each.marker.evaluate({"extra": extra})

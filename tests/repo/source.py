@@ -146,6 +146,11 @@ def room_names(room: str) -> list[PublicName]:
     return [resolve(name, init) for init in inits for name in exported(init)]
 
 
+def room_modules(room: str) -> list[str]:
+    """Name the modules of a room: importing the room alone would load them when they are used."""
+    return [dotted(path) for path in tracked_files(f"ppl_ext/{room}/*.py")]
+
+
 def hall_files() -> list[Path]:
     """List the files of the hall."""
     return [

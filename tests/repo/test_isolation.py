@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests.hosts import HOST_NAMES
-from tests.repo.source import ROOT, dotted, hall_files
+from tests.repo.source import ROOT, dotted, hall_files, room_modules
 
 HOSTS = {"torch", "pyro", "jax", "numpyro", "optax"}
 HEAVY = {"arviz_base", "arviz_stats", "arviz_plots", "matplotlib", "xarray", "pandas"}
@@ -40,4 +40,4 @@ def test_the_hall_imports_no_host():
 
 @pytest.mark.parametrize("room", HOST_NAMES)
 def test_a_room_imports_neither_the_other_nor_arviz(room):
-    assert not loaded_by(f"ppl_ext.{room}") & (OTHER[room] | HEAVY)
+    assert not loaded_by(*room_modules(room)) & (OTHER[room] | HEAVY)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests.hosts import HOST_NAMES
-from tests.repo.source import ROOT
+from tests.repo.source import ROOT, room_modules
 
 COMMON = """
 import logging, os, pickle, random, sys, warnings
@@ -70,7 +70,7 @@ def state():
 
 COMPARE = """
 before = state()
-import ppl_ext.{room}
+import {modules}
 after = state()
 for key, value in before.items():
     # What is new in a table, such as the logger of another import, is not a change.
@@ -81,7 +81,7 @@ for key, value in before.items():
 
 @pytest.mark.parametrize("room", HOST_NAMES)
 def test_importing_changes_nothing(room):
-    script = COMMON + STATE[room] + COMPARE.format(room=room)
+    script = COMMON + STATE[room] + COMPARE.format(modules=", ".join(room_modules(room)))
     process = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -5,7 +5,8 @@ import pytest
 from scipy import integrate, stats
 from scipy.special import gammaln
 
-from tests.oracles.discrete import LOGITS, MASKED, concrete_entropy
+from tests.oracles.discrete import LOGITS, MASKED
+from tests.oracles.discrete_laws import concrete_entropy
 from tests.rooms.drawing import RARE, build, draw, kl_divergence
 
 LOGISTIC = {"LogitRelaxedBernoulli", "RelaxedBernoulli"}
@@ -39,6 +40,23 @@ def test_own_draws_have_a_finite_density(host, name):
         if name == "RelaxedOneHotCategorical":
             assert np.abs(np.asarray(value).astype(float).sum(-1) - 1).max() < 5e-7
         temperatures = temperatures.ravel()
+
+
+def test_ways_at_low_temperatures(host):
+    """Ten classes at 0.05: a value by itself has a limit, a draw with its scores a density."""
+    logits = 3.0 * np.random.default_rng(0).normal(size=10)
+    arguments = {"temperature": 0.05, "logits": logits}
+    relaxed = build(host, "RelaxedOneHotCategorical", **arguments)
+    value, log_prob = draw(host, relaxed, (1000,))
+    logs = draw(host, build(host, "ExpRelaxedOneHotCategorical", **arguments), (1000,))
+    y, on_log_simplex = (np.asarray(each, dtype=float) for each in logs)
+    # The same noise, whose rounding is divided by the temperature.
+    np.testing.assert_allclose(value, np.exp(y), atol=1e-5)
+    np.testing.assert_allclose(log_prob, on_log_simplex - y.sum(-1), rtol=1e-5)
+    underflowed = (np.asarray(value) == 0).any(-1)
+    assert underflowed.mean() > 0.9
+    by_itself = np.asarray(relaxed.log_prob(1.0 * value))
+    assert np.isinf(by_itself[underflowed]).all()
 
 
 def test_temperatures_broadcast_over_the_batch(host):

@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tests.oracles.discrete import LOGITS, MASKED, enumerate_lists
+from tests.oracles.discrete import LOGITS, MASKED
+from tests.oracles.discrete_laws import enumerate_lists
 from tests.rooms.drawing import build
 
 WIDE = np.array([0.3, -1.2, 2.0, 0.0, -30.0])

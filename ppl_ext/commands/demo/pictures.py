@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppl_ext.commands.demo.entry import Entry, Judgement
-from ppl_ext.commands.demo.problem import Problem
+from ppl_ext.commands.demo.problem import Entry, Judgement, Problem
 from ppl_ext.draws.datatree import build_tree
 
 if TYPE_CHECKING:

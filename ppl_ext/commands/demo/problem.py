@@ -1,14 +1,24 @@
-"""The two problems of the demonstration, as data: each room has a model for each."""
+"""The two problems of the demonstration, and what a method makes of one.
+
+A problem is data with a known posterior; each room has a model for each.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import resources
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppl_ext.commands.demo import eight_schools, kidscore
 from ppl_ext.commands.demo.reference import Reference
 
-__all__ = ["PROBLEMS", "Problem"]
+if TYPE_CHECKING:
+    from ppl_ext.diagnostics import Report
+    from ppl_ext.draws import Draws
+
+__all__ = ["EIGHT_SCHOOLS", "KIDSCORE", "PROBLEMS", "Entry", "Judgement", "Problem"]
 
 
 @dataclass(frozen=True)
@@ -55,21 +65,97 @@ class Problem:
         return scalars
 
 
-PROBLEMS = (
-    Problem(
-        name="eight_schools",
-        title="Eight schools, a hierarchy of school effects",
-        data=(eight_schools.STANDARD_ERROR, eight_schools.EFFECT),
-        reference=eight_schools.REFERENCE,
-        labels={"theta": eight_schools.SCHOOLS},
-        pair=("mu", "tau", "theta[A]"),
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """The verdict on a fit, and the draws that are shown.
+
+    Args:
+        draws: Draws of the guide, with both densities.
+        report: The verdict.
+        seconds: Wall-clock time of the verdict, its compilation included.
+    """
+
+    draws: Draws
+    report: Report
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One column of the demonstration's table.
+
+    Args:
+        method: "mean field", "full rank" or "NUTS".
+        values: ``{site: array[draw, ...]}``, as the method draws them.
+        seconds: Wall-clock time of the run without compilation.
+        compile_seconds: Wall-clock time of compilation, 0 where nothing is compiled beforehand.
+        gradients: Gradients of the log density that were evaluated.
+        judgement: The verdict on a fit; None for NUTS.
+    """
+
+    method: str
+    values: Mapping[str, np.ndarray]
+    seconds: float
+    compile_seconds: float
+    gradients: int
+    judgement: Judgement | None = None
+
+
+# D. B. Rubin (1981), Estimation in parallel randomized experiments, Journal of Educational
+# Statistics 6(4), 377-401, doi:10.3102/10769986006004377. Posterior: reference draws of
+# eight_schools-eight_schools_noncentered in posteriordb (Magnusson et al., github.com/stan-dev/
+# posteriordb, BSD-3).
+EIGHT_SCHOOLS = Problem(
+    name="eight_schools",
+    title="Eight schools, a hierarchy of school effects",
+    data=(
+        np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0]),  # standard errors
+        np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0]),  # effects
     ),
-    Problem(
-        name="kidscore",
-        title="Kidscore, a regression with an interaction",
-        data=(kidscore.MOM_HS, kidscore.MOM_IQ, kidscore.KID_SCORE),
-        reference=kidscore.REFERENCE,
-        labels={"beta": kidscore.TERMS},
-        pair=("beta[intercept]", "beta[high school]", "beta[IQ]"),
+    reference=Reference(
+        mean={
+            "mu": np.array(4.41052),
+            "tau": np.array(3.60206),
+            "theta": np.array(
+                [6.15050, 4.93958, 3.90591, 4.79602, 3.61444, 4.05115, 6.31717, 4.88400]
+            ),
+        },
+        sd={
+            "mu": np.array(3.30913),
+            "tau": np.array(3.19832),
+            "theta": np.array(
+                [5.61558, 4.64535, 5.28045, 4.77070, 4.61449, 4.79601, 5.00261, 5.31743]
+            ),
+        },
+        source="10,000 reference draws of posteriordb",
     ),
+    labels={"theta": tuple("ABCDEFGH")},
+    pair=("mu", "tau", "theta[A]"),
 )
+
+# National Longitudinal Survey of Youth, as in A. Gelman and J. Hill (2007), Data Analysis Using
+# Regression and Multilevel/Hierarchical Models, Cambridge University Press, chapter 3. Posterior:
+# reference draws of kidiq-kidscore_interaction in posteriordb.
+with resources.files("ppl_ext.commands.demo").joinpath("kidscore.csv").open() as table:
+    _KID_SCORE, _MOM_HS, _MOM_IQ = np.loadtxt(table, delimiter=",", skiprows=1).T
+
+KIDSCORE = Problem(
+    name="kidscore",
+    title="Kidscore, a regression with an interaction",
+    data=(_MOM_HS, _MOM_IQ, _KID_SCORE),
+    reference=Reference(
+        mean={
+            "beta": np.array([-11.35865, 51.03276, 0.9674126, -0.4815863]),
+            "sigma": np.array(17.98109),
+        },
+        sd={
+            "beta": np.array([13.68725, 15.24749, 0.1476042, 0.1612690]),
+            "sigma": np.array(0.614005),
+        },
+        source="10,000 reference draws of posteriordb",
+    ),
+    labels={"beta": ("intercept", "high school", "IQ", "high school x IQ")},
+    pair=("beta[intercept]", "beta[high school]", "beta[IQ]"),
+)
+
+PROBLEMS = (EIGHT_SCHOOLS, KIDSCORE)

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ppl_ext.commands.demo.entry import Entry
 from ppl_ext.commands.demo.pictures import draw_pictures
-from ppl_ext.commands.demo.problem import PROBLEMS, Problem
+from ppl_ext.commands.demo.problem import PROBLEMS, Entry, Problem
 from ppl_ext.commands.demo.table import format_table
 
 __all__ = ["Method", "run_demo"]

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ppl_ext.commands.demo.entry import Entry
-from ppl_ext.commands.demo.problem import Problem
+from ppl_ext.commands.demo.problem import Entry, Problem
 from ppl_ext.commands.demo.reference import Reference
 
 __all__ = ["format_table"]

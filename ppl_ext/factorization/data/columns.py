@@ -16,8 +16,15 @@ from ppl_ext.factorization.data.text_form import TextForm
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["ColumnNames", "Place", "collect_frame", "collect_pieces", "pick_columns",
-           "pick_from_form", "to_labels"]  # fmt: skip
+__all__ = [
+    "ColumnNames",
+    "Place",
+    "collect_frame",
+    "collect_pieces",
+    "pick_columns",
+    "pick_from_form",
+    "to_labels",
+]
 
 # {role: name}, "" for one of the usual names; None for no times.
 ColumnNames = Mapping[str, str | None]

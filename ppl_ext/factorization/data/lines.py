@@ -105,13 +105,17 @@ class _Reader:
         return self._read_lines(piece, number) if frame is None else frame
 
     def _read_clean(self, piece: bytes, number: int) -> pandas.DataFrame | None:
-        """Lines without quotes, all of as many fields; None where they are others."""
+        """Lines of as many fields each, none with a mark or a quote in quotes; None for others."""
         import pandas
 
         mark, width = self._form.mark.encode(), len(self._form.columns)
         if mark == b"::":
             mark, piece = b"\t", b"" if b"\t" in piece else piece.replace(b"::", b"\t")
-        if not piece or not mark or width < 2 or b'"' in piece:
+        if b'"' in piece:
+            piece = (
+                _strip_quotes(piece, mark) if len(mark) == 1 and self._form.mark != "::" else b""
+            )
+        if not piece or not mark or width < 2:
             return None
         text = np.frombuffer(piece, dtype=np.uint8)
         ends = np.append(np.flatnonzero(text == 10), len(text))
@@ -205,6 +209,21 @@ class _Reader:
                     )
                 columns[role].append(entry[name])
         return columns
+
+
+def _strip_quotes(piece: bytes, mark: bytes) -> bytes:
+    """Take off quotes that stand around whole fields; nothing is left where one does not."""
+    text = np.frombuffer(piece, dtype=np.uint8)
+    quotes = np.flatnonzero(text == ord('"'))
+    if len(quotes) % 2:
+        return b""
+    between = (text == ord("\n")) | (text == ord(mark))
+    edges = np.concatenate([[True], between, [True]])
+    opened, closed = quotes[::2], quotes[1::2]
+    places = np.flatnonzero(between)
+    same = np.array_equal(np.searchsorted(places, opened), np.searchsorted(places, closed))
+    whole = same and edges[opened].all() and edges[closed + 2].all()
+    return piece.replace(b'"', b"") if whole else b""
 
 
 def _keeps_all(role: str, column: pandas.Series, lengths: np.ndarray) -> bool:

@@ -56,8 +56,9 @@ class Ratings:
                 "each for every rating. Write read_ratings((users, items, ratings))."
             )
         for name, codes, ids in (
-            ("users", self.users, self.user_ids), ("items", self.items, self.item_ids),
-        ):  # fmt: skip
+            ("users", self.users, self.user_ids),
+            ("items", self.items, self.item_ids),
+        ):
             if len(codes) and not 0 <= codes.min() <= codes.max() < len(ids):
                 raise ValueError(
                     f"Ratings: {name} holds positions from {codes.min()} to {codes.max()}, and "

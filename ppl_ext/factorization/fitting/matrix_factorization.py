@@ -16,6 +16,7 @@ from ppl_ext.factorization.model.noise import Noise
 from ppl_ext.factorization.model.priors import AbstractPrior, FullCovariance
 from ppl_ext.factorization.model.side_rows import require_numba
 from ppl_ext.factorization.result.factors import Factors
+from ppl_ext.whole_files import find_target
 
 __all__ = ["MatrixFactorization"]
 
@@ -152,9 +153,12 @@ class MatrixFactorization:
                 known; the message names whose.
             TypeError: A feature is no number, or an argument is of another type.
             ModuleNotFoundError: numba is not installed.
+            FileNotFoundError: The folder of the checkpoint does not exist.
         """
         check_ratings(ratings, self.dtype)
         require_numba(_CALLED)
+        if checkpoint is not None:
+            find_target(f"{_CALLED}: checkpoint", checkpoint)
         if held_out is not None:
             check_held_out(ratings, held_out)
         known = None if start is None else open_start(_CALLED, self, start)

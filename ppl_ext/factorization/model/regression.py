@@ -124,9 +124,11 @@ class Regression:
         covariance = linalg.cho_solve(factor, np.eye(len(weights)))
         lost = np.sum(np.log(np.diag(factor[0]))) - 0.5 * np.sum(np.log(weights))
         learned = replace(
-            self, coefficients=coefficients, relevance=weights,
+            self,
+            coefficients=coefficients,
+            relevance=weights,
             covariance=(covariance + covariance.T) / 2,
-        )  # fmt: skip
+        )
         return learned, dim * float(lost)
 
     def draw(self, rng: np.random.Generator, prior: GaussianPrior) -> np.ndarray:

@@ -38,6 +38,11 @@ class Assessment:
             variances are right, far above it where a few ratings lie far out.
         newcomers: The same of ratings by users or of items that the fit does not know; None where
             there are none, or no others.
+        num_factors: Number of factors of the model, where it is known.
+
+    Ratings in whole stars are rounded, which no Gaussian is: were a rating the Gaussian that the
+    model says, rounded, intervals of 50 % would cover 48.2 % on MovieLens-100K, where they cover
+    48.8 %, and those from 80 % on half a point more than they promise. Wider ones would be wrong.
 
     Example:
         >>> prediction = Prediction(np.zeros(5000), np.zeros(5000), np.ones(5000))
@@ -54,6 +59,7 @@ class Assessment:
     coverage: Mapping[float, float]
     surprise: float = 1.0
     newcomers: Assessment | None = None
+    num_factors: int | None = None
 
     @property
     def excess(self) -> float:
@@ -101,16 +107,30 @@ class Assessment:
                 "out: fit(ratings, held_out=...), or --hold-out 0.1 on the command line. "
                 "Of counts and amounts, fit the logarithm."
             )
+        if self.excess > 0 and self._excess(0.95) < 0:
+            return (
+                "The inner intervals are too wide and those of 95 % too narrow: these ratings "
+                "have a sharper peak and heavier tails than a Gaussian. Of counts and amounts, "
+                "fit the logarithm; else trust the wide intervals least."
+            )
         if self.excess > 0:
             return (
                 "The intervals are too wide: the noise of these ratings is not that of the fitted "
-                "ones or no Gaussian's, or the model has too many factors; fit again with fewer, "
-                "and keep those with the higher ELBO."
+                f"ones or no Gaussian's{self._blame_factors('.')}"
             )
         return (
-            "The intervals are too narrow: these ratings differ from the fitted ones, or the "
-            "model has too many factors; fit again with fewer, or with learned priors and noise. "
+            "The intervals are too narrow: these ratings differ from the fitted ones"
+            f"{self._blame_factors(', or with learned priors and noise.')} "
             "Where ratings take two or three values, no Gaussian covers every level."
+        )
+
+    def _blame_factors(self, end: str) -> str:
+        """Of one factor there are none fewer."""
+        if self.num_factors == 1:
+            return "; fit again" + (end.removeprefix(", or") if end != "." else " with others.")
+        return (
+            ", or the model has too many factors; fit again with fewer, and keep those under "
+            f"which ratings held out are likelier{end}"
         )
 
     def __str__(self) -> str:

@@ -153,7 +153,8 @@ class Factors:
         features = {"user_features": user_features, "item_features": item_features}
         users, items = ratings.user_ids[ratings.users], ratings.item_ids[ratings.items]
         prediction = self.predict(users, items, unknown=unknown, **features)
-        return assess_prediction(prediction, ratings.values)
+        found = assess_prediction(prediction, ratings.values)
+        return replace(found, num_factors=self.num_factors)
 
     def top_n(
         self,

@@ -160,7 +160,7 @@ def _learn(
 ) -> Side:
     require_numba("Factors.fold_in_users" if by_user else "Factors.fold_in_items")
     # Compiled by numba, which need not be there for anything else.
-    from ppl_ext.factorization.solver.sweeps import update_side
+    from ppl_ext.factorization.solver.side_update import update_side
 
     order = np.argsort(rows, kind="stable")
     indptr = np.zeros(len(newcomers) + 1, dtype=np.int64)

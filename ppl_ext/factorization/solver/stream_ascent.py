@@ -21,8 +21,8 @@ from ppl_ext.factorization.model.side_posterior import Side, unpack
 from ppl_ext.factorization.model.side_rows import write_rows
 from ppl_ext.factorization.solver.adjacency import Adjacency
 from ppl_ext.factorization.solver.rating_sums import RatingSums, add_ratings, solve_rows
+from ppl_ext.factorization.solver.side_update import Moments, update_side
 from ppl_ext.factorization.solver.stream_counts import StreamCounts
-from ppl_ext.factorization.solver.sweeps import Moments, update_side
 
 __all__ = ["StreamAscent"]
 
@@ -73,9 +73,11 @@ class StreamAscent:
         rows, dim = len(self.items), self.items.dim
         packed = dim * (dim + 1) // 2
         self._sums = RatingSums(
-            np.zeros((rows, packed)), np.zeros((rows, dim + 1)), np.zeros((rows, dim + 1)),
+            np.zeros((rows, packed)),
+            np.zeros((rows, dim + 1)),
+            np.zeros((rows, dim + 1)),
             np.zeros(rows),
-        )  # fmt: skip
+        )
         self._seen = np.zeros(rows)
         self._errors, self._log_dets = np.zeros(rows), np.zeros(rows)
         self._user_sums = np.zeros(dim + dim * dim + 5)
@@ -119,10 +121,15 @@ class StreamAscent:
         users = self._seat(block.user_ids, weights)
         for _ in range(_UPDATES if weights is None and users.concentration else 1):
             users, moments = update_side(
-                users, self.items, adjacency, center=self._center,
-                noise_precision=self.noise_precision, bias=self._settings.biases,
-                diagonal=self._settings.diagonal, run=self._run,
-            )  # fmt: skip
+                users,
+                self.items,
+                adjacency,
+                center=self._center,
+                noise_precision=self.noise_precision,
+                bias=self._settings.biases,
+                diagonal=self._settings.diagonal,
+                run=self._run,
+            )
         off = block.values.astype(np.float64) - self._center
         said = add_ratings(users, block.items, block.users, off, block.num_items)
         scale = length * self._scale
@@ -176,12 +183,17 @@ class StreamAscent:
         rows = float(sum(self._counts.user_counts))
         done: Conclusion = conclude_sweep(
             (_read_users(rows, self._user_sums, self.items.dim), self._add_items()),
-            count=self._counts.count, error=float(self._errors.sum()), sweeps=sweeps,
+            count=self._counts.count,
+            error=float(self._errors.sum()),
+            sweeps=sweeps,
             noise_precision=self.noise_precision,
             concentrations=(self.users.concentration, self.items.concentration),
-            kinds=(settings.user_prior, settings.item_prior), noise=settings.noise,
-            variances=self._variances, spread=self._counts.spread, bias=settings.biases,
-        )  # fmt: skip
+            kinds=(settings.user_prior, settings.item_prior),
+            noise=settings.noise,
+            variances=self._variances,
+            spread=self._counts.spread,
+            bias=settings.biases,
+        )
         if settled:
             self.users, self.items = (
                 replace(side, prior=prior, concentration=start)

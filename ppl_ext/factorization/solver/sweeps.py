@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,91 +13,11 @@ from ppl_ext.factorization.model.hyperparameters import WARM_UP, add_side, concl
 from ppl_ext.factorization.model.posterior import Posterior
 from ppl_ext.factorization.model.regression import Design
 from ppl_ext.factorization.model.settings import ModelSettings
-from ppl_ext.factorization.model.side_posterior import Side, pack, unpack
+from ppl_ext.factorization.model.side_posterior import Side
 from ppl_ext.factorization.solver.adjacency import Adjacency
-from ppl_ext.factorization.solver.row_kernel import GROUP, update_rows
+from ppl_ext.factorization.solver.side_update import Moments, update_side
 
-__all__ = ["Moments", "Sweeper", "update_side"]
-
-# Rows are shared out in so many pieces whatever the number of threads, so that sums are rounded
-# in the same way and every machine gives the same answer.
-_BLOCKS = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Sums over the rows of a side after its update.
-
-    Args:
-        first: ``[dim]``, of ``E[w]``.
-        second: ``[dim, dim]``, of ``E[w w']``.
-        log_det: Of the log determinants of the precisions.
-        error: Of the expected squared errors, weighted by row and column.
-    """
-
-    first: np.ndarray
-    second: np.ndarray
-    log_det: float
-    error: float
-
-
-def update_side(
-    side: Side,
-    other: Side,
-    adjacency: Adjacency,
-    *,
-    center: float,
-    noise_precision: float,
-    bias: bool,
-    diagonal: bool,
-    run: Callable[..., object] = map,
-) -> tuple[Side, Moments]:
-    """Update every row of a side, in place, and its weights.
-
-    Args:
-        side: The side; its arrays are written.
-        other: The other side.
-        adjacency: The side's ratings.
-        center: The constant of the model.
-        noise_precision: Of a rating whose weights are one.
-        bias: True where the model has biases.
-        diagonal: True for diagonal covariances.
-        run: ``map``, or the like of a pool of threads.
-
-    Returns:
-        The side with its new weights, and sums over it.
-    """
-    dim = side.dim
-    precision = pack(side.prior.precision)
-    pull = side.prior_means() @ side.prior.precision
-    work = np.cumsum(adjacency.counts * len(precision) + dim**3)
-    count = min(_BLOCKS, -(-len(side) // GROUP))
-    cuts = np.searchsorted(work, np.linspace(0, work[-1], count + 1)[1:-1])
-    cuts = np.unique(np.concatenate([[0], cuts, [len(side)]]))
-    second = np.zeros((len(cuts) - 1, len(precision)))
-    first = np.zeros((len(cuts) - 1, dim))
-    errors = np.empty(len(side))
-
-    def update(block: int) -> tuple[float, float]:
-        found: tuple[float, float] = update_rows(
-            cuts[block], cuts[block + 1], adjacency.indptr, adjacency.columns, adjacency.values,
-            center, other.table, other.summary, side.table, side.summary, errors,
-            precision, pull, noise_precision, side.concentration, bias, diagonal,
-            second[block], first[block],
-        )  # fmt: skip
-        return found
-
-    totals = np.array(list(run(update, range(len(cuts) - 1))))  # type: ignore[call-overload]
-    moments = Moments(
-        first.sum(axis=0), unpack(second.sum(axis=0), dim), *map(float, totals.sum(axis=0))
-    )
-    if side.concentration:
-        side = replace(
-            side,
-            shape=side.concentration + adjacency.counts / 2,
-            rate=side.concentration + noise_precision * errors / 2,
-        )
-    return side, moments
+__all__ = ["Sweeper"]
 
 
 def regress(
@@ -194,9 +114,15 @@ class Sweeper:
 
         def update(side: Side, other: Side, adjacency: Adjacency) -> tuple[Side, Moments]:
             return update_side(
-                side, other, adjacency, center=center, noise_precision=tau, bias=state.biases,
-                diagonal=state.diagonal, run=run,
-            )  # fmt: skip
+                side,
+                other,
+                adjacency,
+                center=center,
+                noise_precision=tau,
+                bias=state.biases,
+                diagonal=state.diagonal,
+                run=run,
+            )
 
         users, user_moments = update(state.users, state.items, self._users)
         items, item_moments = update(state.items, users, self._items)
@@ -216,11 +142,18 @@ class Sweeper:
                 add_side(side, adjacency.counts, moments.first, moments.second, moments.log_det)
             )
         done = conclude_sweep(
-            (sums[0], sums[1]), count=len(self._users.values), error=item_moments.error,
-            sweeps=state.sweeps, noise_precision=tau,
-            concentrations=(users.concentration, items.concentration), kinds=self._priors,
-            noise=self._noise, variances=self._variances, spread=self._spread, bias=state.biases,
-        )  # fmt: skip
+            (sums[0], sums[1]),
+            count=len(self._users.values),
+            error=item_moments.error,
+            sweeps=state.sweeps,
+            noise_precision=tau,
+            concentrations=(users.concentration, items.concentration),
+            kinds=self._priors,
+            noise=self._noise,
+            variances=self._variances,
+            spread=self._spread,
+            bias=state.biases,
+        )
         users, items = (
             replace(side, prior=prior, concentration=concentration)
             for side, prior, concentration in zip(

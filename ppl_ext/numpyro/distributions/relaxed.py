@@ -118,9 +118,9 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
     .. math:: x = \mathrm{softmax}\left((\theta + G) / \tau\right), \quad
         \log q(x) = \log q(y) - \sum_k y_k, \quad y = \log x
 
-    A density of the first ``K - 1`` coordinates, which underflow: at temperature 0.05 ten classes
-    leave an exact zero in nearly every draw, and the density of what is left is a limit, ``inf``
-    or ``-inf``. Take ``sample_with_intermediates`` and hand the scores to ``log_prob``, as the
+    A density of the first ``K - 1`` coordinates, which underflow: at temperature 0.05 nearly every
+    draw of ten unlike classes has an exact zero, and the density of that is a limit, ``inf`` or
+    ``-inf``. Take ``sample_with_intermediates`` and hand the scores to ``log_prob``, as the
     host does for the guide of an ``SVI``: the density of the draw is then exact. Where values have
     to stand for themselves, as latent sites of the model do, take ``ExpRelaxedOneHotCategorical``.
 

@@ -163,12 +163,18 @@ class _Fit:
             rows = place.num_users, len(place.item_ids)
             sums = [read_totals(*each) for each in zip(totals, rows, strict=True)]
             done = conclude_sweep(
-                (sums[0], sums[1]), count=place.count, error=float(totals[1].error),
+                (sums[0], sums[1]),
+                count=place.count,
+                error=float(totals[1].error),
                 sweeps=first.sweeps + len(elbo) - earlier,
-                noise_precision=known.noise_precision, concentrations=known.concentrations,
-                kinds=(model.user_prior, model.item_prior), noise=model.noise,
-                variances=variances, spread=spread, bias=model.biases,
-            )  # fmt: skip
+                noise_precision=known.noise_precision,
+                concentrations=known.concentrations,
+                kinds=(model.user_prior, model.item_prior),
+                noise=model.noise,
+                variances=variances,
+                spread=spread,
+                bias=model.biases,
+            )
             done = _agree(done)
             users, items, before, known = new_users, new_items, known, done
             weights = users.summary[..., -1]
@@ -192,15 +198,15 @@ class _Fit:
         if users is None:  # interrupted before there was anything to keep
             raise KeyboardInterrupt
         local = Rows(*(place.users.collect(collect_local(each)) for each in users))
-        whole = Rows(*(place.items.collect(np.asarray(each.addressable_data(0))[None])
-                       for each in items))  # fmt: skip
+        whole = Rows(
+            *(place.items.collect(np.asarray(each.addressable_data(0))[None]) for each in items)
+        )
         sides = [
             make_side(side, rows, counts, known, before, which)
             for which, (side, rows, counts) in enumerate(
-                ((first.users, local, place.user_counts),
-                 (first.items, whole, place.item_counts))
+                ((first.users, local, place.user_counts), (first.items, whole, place.item_counts))
             )
-        ]  # fmt: skip
+        ]
         posterior = replace(
             first,
             users=sides[0],
@@ -224,6 +230,8 @@ def _agree(done: Conclusion) -> Conclusion:
     means, precisions = rest[::2], [each.reshape(dim, dim) for each in rest[1::2]]
     priors = [GaussianPrior(*each) for each in zip(means, precisions, strict=True)]
     return Conclusion(
-        (priors[0], priors[1]), (float(scalars[0]), float(scalars[1])), float(scalars[2]),
+        (priors[0], priors[1]),
+        (float(scalars[0]), float(scalars[1])),
+        float(scalars[2]),
         float(scalars[3]),
-    )  # fmt: skip
+    )

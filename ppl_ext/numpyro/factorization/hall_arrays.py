@@ -35,24 +35,40 @@ def make_side(
         shape = start + counts / 2
         rate = start + used.noise_precision * rows.errors / 2
     return replace(
-        side, table=table, summary=np.ascontiguousarray(rows.summary), shape=shape, rate=rate,
-        prior=known.priors[which], concentration=known.concentrations[which],
-    )  # fmt: skip
+        side,
+        table=table,
+        summary=np.ascontiguousarray(rows.summary),
+        shape=shape,
+        rate=rate,
+        prior=known.priors[which],
+        concentration=known.concentrations[which],
+    )
 
 
 def list_knowns(known: Conclusion, center: float) -> list[tuple[Any, ...]]:
     """What a sweep is made with, of the users and of the items, in the order of `Knowns`."""
     return [
-        (prior.precision, prior.mean, np.float64(known.noise_precision), np.float64(start),
-         np.float64(center))
+        (
+            prior.precision,
+            prior.mean,
+            np.float64(known.noise_precision),
+            np.float64(start),
+            np.float64(center),
+        )
         for prior, start in zip(known.priors, known.concentrations, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def read_totals(totals: Totals, rows: float) -> SideSums:
     """Sums over a side, which every device knows."""
     read = Totals(*(np.asarray(each.addressable_data(0)) for each in totals))
     return SideSums(
-        rows, read.first, read.second, float(read.log_det), float(read.weight),
-        float(read.log_weight), float(read.counted), float(read.scatter),
-    )  # fmt: skip
+        rows,
+        read.first,
+        read.second,
+        float(read.log_det),
+        float(read.weight),
+        float(read.log_weight),
+        float(read.counted),
+        float(read.scatter),
+    )

@@ -64,9 +64,15 @@ class Totals(NamedTuple):
 
 
 def add_ratings(
-    table: jax.Array, summary: jax.Array, columns: jax.Array, values: jax.Array,
-    owners: jax.Array, chunks: jax.Array, center: jax.Array, rows: int,
-) -> jax.Array:  # fmt: skip
+    table: jax.Array,
+    summary: jax.Array,
+    columns: jax.Array,
+    values: jax.Array,
+    owners: jax.Array,
+    chunks: jax.Array,
+    center: jax.Array,
+    rows: int,
+) -> jax.Array:
     """Add up the other side over the ratings of the rows of a block.
 
     Args:
@@ -119,9 +125,16 @@ def _add_pairwise(terms: list[jax.Array]) -> jax.Array:
 
 
 def solve_rows(
-    sums: jax.Array, weights: jax.Array, counts: jax.Array, knowns: Knowns, *, bias: bool,
-    diagonal: bool, weighted: bool, dtype: np.dtype,
-) -> tuple[Rows, Totals]:  # fmt: skip
+    sums: jax.Array,
+    weights: jax.Array,
+    counts: jax.Array,
+    knowns: Knowns,
+    *,
+    bias: bool,
+    diagonal: bool,
+    weighted: bool,
+    dtype: np.dtype,
+) -> tuple[Rows, Totals]:
     """Solve the rows of a block, all at once.
 
     Args:

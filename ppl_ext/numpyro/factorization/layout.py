@@ -12,8 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 __all__ = [
-    "Deal", "Segments", "Sizes", "count_chunks", "cut_segments", "deal_rows", "fit_sizes",
-]  # fmt: skip
+    "Deal",
+    "Segments",
+    "Sizes",
+    "count_chunks",
+    "cut_segments",
+    "deal_rows",
+    "fit_sizes",
+]
 
 # Numbers in the matrices of a block of rows, and in the sums of a chunk of segments.
 _BLOCK, _CHUNK = 2**22, 2**20

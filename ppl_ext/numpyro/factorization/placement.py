@@ -88,21 +88,29 @@ class Placement:
         slots = self.users.slots[ratings.users]
         self.user_half = self._place(
             cut_segments(
-                self.users, ratings.users, self.items.slots[items], rated,
-                self.items.places - 1, _agree(count_chunks(self.users, ratings.users)),
+                self.users,
+                ratings.users,
+                self.items.slots[items],
+                rated,
+                self.items.places - 1,
+                _agree(count_chunks(self.users, ratings.users)),
             ),
             self.spread(_count(self.users, self.user_counts)),
-        )  # fmt: skip
+        )
         device, place = np.divmod(slots, self.users.places)
         parts = [np.flatnonzero(device == number) for number in range(here)]
         room = _agree(max(count_chunks(self.items, items[part]) for part in parts))
         segments = [
             cut_segments(
-                self.items, items[part], place[part], rated[part],
-                self.users.places - 1, room,
+                self.items,
+                items[part],
+                place[part],
+                rated[part],
+                self.users.places - 1,
+                room,
             )
             for part in parts
-        ]  # fmt: skip
+        ]
         self.item_half = self._place(
             _stack(segments), self.copy(_count(self.items, self.item_counts)[0])
         )

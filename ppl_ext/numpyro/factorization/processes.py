@@ -52,10 +52,9 @@ def share_labels(labels: np.ndarray) -> np.ndarray:
     padded = np.zeros(sizes[:, :2].max(axis=0), np.uint32)
     padded[: len(codes), : codes.shape[1]] = codes
     every = [
-        found[:length] for found, (length, _, _) in zip(
-            gather_numbers(padded), sizes.tolist(), strict=True
-        )
-    ]  # fmt: skip
+        found[:length]
+        for found, (length, _, _) in zip(gather_numbers(padded), sizes.tolist(), strict=True)
+    ]
     wide = np.ascontiguousarray(np.concatenate(every))
     kind = f"<U{wide.shape[1]}" if text else np.int64
     decoded = wide.view(kind).ravel()

@@ -63,9 +63,13 @@ def compile_sweep(
     shared = {"bias": bias, "diagonal": diagonal, "dtype": dtype}
 
     def sweep_part(
-        user_half: Half, item_half: Half, user_weights: jax.Array, items: Rows,
-        user_knowns: Knowns, item_knowns: Knowns,
-    ) -> tuple[Rows, Rows, Totals, Totals]:  # fmt: skip
+        user_half: Half,
+        item_half: Half,
+        user_weights: jax.Array,
+        items: Rows,
+        user_knowns: Knowns,
+        item_knowns: Knowns,
+    ) -> tuple[Rows, Rows, Totals, Totals]:
         def update_users(block: tuple[Any, ...]) -> tuple[Rows, Totals]:
             *ratings, counts, weights = block
             sums = add_ratings(

@@ -138,8 +138,8 @@ class RelaxedOneHotCategorical(AbstractRelaxedCategorical):
     .. math:: x = \mathrm{softmax}\left((\theta + G) / \tau\right), \quad
         \log q(x) = \log q(y) - \sum_k y_k, \quad y = \log x
 
-    A density of the first ``K - 1`` coordinates, which underflow: at temperature 0.05 ten classes
-    leave an exact zero in nearly every draw. Its scores are remembered for as long as the same
+    A density of the first ``K - 1`` coordinates, which underflow: at temperature 0.05 nearly every
+    draw of ten unlike classes has an exact zero. Its scores are remembered for as long as the same
     tensor lives, and its own density is exact; of a copy, of what an operation made of it, and of
     other values with exact zeros the density is a limit, ``inf`` or ``-inf``. Where values have to
     stand for themselves, take ``ExpRelaxedOneHotCategorical``.

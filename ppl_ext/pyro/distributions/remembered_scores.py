@@ -2,7 +2,7 @@
 
 Coordinates of a draw from the simplex underflow; its scores do not. NumPyro hands such
 intermediates from ``sample`` to ``log_prob``; PyTorch has no such way, and without one the density
-of nearly every draw at low temperatures is infinite (see "own draws" in benchmarks/discrete.py).
+of most draws at low temperatures is infinite (see "own draws" in benchmarks/discrete.py).
 The scores hang on no attribute of the tensor: an operation on the draw gives another tensor, of
 which nothing is known. This is for what is right, not for speed, and stays in this file: nothing
 else knows the table.

@@ -77,7 +77,7 @@ class Fit:
         if self._reports:
             elbo = self._reports[0].elbo
             words.append(self._reports[0].verdict)
-        return f"Fit({', '.join([*words, f'ELBO {elbo:,.2f}', self.log.reason])})"
+        return f"Fit({', '.join([*words, f'ELBO {elbo:,.2f}', self.log.end])})"
 
     def draws(
         self,

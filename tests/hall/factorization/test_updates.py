@@ -20,7 +20,7 @@ from ppl_ext.factorization import (
 )
 from ppl_ext.factorization.model.side_rows import write_rows
 from ppl_ext.factorization.solver.adjacency import Adjacency
-from ppl_ext.factorization.solver.sweeps import update_side
+from ppl_ext.factorization.solver.side_update import update_side
 from tests.hall.factorization import dense
 
 RATINGS = simulate_ratings(num_users=150, num_items=40, density=0.2, seed=3).ratings

@@ -8,17 +8,14 @@ from numpyro.infer.elbo import ELBO
 from numpyro.util import check_model_guide_match
 
 from ppl_ext.estimators.arguments import check_count
+from ppl_ext.estimators.matching import match_estimators, refuse_misfits
 from ppl_ext.estimators.mismatch import warn_of
 from ppl_ext.numpyro.estimators import VIMCO, AbstractEstimator
 from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
 from ppl_ext.numpyro.estimators.one_hot_draws import draw_one_hot
 from ppl_ext.numpyro.objectives.discrete.as_categorical import read_choice
 from ppl_ext.numpyro.objectives.discrete.dependence import find_dependence
-from ppl_ext.numpyro.objectives.discrete.estimator_matching import (
-    discrete_sites,
-    match_estimators,
-    refuse_misfits,
-)
+from ppl_ext.numpyro.objectives.discrete.estimator_matching import discrete_sites, needs_of
 from ppl_ext.numpyro.objectives.discrete.guide_and_model import Pair
 from ppl_ext.numpyro.objectives.discrete.joint import JointDraws
 from ppl_ext.numpyro.objectives.mismatch import find_mismatches
@@ -82,7 +79,7 @@ class DiscreteELBO(ELBO):
         num_particles: int = 1,
         vectorize_particles: bool | Callable[..., Any] = True,
     ) -> None:
-        match_estimators(estimator, ())
+        match_estimators(estimator, (), AbstractEstimator)
         cure = "DiscreteELBO(estimator, num_particles=1)."
         check_count("DiscreteELBO", "num_particles", num_particles, 1, cure)
         self.estimator = estimator
@@ -113,9 +110,12 @@ class DiscreteELBO(ELBO):
 
         return average_particles(self, estimate, rng_key)
 
+    def _match(self, sites):
+        return match_estimators(self.estimator, sites, AbstractEstimator)
+
     def _estimate(self, rng_key, program):
         def sample(name, rng_key, fn):
-            estimator, choice = match_estimators(self.estimator, (name,))[name], read_choice(fn)
+            estimator, choice = self._match((name,))[name], read_choice(fn)
             if choice is None or not choice.one_hot:
                 return fn.sample(rng_key)
             if isinstance(estimator, AbstractPathEstimator):
@@ -130,10 +130,14 @@ class DiscreteELBO(ELBO):
         check_model_guide_match(first.model, first.guide)
         warn_of("DiscreteELBO", find_mismatches(first.guide, first.model))
         discrete = discrete_sites(first)
-        estimators = match_estimators(self.estimator, discrete)
+        estimators = self._match(discrete)
         bounding = any(isinstance(each, VIMCO) for each in estimators.values())
         dependence = find_dependence(pair, first_key, discrete, first, analytic=not bounding)
-        num_draws = refuse_misfits(estimators, dependence)
+        num_draws = refuse_misfits(
+            {name: needs_of(each) for name, each in estimators.items()},
+            {name: dependence.facts(name) for name in discrete},
+            dependence.with_plates(term for term in first.terms if term[0] == "guide"),
+        )
         draws = JointDraws(pair, dependence, estimators)
         keys = jax.random.split(draws_key, num_draws)
         if bounding:

@@ -53,7 +53,7 @@ class SiteExpectation:
     def _surrogate(self, rng_key, logits):
         run_key, draw_key = jax.random.split(rng_key)
         terms = self.dependence.terms[self.name]
-        closed = self.dependence.closed_plates(self.name)
+        closed = self.dependence.facts(self.name).closed_plates
         # Sites that follow from this one are drawn again, the same noise for all its values.
         kept = {
             name: site
@@ -84,7 +84,7 @@ class SiteExpectation:
     def _axes(self) -> tuple[list[int], list[int]]:
         """Axes of the site's batch in closed plates, and those in other plates or none."""
         ndim = len(self._choice.logits.shape) - 1 - self._choice.event_ndim
-        closed = sorted(ndim + dim for dim in self.dependence.closed_plates(self.name))
+        closed = sorted(ndim + dim for dim in self.dependence.facts(self.name).closed_plates)
         return closed, [axis for axis in range(ndim) if axis not in closed]
 
     def _order(self):

@@ -1,11 +1,13 @@
 """Which terms of the bound depend on which discrete sites of the guide."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pyro.ops.provenance import get_provenance
 
+from ppl_ext.estimators.matching import SiteFacts, trace_descent
 from ppl_ext.pyro.objectives.discrete.guide_and_model import Run, Term, plates_of
+from ppl_ext.pyro.objectives.mismatch import strip
 
 __all__ = ["Dependence", "find_dependence"]
 
@@ -30,14 +32,21 @@ class Dependence:
         """Whether a term is put in as its mean."""
         return term[1] in self.analytic
 
-    def closed_plates(self, name: str) -> dict[int, str]:
-        """The plates of a site that no term leaves: their elements do not meet again."""
-        plates = plates_of(self.first.site(("guide", name)))
-        return {
-            dim: plate
-            for dim, plate in plates.items()
-            if all(plates_of(self.first.site(t)).get(dim) == plate for t in self.terms[name])
-        }
+    def facts(self, name: str) -> SiteFacts:
+        """A discrete site in words and numbers."""
+        site, choice = self.first.site(("guide", name)), self.first.choice(("guide", name))
+        return SiteFacts(
+            distribution=type(strip(site["fn"])).__name__,
+            is_choice=choice is not None,
+            one_hot=choice is not None and choice.one_hot,
+            plates=plates_of(site),
+            parents=self.parents[name],
+            influenced=self.with_plates(self.terms[name]),
+        )
+
+    def with_plates(self, terms: Iterable[Term]) -> tuple[tuple[str, str, dict[int, str]], ...]:
+        """Terms of the bound with the plates that they stand in."""
+        return tuple((*term, plates_of(self.first.site(term))) for term in terms)
 
 
 def find_dependence(discrete: tuple[str, ...], first: Run, analytic: bool) -> Dependence:
@@ -60,7 +69,7 @@ def find_dependence(discrete: tuple[str, ...], first: Run, analytic: bool) -> De
         for side in ("guide", "model")
     }
     parents = {name: sources["guide", name] - {name} for name in discrete}
-    offspring = {name: _descend(name, parents) for name in discrete}
+    offspring = {name: trace_descent(name, parents) for name in discrete}
     closed_form = frozenset(name for name in both if not logits["model", name] & offspring[name])
     for side, name in logits:
         if name in closed_form:
@@ -81,13 +90,3 @@ def _are_alike(run, name) -> bool:
         and guide.event_ndim == model.event_ndim
         and guide.logits.shape[-1] == model.logits.shape[-1]
     )
-
-
-def _descend(name, parents) -> frozenset[str]:
-    """The site and all discrete sites whose distributions follow from it."""
-    found = {name}
-    while True:
-        more = {child for child, its in parents.items() if its & found} - found
-        if not more:
-            return frozenset(found)
-        found |= more

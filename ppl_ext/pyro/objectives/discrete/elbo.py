@@ -11,16 +11,13 @@ from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_nan
 
 from ppl_ext.estimators.arguments import check_count
+from ppl_ext.estimators.matching import match_estimators, refuse_misfits
 from ppl_ext.pyro.estimators import VIMCO, AbstractEstimator
 from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
 from ppl_ext.pyro.estimators.one_hot_draws import draw_one_hot
 from ppl_ext.pyro.objectives.discrete.as_categorical import read_choice
 from ppl_ext.pyro.objectives.discrete.dependence import find_dependence
-from ppl_ext.pyro.objectives.discrete.estimator_matching import (
-    discrete_sites,
-    match_estimators,
-    refuse_misfits,
-)
+from ppl_ext.pyro.objectives.discrete.estimator_matching import discrete_sites, needs_of
 from ppl_ext.pyro.objectives.discrete.guide_and_model import Pair, Run
 from ppl_ext.pyro.objectives.discrete.joint import JointDraws
 from ppl_ext.pyro.objectives.mismatch import warn_once
@@ -82,7 +79,7 @@ class DiscreteELBO(ELBO):
         estimator: AbstractEstimator | Mapping[str, AbstractEstimator],
         num_particles: int = 1,
     ) -> None:
-        match_estimators(estimator, ())
+        match_estimators(estimator, (), AbstractEstimator)
         cure = "DiscreteELBO(estimator, num_particles=1)."
         check_count("DiscreteELBO", "num_particles", num_particles, 1, cure)
         self.estimator = estimator
@@ -141,7 +138,7 @@ class DiscreteELBO(ELBO):
         return run.model, run.guide
 
     def _sample(self, name, fn):
-        estimator, choice = match_estimators(self.estimator, (name,))[name], read_choice(fn)
+        estimator, choice = self._match((name,))[name], read_choice(fn)
         if choice is None or not choice.one_hot:
             return fn.sample()
         logits = detach_provenance(choice.logits)
@@ -150,14 +147,21 @@ class DiscreteELBO(ELBO):
         # Not the site's own draw: a straight-through one brings a gradient nobody wants here.
         return draw_one_hot(logits.detach())
 
+    def _match(self, sites):
+        return match_estimators(self.estimator, sites, AbstractEstimator)
+
     def _estimate(self, pair: Pair) -> torch.Tensor:
         first = pair.run(tracked=True)
         self._check(first)
         discrete = discrete_sites(first)
-        estimators = match_estimators(self.estimator, discrete)
+        estimators = self._match(discrete)
         bounding = any(isinstance(each, VIMCO) for each in estimators.values())
         dependence = find_dependence(discrete, first, analytic=not bounding)
-        num_draws = refuse_misfits(estimators, dependence)
+        num_draws = refuse_misfits(
+            {name: needs_of(each) for name, each in estimators.items()},
+            {name: dependence.facts(name) for name in discrete},
+            dependence.with_plates(term for term in first.terms if term[0] == "guide"),
+        )
         draws = JointDraws(pair, dependence, estimators, num_draws)
         return draws.bound() if bounding else draws.expectation()
 

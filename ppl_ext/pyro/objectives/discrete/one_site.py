@@ -50,7 +50,7 @@ class SiteExpectation:
 
     def _surrogate(self, logits):
         terms = self.dependence.terms[self.name]
-        closed = self.dependence.closed_plates(self.name)
+        closed = self.dependence.facts(self.name).closed_plates
         # Sites that follow from this one are drawn again, the same noise for all its values.
         kept = {
             name: detach_provenance(self.run.site(("guide", name))["value"])
@@ -87,7 +87,7 @@ class SiteExpectation:
     def _order(self) -> tuple[list[int], int]:
         """The site's axes, those of its closed plates first, and how many these are."""
         ndim = self.choice.logits.dim() - 1 - self.choice.event_ndim
-        closed = sorted(ndim + dim for dim in self.dependence.closed_plates(self.name))
+        closed = sorted(ndim + dim for dim in self.dependence.facts(self.name).closed_plates)
         others = [axis for axis in range(self.choice.logits.dim()) if axis not in closed]
         return [*closed, *others], len(closed)
 

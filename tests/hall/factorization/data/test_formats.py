@@ -158,3 +158,25 @@ def test_numbers_of_single_lines_are_those_of_all(tmp_path):
     quoted = pairs(read_ratings(write(tmp_path, "b.data", '"' + text.replace("\t", '"\t', 1))))
     assert plain == quoted
     assert plain == {pair: np.float32(value) for pair, value in rows.items()}
+
+
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [
+        ('"a",1,2', "a"), ('"a,b",1,2', "a,b"), ('"a""b",1,2', 'a"b'), ('"7","1","2"', "7"),
+        ('"007",1,2', "007"), ('" a ",1,2', "a"), ('"a b",1,2', "a b"),
+    ],
+)  # fmt: skip
+def test_quotes_are_those_of_csv(tmp_path, line, label):
+    # With and without a line that has to be looked at by itself.
+    for more in ("", '"c,d",1,2\n'):
+        path = write(tmp_path, "a.csv", f"user,item,rating\nzz,1,2\n{line}\n{more}")
+        found = read_ratings(path).user_ids.tolist()
+        assert found == sorted(["zz", label, *(["c,d"] if more else [])])
+
+
+@pytest.mark.parametrize("line", ['"a,b",1', '"a,1,2', 'a,"1,2"'])
+def test_quotes_do_not_make_fields(tmp_path, line):
+    path = write(tmp_path, "a.csv", f"user,item,rating\nzz,1,2\n{line}\nb,1,3\n")
+    with pytest.raises(ValueError, match=r"line 3 of 'a.csv' has \d fields; expected 3"):
+        read_ratings(path)

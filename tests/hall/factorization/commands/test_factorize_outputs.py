@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from ppl_ext.commands import cli, factorize
 from ppl_ext.factorization import Factors, load_factors, simulate_ratings
@@ -100,3 +101,26 @@ def test_a_file_of_tests_has_text_where_the_table_has(tmp_path, capsys):
     test.write_text("user,item,rating\n3,5,4\n4,6,4\n")
     assert run(tmp_path / "out", train, "--test", test) == 0
     assert "apart" not in capsys.readouterr().out
+
+
+def test_pictures_hide_nothing(table, tmp_path, monkeypatch):
+    figures = {}
+
+    def keep(figure, path, **settings):
+        figure.canvas.draw()
+        figures[path.name] = figure
+        path.write_bytes(b"")
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    assert run(tmp_path, table, "--top-n", "0") == 0
+    ax = figures["convergence.png"].axes[0]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["ELBO", "end: reached max_steps=8"]
+    # The legend is above what it explains, the axis has no offset, the note is clear of the curve.
+    assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1 - 1
+    assert ax.yaxis.get_offset_text().get_text() == ""
+    curve = ax.transData.transform(ax.lines[0].get_xydata())
+    for note in ax.texts:
+        assert not any(note.get_window_extent().contains(*point) for point in curve)
+    colours = figures["ratings.png"].axes[0].images[0].get_clim()
+    assert RATINGS.values.min() - 1e-3 <= colours[0] < colours[1] <= RATINGS.values.max() + 1e-3

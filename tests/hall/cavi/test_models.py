@@ -1,4 +1,4 @@
-"""Coordinate ascent on conjugate models against SciPy, quadrature, enumeration, closed forms."""
+"""Models as lists of terms against quadrature, enumeration, closed forms and scikit-learn."""
 
 from itertools import product
 
@@ -10,21 +10,16 @@ from scipy.special import gammaln
 from sklearn.mixture import BayesianGaussianMixture
 
 from ppl_ext.cavi import (
-    Categorical,
     CategoryTerm,
     Dirichlet,
     Gamma,
-    LinearTerm,
     MixtureTerm,
     MultivariateNormal,
     Normal,
-    NormalGamma,
     NormalTerm,
     NormalWishart,
-    NotConjugateError,
     PriorTerm,
     ProductTerm,
-    RelevanceTerm,
     ascend,
     fit_mixture,
     regress_linear,
@@ -36,121 +31,11 @@ from ppl_ext.factorization import (
     measure_bound,
     simulate_ratings,
 )
-
-RNG = np.random.default_rng(0)
-Y = RNG.normal(1.5, 0.7, size=12)
-X = RNG.normal(size=(12, 3))
-ROOT = RNG.normal(size=(3, 3))
-SPREAD = ROOT @ ROOT.T + np.eye(3)
-
-NORMAL = Normal(np.array([0.5, -1.0, 2.0]), np.array([2.0, 0.3, 1.0]))
-VECTORS = MultivariateNormal(RNG.normal(size=(4, 3)), np.stack([SPREAD] * 4))
-GAMMA = Gamma(np.array([2.5, 0.7, 4.0]), np.array([1.0, 3.0, 0.5]))
-WEIGHTS = Dirichlet(np.array([0.5, 2.0]))
-CLASSES = Categorical(RNG.normal(size=(12, 2)))
-COEFFICIENTS = NormalGamma(np.array([1.0, 0.0, -2.0]), SPREAD, np.array(2.5), np.array(1.5))
-COMPONENTS = NormalWishart(
-    RNG.normal(size=(2, 3)), np.array([0.5, 3.0]), np.array([4.0, 7.5]), np.stack([SPREAD] * 2)
+from tests.hall.cavi.examples import (
+    X,
+    Y,
+    check_rise,
 )
-FAMILIES = [NORMAL, VECTORS, GAMMA, WEIGHTS, CLASSES, COEFFICIENTS, COMPONENTS]
-
-
-def name_type(each):
-    return type(each).__name__
-
-
-@pytest.mark.parametrize("family", FAMILIES, ids=name_type)
-def test_statistics_are_the_slopes_of_the_normalizer(family):
-    natural = family.natural()
-    again = type(family).from_natural(*natural)
-    for there, back in zip(natural, again.natural(), strict=True):
-        assert_allclose(back, there, rtol=1e-10, atol=1e-12)
-    for which, statistic in enumerate(family.expect()):
-        direction = np.random.default_rng(which).normal(size=np.shape(statistic))
-        if direction.ndim > 1 and direction.shape[-1] == direction.shape[-2] == 3:
-            direction = direction + np.swapaxes(direction, -1, -2)
-        step, ends = 1e-5, []
-        for sign in (1, -1):
-            moved = list(natural)
-            moved[which] = moved[which] + sign * step * direction
-            ends.append(type(family).from_natural(*moved).log_normalizer().sum())
-        slope = (ends[0] - ends[1]) / (2 * step)
-        assert_allclose(slope, np.sum(statistic * direction), rtol=1e-6, atol=1e-6)
-
-
-def test_entropies():
-    for family, truth in [
-        (NORMAL, stats.norm(0, NORMAL.precision**-0.5).entropy()),
-        (GAMMA, stats.gamma(GAMMA.shape, scale=1 / GAMMA.rate).entropy()),
-        (WEIGHTS, stats.dirichlet(WEIGHTS.concentration).entropy()),
-        (VECTORS, 4 * stats.multivariate_normal(np.zeros(3), VECTORS.covariance[0]).entropy()),
-        (CLASSES, stats.entropy(CLASSES.expect()[0], axis=1)),
-    ]:
-        assert_allclose(family.entropy(), np.sum(truth), rtol=1e-10)
-
-
-def test_joint_densities():
-    w, tau = np.array([0.3, -0.2, 0.4]), 1.7
-    statistics = np.log(tau), tau, tau * w, tau * np.outer(w, w)
-    ours = sum(np.sum(n * t) for n, t in zip(COEFFICIENTS.natural(), statistics, strict=True))
-    cov = np.linalg.inv(tau * SPREAD)
-    truth = stats.multivariate_normal(COEFFICIENTS.mean, cov).logpdf(w)
-    truth += stats.gamma(2.5, scale=1 / 1.5).logpdf(tau)
-    assert_allclose(ours - COEFFICIENTS.log_normalizer(), truth, rtol=1e-10)
-    matrix = 2 * np.linalg.inv(SPREAD) + np.eye(3)
-    statistics = np.linalg.slogdet(matrix)[1], matrix, matrix @ w, w @ matrix @ w
-    for row in range(2):
-        natural = [each[row] for each in COMPONENTS.natural()]
-        ours = sum(np.sum(n * t) for n, t in zip(natural, statistics, strict=True))
-        cov = np.linalg.inv(COMPONENTS.count[row] * matrix)
-        truth = stats.multivariate_normal(COMPONENTS.mean[row], cov).logpdf(w)
-        truth += stats.wishart(COMPONENTS.dof[row], SPREAD).logpdf(matrix)
-        assert_allclose(ours - COMPONENTS.log_normalizer()[row], truth, rtol=1e-10)
-
-
-class Moved:
-    """A factor whose expected statistics were moved."""
-
-    def __init__(self, family, moves):
-        self.batch_shape = family.batch_shape
-        self._statistics = [s + m for s, m in zip(family.expect(), moves, strict=True)]
-
-    def expect(self):
-        return tuple(self._statistics)
-
-
-ONE = Normal(np.array(0.3), np.array(2.0))
-TERMS = [
-    (NormalTerm("x", "m", "t"), {"x": NORMAL, "m": ONE, "t": GAMMA}),
-    (NormalTerm(Y[:, None], "m", "t"), {"m": NORMAL, "t": Gamma(np.array(2.0), np.array(3.0))}),
-    (NormalTerm(np.array(1.0), "m", "t"), {"m": ONE, "t": GAMMA}),
-    (ProductTerm("u", "v", np.arange(4), np.array([0, 1, 1, 3]), Y[:4], "t"),
-     {"u": VECTORS, "v": VECTORS, "t": Gamma(np.array(2.0), np.array(3.0))}),
-    (LinearTerm(Y, X, "w"), {"w": COEFFICIENTS}),
-    (RelevanceTerm("w", "a", 1.3, 0.4), {"w": COEFFICIENTS, "a": GAMMA}),
-    (CategoryTerm("z", "p"), {"z": CLASSES, "p": WEIGHTS}),
-    (MixtureTerm(X, "z", "c"), {"z": CLASSES, "c": COMPONENTS}),
-    (PriorTerm("p", Dirichlet(np.array([3.0, 1.0]))), {"p": WEIGHTS}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("term", "factors"), TERMS)
-def test_messages_are_the_slopes_of_expectations(term, factors):
-    term.check(factors)
-    assert term.nodes.keys() == factors.keys()
-    for name, family in factors.items():
-        rng = np.random.default_rng(3)
-        moves = [rng.normal(size=np.shape(each)) for each in family.expect()]
-        rise = term.expect({**factors, name: Moved(family, moves)}) - term.expect(factors)
-        told = sum(np.sum(n * m) for n, m in zip(term.send(name, factors), moves, strict=True))
-        assert_allclose(told, rise, rtol=1e-9, atol=1e-9)
-
-
-def check_rise(ascent):
-    trail = ascent.half_steps.ravel()
-    assert (np.diff(trail) > -1e-8 * np.maximum(1, np.abs(trail[1:]))).all()
-    assert ascent.log.converged
-    assert_allclose(ascent.elbo, ascent.half_steps[:, -1])
 
 
 def test_normal_of_unknown_mean_and_precision():
@@ -345,43 +230,3 @@ def test_factorization_is_the_compiled_one():
     }
     terms = [PriorTerm("rows", prior), PriorTerm("columns", prior), likelihood]
     check_rise(ascend(terms, apart))
-
-
-def test_refusals():
-    prior = PriorTerm("mu", NORMAL)
-    with pytest.raises(NotConjugateError, match=r"'mu' is Gamma; expected Normal.*AutoFullRank"):
-        ascend([prior], {"mu": GAMMA})
-    with pytest.raises(NotConjugateError, match=r"'x' stands twice.*AutoFullRank"):
-        NormalTerm("x", "x", np.array(1.0))
-    with pytest.raises(ValueError, match=r"no factor 'mu'; expected one of \['nu'\]"):
-        ascend([prior], {"nu": NORMAL})
-    with pytest.raises(ValueError, match=r"no term touches the factor 'nu'.*PriorTerm"):
-        ascend([prior], {"mu": NORMAL, "nu": NORMAL})
-
-    class Wrong(NormalTerm):
-        def send(self, name, factors):
-            pull, square = super().send(name, factors)
-            return -pull, square
-
-    with pytest.raises(ArithmeticError, match=r"fell .* when 'mu' .* \['Wrong'\]"):
-        ascend([Wrong(Y, "mu", np.array(1.0))], {"mu": ONE})
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: regress_linear(X, np.full(12, np.nan)), "regress_linear: data .* 12 numbers"),
-        (lambda: regress_linear(X, Y[:5]), "design has 12 rows and data 5"),
-        (lambda: fit_mixture(Y, 2), r"shape \(12,\).*expected 2 axes"),
-        (lambda: fit_mixture(np.ones((5, 2)), 2), "columns that vary"),
-    ],
-)
-def test_bad_data(call, words):
-    with pytest.raises(ValueError, match=words):
-        call()
-
-
-def test_more_classes_than_rows():
-    ascent = fit_mixture(np.array([[0.0], [0.0], [1.0]]), 4)
-    check_rise(ascent)
-    assert_allclose(ascent.factors["classes"].expect()[0].sum(axis=1), 1)

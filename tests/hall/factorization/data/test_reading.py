@@ -1,8 +1,5 @@
 """Readers: every way in gives the same table, and bad lines are refused by their number."""
 
-import gzip
-import tracemalloc
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +7,9 @@ import pandas
 import pytest
 from scipy import sparse
 
-import ppl_ext.factorization.data.lines as lines_module
 from ppl_ext.factorization import (
     Ratings,
     read_ratings,
-    simulate_ratings,
-    split_by_row,
-    split_by_time,
-    split_by_user,
 )
 
 USERS, ITEMS = np.array([2, 1, 2, 3]), np.array([20, 10, 10, 30])
@@ -200,80 +192,6 @@ def test_ratings_far_from_zero_keep_what_tells_them_apart():
     assert np.array_equal(far.values, near.values.astype(float) + 1e9 + 0.1)
 
 
-@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
-def test_lines_end_where_an_editor_ends_them(tmp_path, ending):
-    path = tmp_path / "r.csv"
-    lines = ["user,item,rating", "a\u2028b,2,3", "c\x0cd,4,5", ""]
-    path.write_bytes(ending.join(lines).encode())
-    assert read_ratings(path).user_ids.tolist() == ["a\u2028b", "c\x0cd"]
-
-
-def test_packed_file_is_refused(tmp_path):
-    path = tmp_path / "ratings.csv.gz"
-    path.write_bytes(gzip.compress(b"user,item,rating\n1,2,3\n"))
-    with pytest.raises(ValueError, match=r"'ratings.csv.gz' is compressed"):
-        read_ratings(path)
-
-
-@pytest.fixture
-def tiny_pieces(monkeypatch):
-    """Read files some lines at a time."""
-    read = lines_module.read_pieces
-    monkeypatch.setattr(lines_module, "read_pieces", partial(read, size=40))
-
-
-def test_pieces_are_one_table(tmp_path, tiny_pieces):
-    rows = [(user, item, user + item) for user in range(40) for item in (3, 1, 2)]
-    text = "user,item,rating\n" + "".join(f"{u},{i},{v}\n" for u, i, v in rows)
-    ratings = read_ratings(write(tmp_path, "a.csv", text))
-    assert ratings.user_ids.tolist() == list(range(40))
-    assert ratings.values.tolist() == [user + item for user in range(40) for item in (1, 2, 3)]
-    # One label that is no integer, after many pieces, makes all of them text.
-    late = read_ratings(write(tmp_path, "b.csv", text + "007,2,5\n"))
-    assert late.user_ids.tolist() == sorted([*map(str, range(40)), "007"])
-    assert late.values[late.user_ids[late.users] == "12"].tolist() == [13, 14, 15]
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("0,1,5", "line 99 of 'a.csv' rates item 1 by user 0 again, after line 2 of"),
-        ("77,1,inf", "line 99 of 'a.csv' has the value inf"),
-        ("77,1,none", "line 99 of 'a.csv' has 'none' as its rating"),
-        ("-5,1,3", "line 99 of 'a.csv' has the user -5"),
-        (",1,3", "line 99 of 'a.csv' has the user ''"),
-        ("77,1", "line 99 of 'a.csv' has 2 fields; expected 3, as in line 1"),
-        ("77,1,30", "line 99 of 'a.csv' has the value 30; expected 1 to 5"),
-    ],
-)
-def test_lines_are_counted_across_pieces(tmp_path, tiny_pieces, line, message):
-    text = "user,item,rating\n" + "".join(f"{user},1,3\n" for user in range(50)) + "\n" * 47
-    with pytest.raises(ValueError, match=message):
-        read_ratings(write(tmp_path, "a.csv", text + line + "\n99,1,2\n"), scale=(1, 5))
-
-
-def test_text_of_other_encodings_is_refused(tmp_path):
-    path = tmp_path / "latin.csv"
-    path.write_bytes("user,item,rating\nann,Amélie,4\n".encode("latin1"))
-    with pytest.raises(ValueError, match=r"'latin.csv' is no UTF-8 text after line \d"):
-        read_ratings(path)
-
-
-def test_memory_does_not_hold_the_text(tmp_path, monkeypatch):
-    read = lines_module.read_pieces
-    monkeypatch.setattr(lines_module, "read_pieces", partial(read, size=2**16))
-    peaks = []
-    for count in (20_000, 40_000):
-        rows = (f"{at // 50}\t{at % 50}\t3\t{881250949 + at}\n" for at in range(count))
-        path = write(tmp_path, "u.data", "".join(rows))
-        tracemalloc.start()
-        read_ratings(path)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    # Codes, value, time and two orders: the strings of four fields alone take 220.
-    assert (peaks[1] - peaks[0]) / 20_000 < 130
-
-
 def test_other_sources_are_refused():
     with pytest.raises(TypeError, match="got a list; expected a path"):
         read_ratings([1, 2, 3])
@@ -282,29 +200,3 @@ def test_other_sources_are_refused():
 def test_the_later_of_two_ratings_is_kept(tmp_path):
     path = write(tmp_path, "u.data", "1\t5\t4\n2\t5\t1\n1\t5\t2\n")
     assert read_ratings(path, keep_last=True).values.tolist() == [2, 1]
-
-
-RATINGS = simulate_ratings(num_users=50, num_items=40, seed=1).ratings
-
-
-def test_splits_share_out_every_rating():
-    timed = read_ratings(
-        (*(RATINGS.users, RATINGS.items, RATINGS.values), np.arange(len(RATINGS)))
-    )
-    for train, test in (split_by_row(timed), split_by_time(timed), split_by_user(timed)):
-        assert len(train) + len(test) == len(timed)
-        assert sorted([*train.times, *test.times]) == sorted(timed.times)
-        assert train.user_ids is test.user_ids is timed.user_ids
-    train, test = split_by_time(timed)
-    assert train.times.max() < test.times.min()
-    train, test = split_by_user(timed)
-    assert not set(train.users.tolist()) & set(test.users.tolist())
-    assert split_by_row(timed, seed=1)[1].times.tolist() != split_by_row(timed)[1].times.tolist()
-
-
-def test_splits_refuse_empty_parts():
-    for split in (split_by_row, split_by_user):
-        with pytest.raises(ValueError, match="leaves one part empty"):
-            split(RATINGS, 0.0)
-    with pytest.raises(ValueError, match="have no times"):
-        split_by_time(RATINGS)
