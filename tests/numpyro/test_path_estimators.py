@@ -1,4 +1,4 @@
-"""Path estimators under JAX's transformations."""
+"""Estimators under JAX's transformations."""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ppl_ext.numpyro import distributions, estimators
+from tests.oracles.estimators import BINARY
 
 ALL = [
     estimators.GumbelSoftmax(),
@@ -76,3 +77,22 @@ def test_memory_does_not_grow_with_the_draws():
         return jax.jit(slope).lower(logits).compile().memory_analysis().temp_size_in_bytes
 
     assert bytes_of(200) < bytes_of(2) + 64 * 200  # the keys alone
+
+
+def test_a_scan_carries_a_baseline():
+    weights = jnp.array([0.0, 1.0])
+    table = jnp.asarray(BINARY.logits)
+
+    def surrogate(estimator, key, logits):
+        return estimator.surrogate(key, lambda z: ((z @ weights).sum(-1) - 0.3) ** 2, logits)
+
+    def step(average, key):
+        estimator = estimators.ScoreFunction(average)
+        value = jax.vmap(surrogate, (None, None, 0))(estimator, key, table)
+        return average.update(value), value
+
+    keys = jax.random.split(jax.random.key(0), 20)
+    scan = jax.jit(lambda average: jax.lax.scan(step, average, keys))
+    average, values = scan(estimators.MovingAverage(0.5))
+    truth = (0.5 ** np.arange(20)[::-1]) @ np.asarray(values).mean(-1) / (2 - 0.5**19)
+    np.testing.assert_allclose(average.mean, truth, rtol=1e-5)

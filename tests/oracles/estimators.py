@@ -4,7 +4,8 @@ The integrand is that of an evidence lower bound, ``f(z) = scale * g(z) - log q(
 members of a batch: one with ordinary logits, one with peaked ones, one with a class ruled out.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -19,6 +20,7 @@ class Toy:
     scale: np.ndarray  # (batch,)
     inner: np.ndarray  # (variable * class, hidden)
     outer: np.ndarray  # (hidden,)
+    is_bent: bool = True  # otherwise g is linear in the draws
 
     @property
     def outcomes(self) -> np.ndarray:
@@ -29,8 +31,15 @@ class Toy:
     @property
     def g(self) -> np.ndarray:
         """Values ``(outcome,)``."""
-        flat = self.outcomes.reshape(len(self.outcomes), -1)
-        return np.tanh(flat @ self.inner) @ self.outer
+        hidden = self.outcomes.reshape(len(self.outcomes), -1) @ self.inner
+        return (np.tanh(hidden) if self.is_bent else hidden) @ self.outer
+
+    @property
+    def g_slope(self) -> np.ndarray:
+        """Derivatives ``(outcome, variable, class)`` of ``g`` at the draws."""
+        hidden = np.tanh(self.outcomes.reshape(len(self.outcomes), -1) @ self.inner)
+        outer = self.outer * (1 - hidden**2 if self.is_bent else np.ones_like(hidden))
+        return (outer @ self.inner.T).reshape(self.outcomes.shape)
 
     @property
     def q(self) -> np.ndarray:
@@ -61,6 +70,19 @@ class Toy:
     @property
     def scale_gradient(self) -> np.ndarray:
         return self.q @ self.g
+
+    def path_gradient(self, matrices: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Mean gradient of ``scale * g`` of an estimator that sends the slope through matrices.
+
+        Args:
+            matrices: Function of logits ``(class,)`` with a matrix for each draw.
+        """
+        drawn, gradient = self.outcomes.argmax(-1), np.zeros(self.logits.shape)
+        for batch, variable in np.ndindex(self.logits.shape[:2]):
+            matrix = matrices(self.logits[batch, variable])[drawn[:, variable]]
+            sent = np.einsum("sjk,sk->sj", matrix, self.g_slope[:, variable])
+            gradient[batch, variable] = self.scale[batch] * (self.q[batch] @ sent)
+        return gradient
 
     def score_variance(self) -> np.ndarray:
         """Variance ``(batch,)`` of the score function, its path through ``f`` included."""
@@ -158,6 +180,7 @@ def make_toy(variables: int, classes: int) -> Toy:
 CATEGORICAL = make_toy(3, 3)
 BINARY = make_toy(4, 2)
 SINGLE = make_toy(1, 5)
+LINEAR = replace(BINARY, is_bent=False)
 
 
 def assert_means(estimates, truths):

@@ -32,7 +32,11 @@ def gapped(logits: np.ndarray, temperature: float, gap: float | None) -> np.ndar
     """Fan et al. (2022), section 4: the draw is lifted to the top, the others below the gap."""
     matrices = []
     for drawn, prob in enumerate(softmax(logits)):
-        lead = -np.log1p(-prob) / prob if gap is None else gap
+        if prob == 0:  # never drawn
+            matrices.append(np.zeros((logits.size, logits.size)))
+            continue
+        with np.errstate(divide="ignore"):  # the lead of what is certain has no end
+            lead = -np.log1p(-prob) / prob if gap is None else gap
         shifted = np.minimum(logits, logits.max() - lead)
         shifted[drawn] = logits.max()
         matrices.append(jacobian(softmax(shifted / temperature)) / temperature)
@@ -44,6 +48,8 @@ def rao(gap: float, temperature: float) -> np.ndarray:
 
     The difference of the perturbed logits is logistic, cut at zero.
     """
+    if not np.isfinite(gap):
+        return np.zeros((2, 2, 2))
     matrices = []
     for sign in (1.0, -1.0):
 
@@ -63,10 +69,11 @@ def rao(gap: float, temperature: float) -> np.ndarray:
 def reinmax_rao(gap: float, temperature: float) -> np.ndarray:
     """Wang and Bui (2026): twice the mean matrix between, less half that of the softmax."""
     p = expit(np.array([gap, -gap]))
-    between = [np.log((p + drawn) / 2) for drawn in np.eye(2)]
-    means = [
-        rao(logits[0] - logits[1], temperature)[drawn] for drawn, logits in enumerate(between)
-    ]
+    means = []
+    for drawn, one in enumerate(np.eye(2)):
+        between = (p + one) / 2
+        odds = between[0] / between[1] if between[1] > 0 else np.inf
+        means.append(rao(np.log(odds) if odds > 0 else -np.inf, temperature)[drawn])
     return 2 * np.stack(means) - jacobian(p) / 2
 
 

@@ -1,216 +1,24 @@
-"""The bound of guides with discrete sites against enumeration, and what it refuses.
-
-A z-test fails where an error exceeds 4.5 standard errors: with some 25 numbers a test, a false
-alarm in 6,000 runs. The seeds are fixed.
-"""
-
-import itertools
-from types import SimpleNamespace
+"""The bound of guides with discrete sites against enumeration, and what it refuses."""
 
 import numpy as np
 import pytest
 from scipy import special, stats
 
-X = np.array([0.3, -1.2, 2.0])
-CLASSES = np.arange(3.0)
-PARAMS = {
-    "w": np.array([-1.0, 0.0, 2.0]),
-    "prior": np.array([0.1, 0.3, -0.2]),
-    "a_logit": np.array(0.2),
-    "z_logits": np.array([[0.1, -0.3, 0.2], [1.0, 0.0, 0.0], [0.0, 0.5, -0.5]]),
-    "y_logits": np.array([0.3, -0.6, 0.4]),
-    "m_loc": np.array(0.1),
-}
-LIMIT = 4.5
-
-
-def log_bernoulli(value, logit):
-    return -np.log1p(np.exp(-logit if value else logit))
-
-
-def enumerate_joint(p):
-    """The bound of ``joint`` below by summing over a, z and y, the Normal in closed form."""
-    total = -0.5 * (p["m_loc"] ** 2 + 0.25 - 1) + np.log(0.5)  # of m
-    for a in (0, 1):
-        q_a = log_bernoulli(a, p["a_logit"])
-        inner = stats.bernoulli.logpmf(a, 0.4) - q_a
-        for row, k, y in itertools.product(range(3), range(3), (0, 1)):
-            q_z = special.log_softmax(p["z_logits"][row] + 0.5 * a * CLASSES)[k]
-            q_y = log_bernoulli(y, p["y_logits"][k])
-            mean = p["w"][k] + 0.7 * y + 0.5 * a + p["m_loc"]
-            weight = (
-                special.log_softmax(p["prior"])[k]
-                + log_bernoulli(y, k - 1.0)
-                + stats.norm.logpdf(X[row], mean, 1)
-                - 0.125
-            )
-            inner += np.exp(q_z + q_y) * (weight - q_z - q_y)
-        total += np.exp(q_a) * inner
-    return total
-
-
-def enumerate_single(p, rows=(1.0, 1.0, 1.0)):
-    """The bound of ``single`` below, each row with a weight."""
-    q, prior = special.log_softmax(p["z_logits"], -1), special.log_softmax(p["prior"])
-    weight = prior + stats.norm.logpdf(X[:, None], p["w"], 1) - q
-    return (np.array(rows)[:, None] * np.exp(q) * weight).sum()
-
-
-def enumerate_meeting(p):
-    """The bound of ``meeting``: two rows of z, and one number that hangs on both."""
-    q, total = special.log_softmax(p["z_logits"], -1), 0.0
-    for i, j in itertools.product(range(3), repeat=2):
-        log_q = q[0, i] + q[1, j]
-        log_p = -2 * np.log(3) + stats.norm.logpdf(0.5, p["w"][i] * p["w"][j] + p["w"][i], 1)
-        total += np.exp(log_q) * (log_p - log_q)
-    return total
-
-
-def slopes(function, params, step=1e-5):
-    """Central differences."""
-    found = {}
-    for name, value in params.items():
-        found[name] = np.zeros_like(value)
-        for index in np.ndindex(value.shape):
-            moved = [
-                function({**params, name: value + side * step * _unit(value, index)})
-                for side in (1, -1)
-            ]
-            found[name][index] = (moved[0] - moved[1]) / (2 * step)
-    return found
-
-
-def _unit(value, index):
-    unit = np.zeros_like(value)
-    unit[index] = 1.0
-    return unit
+from tests.oracles.discrete_bounds import (
+    PARAMS,
+    X,
+    enumerate_joint,
+    enumerate_meeting,
+    enumerate_pairs,
+    enumerate_single,
+    slopes,
+)
+from tests.rooms.discrete_programs import check, estimate, make_programs, times
 
 
 @pytest.fixture(scope="module")
 def programs(host):
-    """Pairs of model and guide, their parameters read by name."""
-    ppl, dist, array = host.ppl, host.dist, host.array
-    one_hot = host.room.distributions.OneHotCategoricalStraightThrough
-    mask = ppl.poutine.mask if host.name == "pyro" else ppl.handlers.mask
-    scale = ppl.poutine.scale if host.name == "pyro" else ppl.handlers.scale
-
-    def param(name):
-        return ppl.param(name, array(PARAMS[name]))
-
-    def joint():
-        m = ppl.sample("m", dist.Normal(0.0, 1.0))
-        a = ppl.sample("a", dist.Bernoulli(array(0.4)))
-        with ppl.plate("row", 3):
-            z = ppl.sample("z", one_hot(logits=param("prior")))
-            y = ppl.sample("y", dist.Bernoulli(logits=z @ array(CLASSES - 1)))
-            mean = z @ param("w") + 0.7 * y + 0.5 * a + m
-            ppl.sample("x", dist.Normal(mean, 1.0), obs=array(X))
-
-    def autoregressive():
-        ppl.sample("m", dist.Normal(param("m_loc"), 0.5))
-        a = ppl.sample("a", dist.Bernoulli(logits=param("a_logit")))
-        with ppl.plate("row", 3):
-            z = ppl.sample("z", one_hot(logits=param("z_logits") + 0.5 * a * array(CLASSES)))
-            ppl.sample("y", dist.Bernoulli(logits=z @ param("y_logits")))
-
-    def single():
-        with ppl.plate("row", 3):
-            z = ppl.sample("z", one_hot(logits=param("prior")))
-            ppl.sample("x", dist.Normal(z @ param("w"), 1.0), obs=array(X))
-
-    def factorised():
-        with ppl.plate("row", 3):
-            ppl.sample("z", one_hot(logits=param("z_logits")))
-
-    def indexed():
-        with ppl.plate("row", 3):
-            z = ppl.sample("z", dist.Categorical(logits=param("prior")))
-            ppl.sample("x", dist.Normal(param("w")[z], 1.0), obs=array(X))
-
-    def indexed_guide():
-        with ppl.plate("row", 3):
-            ppl.sample("z", dist.Categorical(logits=param("z_logits")))
-
-    def meeting():
-        with ppl.plate("row", 2):
-            z = ppl.sample("z", one_hot(logits=array(np.zeros(3))))
-        w = z @ param("w")
-        ppl.sample("x", dist.Normal(w[0] * w[1] + w[0], 1.0), obs=array(0.5))
-
-    def meeting_guide():
-        with ppl.plate("row", 2):
-            ppl.sample("z", one_hot(logits=param("z_logits")[:2]))
-
-    def weighed(program):
-        def run():
-            seen = array(np.array([True, False, True]))
-            with scale(scale=2.0), mask(mask=seen):
-                program()
-
-        return run
-
-    def without_data():
-        with ppl.plate("row", 3):
-            ppl.sample("z", one_hot(logits=param("prior")))
-
-    return SimpleNamespace(
-        joint=(joint, autoregressive),
-        single=(single, factorised),
-        indexed=(indexed, indexed_guide),
-        meeting=(meeting, meeting_guide),
-        weighed=(weighed(single), weighed(factorised)),
-        without_data=(without_data, factorised),
-    )
-
-
-def estimate(host, elbo, pair, names, times):
-    """Values ``[time]`` and gradients ``{name: [time, ...]}`` of the bound."""
-    if host.name == "numpyro":
-        import jax
-
-        params = {name: host.array(PARAMS[name]) for name in names}
-        one = jax.value_and_grad(lambda p, key: -elbo.loss(key, p, *pair))
-        run = jax.jit(jax.vmap(one, (None, 0)))
-        values, gradients = run(params, jax.random.split(jax.random.key(1), times))
-        return np.array(values), {name: np.array(each) for name, each in gradients.items()}
-    import pyro
-    import torch
-
-    values, gradients = [], {name: [] for name in names}
-    pyro.set_rng_seed(1)
-    with pyro.get_param_store().scope():
-        for _ in range(times):
-            bound = -elbo.differentiable_loss(*pair)
-            values.append(bound.item())
-            leaves = [pyro.param(name).unconstrained() for name in names]
-            if not leaves:
-                continue
-            found = torch.autograd.grad(bound, leaves, allow_unused=True)
-            for name, each, leaf in zip(names, found, leaves, strict=True):
-                each = torch.zeros_like(leaf) if each is None else each
-                gradients[name].append(each.numpy())
-    return np.array(values), {name: np.array(each) for name, each in gradients.items()}
-
-
-def worst_z(estimates, truth):
-    """The largest error in standard errors; single precision counts as one of 1e-5."""
-    error = np.abs(estimates.mean(0) - truth)
-    return float(np.max(error / (estimates.std(0) / np.sqrt(len(estimates)) + 1e-5)))
-
-
-def times(host, number):
-    """Draws are cheap where they are compiled."""
-    return number if host.name == "numpyro" else number // 40
-
-
-def check(host, estimator, pair, names, truth, number):
-    """Compare value and gradient of the bound with the truth in z-tests."""
-    elbo = host.room.DiscreteELBO(estimator)
-    values, gradients = estimate(host, elbo, pair, names, times(host, number))
-    assert worst_z(values, truth(PARAMS)) < LIMIT
-    exact = slopes(truth, PARAMS)
-    for name in names:
-        assert worst_z(gradients[name], exact[name]) < LIMIT, name
+    return make_programs(host)
 
 
 def test_joint_draws_of_an_autoregressive_guide_are_unbiased(host, programs):
@@ -286,13 +94,8 @@ def test_the_divergence_of_categoricals_has_no_noise(host, programs):
 
 
 def test_the_bound_of_two_draws_by_plate(host, programs):
-    def truth(p):
-        q = special.log_softmax(p["z_logits"], -1)
-        weight = special.log_softmax(p["prior"]) + stats.norm.logpdf(X[:, None], p["w"], 1) - q
-        pairs = np.logaddexp(weight[:, :, None], weight[:, None]) - np.log(2)
-        return (np.exp(q[:, :, None] + q[:, None]) * pairs).sum()
-
-    check(host, host.room.estimators.VIMCO(2), programs.single, ("w", "z_logits"), truth, 4000)
+    names, estimator = ("w", "z_logits"), host.room.estimators.VIMCO(2)
+    check(host, estimator, programs.single, names, enumerate_pairs, 4000)
 
 
 def test_a_subsample_is_unbiased(host):

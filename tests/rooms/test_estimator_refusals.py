@@ -3,10 +3,7 @@
 import numpy as np
 import pytest
 
-
-def square(x):
-    """A control variate that is right nowhere."""
-    return (x**2)[..., 0].sum(-1)
+from tests.rooms.estimator_rows import PATHS, square
 
 
 @pytest.mark.parametrize(
@@ -47,23 +44,13 @@ def test_refusals(host, estimators, run, name, parameters, shape, word):
     assert str(refusal.value).startswith(f"{name}: ")
 
 
-@pytest.mark.parametrize(
-    ("f", "logits", "word"),
-    [
-        (lambda z: z.sum(-1), np.zeros((5, 2, 3)), r"shape \(4, 5, 2\).*expected.*\(4, 5\)"),
-        (lambda z: z.sum(), np.zeros((2, 3)), r"shape \(\)"),
-        (lambda z: z, np.zeros(3), r"f\(z\).sum\(-1\)"),
-        (lambda z: z[..., 0, 0], np.zeros((2, 3), dtype=int), "floating-point"),
-        (lambda z: z[..., 0, 0], np.array(0.5), "classes along the last axis"),
-    ],
-)
-def test_usual_mistakes(host, estimators, run, f, logits, word):
+def test_shapes_are_named(host, estimators, run):
     def attempt(*arguments):
         *key, logits = arguments
-        return estimators.LeaveOneOut(4).surrogate(*key, f, logits)
+        return estimators.LeaveOneOut(4).surrogate(*key, lambda z: z.sum(-1), logits)
 
-    with pytest.raises(ValueError, match=word):
-        run(attempt, host.array(logits))
+    with pytest.raises(ValueError, match=r"shape \(4, 5, 2\).*expected.*\(4, 5\)"):
+        run(attempt, host.array(np.zeros((5, 2, 3))))
 
 
 def test_values_of_logits(host, estimators):
@@ -95,10 +82,27 @@ def test_what_estimates_are_made_of(host, estimators):
             host.random(getattr(estimators, called), *arguments)
 
 
-def test_an_empty_batch_is_no_mistake(host, estimators):
-    logits = host.array(np.zeros((0, 2, 3)))
-    for estimator in (estimators.LocalExpectation(), estimators.LeaveOneOut()):
-        estimates = host.random(
-            estimators.estimate_gradient, lambda z: z[..., 0].sum(-1), logits, estimator
-        )
-        assert tuple(estimates.gradient.shape) == (1, 0, 2, 3)
+@pytest.mark.parametrize(
+    ("name", "arguments", "word"),
+    [
+        *(
+            (name, {"temperature": bad}, "temperature is")
+            for name in sorted({row.name for row in PATHS} - {"StraightThrough"})
+            for bad in (0.0, -1.0, np.nan)
+        ),
+        ("GumbelRao", {"num_draws": 0}, "num_draws is 0"),
+        ("ReinMaxRao", {"num_draws": 0}, "num_draws is 0"),
+        ("GappedStraightThrough", {"gap": -1.0}, "gap is -1.0"),
+    ],
+)
+def test_settings_of_path_estimators(host, name, arguments, word):
+    with pytest.raises(ValueError, match=f"{name}: {word}.*expected"):
+        getattr(host.room.estimators, name)(**arguments)
+
+
+@pytest.mark.parametrize("name", sorted({row.name for row in PATHS}))
+def test_draws_from_integer_logits(host, name):
+    logits = host.math.asarray(np.array([1, 2]))
+    estimator = next(row for row in PATHS if row.name == name).make(host)
+    with pytest.raises(ValueError, match=f"{name}: logits are of type"):
+        host.random(estimator.sample, logits)

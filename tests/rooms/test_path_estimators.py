@@ -10,20 +10,13 @@ from scipy import stats
 from scipy.special import softmax
 
 from tests.oracles import paths
+from tests.rooms.estimator_rows import PATHS
 
 RARE = 1e-5  # rate of false alarms of one test
 LOGITS = np.array([0.3, -1.2, 2.0, 0.0])
 SLOPE = np.array([1.0, -2.0, 0.5, 3.0])
-ESTIMATORS = {
-    "GumbelSoftmax": {"temperature": 0.7},
-    "StraightThrough": {},
-    "StraightThroughGumbelSoftmax": {"temperature": 0.7},
-    "GappedStraightThrough": {"temperature": 0.7},
-    "GumbelRao": {"temperature": 0.7, "num_draws": 3},
-    "ReinMax": {"temperature": 1.2},
-    "ReinMaxRao": {"temperature": 0.7, "num_draws": 3},
-}
-HARD = [name for name in ESTIMATORS if name != "GumbelSoftmax"]
+ESTIMATORS = {row.name: row.arguments for row in PATHS}
+HARD = [row.name for row in PATHS if row.draws_are_hard]
 KNOWN = [
     ("StraightThrough", {}, paths.straight_through),
     ("ReinMax", {}, paths.reinmax),
@@ -39,6 +32,10 @@ MEANS = [
     ("GumbelRao", {"temperature": 0.5}, partial(paths.rao, temperature=0.5)),
     ("ReinMaxRao", {"temperature": 0.8}, partial(paths.reinmax_rao, temperature=0.8)),
 ]
+
+
+def repr_of(row):
+    return f"{row.name}-{row.arguments}"
 
 
 def make(host, name, **arguments):
@@ -172,51 +169,6 @@ def test_reinmax_rao_keeps_its_mean_with_less_variance(host):
     assert many.var(0).sum() < 0.5 * few.var(0).sum()
 
 
-def test_report_finds_the_bias_and_variance_that_enumeration_knows(host):
-    problem = paths.Problem(2, 4)
-    inner, outer = host.array(problem.inner), host.array(problem.outer)
-    px = host.room.estimators
-    known = {
-        repr(getattr(px, name)(**arguments)): (getattr(px, name)(**arguments), matrices)
-        for name, arguments, matrices in KNOWN[:4]
-    }
-    report = host.random(
-        px.compare_estimators,
-        lambda z: host.math.tanh(z.reshape(*z.shape[:-2], -1) @ inner) @ outer,
-        host.array(problem.logits),
-        [*(each for each, _ in known.values()), px.LeaveOneOut(4)],
-        num_draws=20_000,
-    )
-    np.testing.assert_allclose(report.expectation, problem.q @ problem.f, rtol=1e-5)
-    np.testing.assert_allclose(report.gradient_norm, np.linalg.norm(problem.gradient), rtol=1e-5)
-    for row in report.rows[:-1]:
-        bias, variance = problem.moments(known[row.name][1])
-        assert row.biased
-        assert abs(row.relative_bias - bias) < stats.norm.isf(RARE / 2) * row.relative_bias_error
-        np.testing.assert_allclose(row.variance, variance, rtol=0.06)
-        assert row.evaluations == 1
-    last = report.rows[-1]
-    assert not last.biased
-    assert last.evaluations == 4
-    assert last.cosine > 0.99
-    assert "LeaveOneOut" in report.advice
-    assert "variance" in str(report)
-
-
-def test_report_of_a_batch_and_its_default(host):
-    logits = host.array(np.tile(LOGITS[:3], (2, 2, 1)))
-    f = lambda z: (z[..., 0, :] * z[..., 1, :]).sum(-1) ** 2  # noqa: E731
-    report = host.random(host.room.estimators.compare_estimators, f, logits, num_draws=64)
-    assert len(report.rows) >= 8
-    assert report.num_draws == 64
-
-
-def test_report_refuses_what_cannot_be_enumerated(host):
-    logits = host.array(np.zeros((17, 2)))
-    with pytest.raises(ValueError, match=r"2\^17 joint values; expected at most 100,000"):
-        host.random(host.room.estimators.compare_estimators, lambda z: z.sum((-2, -1)), logits)
-
-
 @pytest.mark.parametrize("name", ["GumbelSoftmax", "GumbelRao", "StraightThroughGumbelSoftmax"])
 def test_low_temperatures_come_near_the_draw(host, name):
     estimator = make(host, name, temperature=0.01)
@@ -227,17 +179,17 @@ def test_low_temperatures_come_near_the_draw(host, name):
     assert np.median(np.abs(gradient).max(-1)) < 0.2 < np.abs(gradient).max()
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
-def test_hard_logits(host, name):
+@pytest.mark.parametrize("row", PATHS, ids=repr_of)
+def test_hard_logits(host, row):
     """Masked classes, logits of scale 100, and every temperature: finite and summing to zero."""
     rng = np.random.default_rng(0)
     rows = np.stack([*100 * rng.normal(size=(20, 4)), [0.3, -np.inf, 2.0, 0.0], LOGITS + 1e4])
-    temperatures = [0.01, 1.0, 100.0] if "temperature" in ESTIMATORS[name] else [None]
+    temperatures = [None] if row.name == "StraightThrough" else [0.01, 1.0, 100.0]
     for temperature in temperatures:
         # An array, so that one program serves all of them.
         arguments = {} if temperature is None else {"temperature": host.array(temperature)}
-        z, gradient = draw(host, make(host, name, **{**ESTIMATORS[name], **arguments}),
-                           rows, SLOPE, sample_shape=(50,))  # fmt: skip
+        estimator = getattr(host.room.estimators, row.name)(**{**row.arguments, **arguments})
+        z, gradient = draw(host, estimator, rows, SLOPE, sample_shape=(50,))
         assert np.isfinite(z).all()
         assert np.isfinite(gradient).all()
         scale = np.abs(gradient).sum(-1)
@@ -255,32 +207,6 @@ def test_half_precision(host, name, dtype):
     z, gradient = draw(host, make(host, name), logits, SLOPE)
     assert np.abs(z.sum(-1) - 1).max() < 2e-2
     assert np.isfinite(gradient).all()
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "word"),
-    [
-        *(
-            (name, {"temperature": bad}, "temperature is")
-            for name in ESTIMATORS
-            if name != "StraightThrough"
-            for bad in (0.0, -1.0, np.nan)
-        ),
-        ("GumbelRao", {"num_draws": 0}, "num_draws is 0"),
-        ("ReinMaxRao", {"num_draws": 0}, "num_draws is 0"),
-        ("GappedStraightThrough", {"gap": -1.0}, "gap is -1.0"),
-    ],
-)
-def test_refusals(host, name, arguments, word):
-    with pytest.raises(ValueError, match=f"{name}: {word}.*expected"):
-        getattr(host.room.estimators, name)(**arguments)
-
-
-@pytest.mark.parametrize("name", ESTIMATORS)
-def test_integer_logits_are_refused(host, name):
-    logits = host.math.asarray(np.array([1, 2]))
-    with pytest.raises(ValueError, match=f"{name}: logits are of type"):
-        host.random(make(host, name).sample, logits)
 
 
 def through_site(host, estimator):
