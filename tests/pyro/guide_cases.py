@@ -6,9 +6,11 @@ import pyro.distributions as dist
 import torch
 from pyro.infer import SVI, Trace_ELBO
 
-from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
+import ppl_ext.pyro as px
+from ppl_ext.pyro import AutoMeanField
+from tests.rooms.guide_rows import ROWS
 
-GUIDES = [AutoMeanField, AutoFullRank]
+GUIDES = [getattr(px, row.name) for row in ROWS]
 
 
 def schools(y=None):

@@ -8,6 +8,7 @@ import pytest
 
 from tests.hosts import Host
 from tests.oracles import regression
+from tests.rooms.guide_rows import DIM, LOC, ROWS, Mixed, Placed, Y
 
 DRAWS = 20_000
 
@@ -92,3 +93,21 @@ def run(host):
         return lambda function, *arrays: host.random(function, *arrays)
     jax = import_module("jax")
     return lambda function, *arrays: jax.jit(function)(jax.random.key(0), *arrays)
+
+
+@pytest.fixture
+def fresh_parameters(host):
+    """Pyro keeps parameters for the whole process: begin and end with none."""
+    clear = host.ppl.clear_param_store if host.name == "pyro" else lambda: None
+    clear()
+    yield
+    clear()
+
+
+@pytest.fixture(scope="module", params=ROWS, ids=lambda row: row.name)
+def mixed(host, request):
+    """A guide of ``Mixed`` with a Gaussian whose coordinates are all different."""
+    row = request.param
+    placed = Placed(host, row.name, Mixed(host.name), Y)
+    placed.set_gaussian(LOC, row.scale(DIM))
+    return placed

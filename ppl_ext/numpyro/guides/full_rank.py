@@ -125,9 +125,10 @@ class AutoFullRank(AbstractGaussianGuide):
         Returns:
             Parameters of the guide.
         """
+        loc = self._check_shape("loc", loc, (self.dim,))
         scale_tril = self._check_shape("scale", scale, (self.dim, self.dim))
         return {
-            f"{self.prefix}_loc": jnp.asarray(self._check_shape("loc", loc, (self.dim,))),
+            f"{self.prefix}_loc": jnp.asarray(loc),
             f"{self.prefix}_scale_tril": jnp.asarray(scale_tril),
         }
 

@@ -47,7 +47,7 @@ class DiscreteELBO(ELBO):
 
     Raises:
         ValueError: An estimator is missing or not known, or cannot serve its site; at the first
-            step.
+            step. A discrete site of the guide inside the host's ``scan`` or ``cond``.
 
     Warns:
         RelaxedDensityWarning: A relaxed density stands against a discrete prior.

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 from numpyro import handlers
+from numpyro.ops.pytree import PytreeTrace
 from numpyro.primitives import Messenger
 
 from ppl_ext.numpyro.objectives.discrete.as_categorical import Choice, read_choice
@@ -136,6 +137,26 @@ class _Choosing(Messenger):
             msg["value"] = self.fixed[msg["name"]]
         elif msg["value"] is None:
             msg["value"] = self.sample(msg["name"], msg["kwargs"]["rng_key"], msg["fn"])
+
+    def postprocess_message(self, msg: dict[str, Any]) -> None:
+        # Sites inside come when all steps are over: too late to set them, and what followed from
+        # them is not known.
+        if msg["type"] != "control_flow":
+            return
+        for trace in jax.tree.leaves(msg["value"], is_leaf=_is_trace):
+            for name, site in trace.trace.items() if _is_trace(trace) else ():
+                if site["type"] != "sample" or site["is_observed"] or not is_discrete(site["fn"]):
+                    continue
+                raise ValueError(
+                    f"DiscreteELBO: discrete guide site {name!r} is drawn inside scan or cond; "
+                    f"expected it outside, where it can be drawn again. The model may keep its "
+                    f"scan: give the guide all steps at once, sample({name!r}, "
+                    "dist.Bernoulli(logits=logits)) with logits of the shape (step,)."
+                )
+
+
+def _is_trace(part: Any) -> bool:
+    return isinstance(part, PytreeTrace)
 
 
 def plates_of(site: Mapping[str, Any]) -> dict[int, str]:
