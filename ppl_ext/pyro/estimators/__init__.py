@@ -64,3 +64,7 @@ __all__ = [
     "estimate_gradient",
     "second_moment",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
