@@ -27,6 +27,7 @@ from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model, x64_scop
 from ppl_ext.numpyro.tracing.density import density_of
 from ppl_ext.numpyro.tracing.refusals import (
     refuse_data,
+    refuse_hidden_draws,
     refuse_imputed,
     refuse_latents,
     refuse_subsampling,
@@ -194,6 +195,9 @@ def _refuse(
                 f"parameters {bound.sites.parameters}; expected AutoMeanField or AutoFullRank and "
                 "none. Use optimizer=Stochastic()."
             )
+    # Elsewhere every step and every draw runs the model with a key of its own.
+    if isinstance(guide, AbstractGaussianGuide) and not bound.sites.parameters:
+        refuse_hidden_draws(bound)
     refuse_data(bound)
 
 

@@ -9,6 +9,7 @@ from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model
 from ppl_ext.numpyro.tracing.compiled_density import compile_density, explain_at
 from ppl_ext.numpyro.tracing.refusals import (
     refuse_data,
+    refuse_hidden_draws,
     refuse_imputed,
     refuse_latents,
     refuse_parameters,
@@ -68,6 +69,7 @@ def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Densi
         bound,
         "Leave out subsample_size, or fit in minibatches: fit(..., optimizer=Stochastic()).",
     )
+    refuse_hidden_draws(bound)
     refuse_data(bound)
     return density_of(bound)
 

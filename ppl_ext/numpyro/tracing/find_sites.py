@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.primitives import Messenger
 
+from ppl_ext.numpyro.tracing.hidden_draws import watch_hidden_draws
 from ppl_ext.numpyro.tracing.sites import DeterministicSite, Latent, Observed, Plate, Sites
 
 __all__ = ["WholePlates", "put_unconstrained", "trace_sites"]
@@ -70,9 +72,9 @@ def trace_sites(
     def look(arrays):
         model = put_unconstrained(handlers.seed(run, 0), _origin)
         # A guide that is set up in the middle of a run must not be heard by the run's handlers.
-        with handlers.block():
+        with handlers.block(), watch_hidden_draws() as hidden:
             trace = handlers.trace(model).get_trace(arrays)
-        found.append(_describe(trace))
+        found.append(replace(_describe(trace), hidden=tuple(hidden)))
         observed = {site.name: trace[site.name] for site in found[-1].observed}
         if score_data:
             for site in observed.values():
@@ -168,7 +170,16 @@ def _describe_observed(name, site, plates) -> Observed:
             jax.eval_shape(fn.log_prob, value)
         except (TypeError, ValueError) as error:
             problem = str(error)
-    return Observed(name, _class_name(fn), value.shape, fn.event_dim, plates, discrete, problem)
+    return Observed(
+        name=name,
+        distribution=_class_name(fn),
+        shape=value.shape,
+        expected_shape=_value_shape(site),
+        event_dim=fn.event_dim,
+        plates=plates,
+        discrete=discrete,
+        problem=problem,
+    )
 
 
 def _class_name(fn) -> str:
