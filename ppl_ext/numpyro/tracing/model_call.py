@@ -18,6 +18,7 @@ import numpy as np
 from ppl_ext.numpyro.tracing.find_sites import WholePlates, trace_sites
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 from ppl_ext.numpyro.tracing.sites import Sites
+from ppl_ext.numpyro.tracing.snapshot import take_snapshot
 
 __all__ = ["Arrays", "Given", "ModelCall", "split_call", "take_off_partials"]
 
@@ -30,7 +31,7 @@ class ModelCall:
     """A model and the fixed half of its arguments; hashable, equal for equal programs.
 
     Args:
-        model: The model, ``functools.partial`` taken off.
+        model: The model, ``functools.partial`` taken off, with what it read when it was bound.
         treedef: Structure of the arguments, those of the partial apart from those given.
         fixed: One entry for each leaf: its fingerprint, or None where it is an array argument.
         avals: ``(shape, dtype)`` of the array arguments, in order.
@@ -117,9 +118,9 @@ def split_call(
             fixed.append(None)
             arrays.append(_as_argument(leaf, x64))
         else:
-            value = np.array(leaf) if isinstance(leaf, np.ndarray) else leaf
-            fixed.append(_Leaf(take_fingerprint(value), value))
+            fixed.append(_Leaf(take_fingerprint(leaf), take_snapshot(leaf)))
     avals = tuple((array.shape, array.dtype) for array in arrays)
+    model = take_snapshot(model)
     return ModelCall(model, treedef, tuple(fixed), avals, surroundings, x64), tuple(arrays)
 
 
