@@ -16,6 +16,7 @@ from ppl_ext.numpyro.tracing.bound_model import bind_model
 from ppl_ext.numpyro.tracing.compiled_density import score_trace
 from ppl_ext.numpyro.tracing.model_call import ModelCall
 from ppl_ext.numpyro.tracing.refusals import refuse_guide
+from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
 from ppl_ext.numpyro.tracing.sites import name_dims
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def from_svi(
         >>> tree["posterior"]["mu"].shape
         (1, 100)
     """
+    check_rng_key("from_svi", rng_key, "from_svi(jax.random.key(0), svi, result, *args)")
     kwargs = {**svi.static_kwargs, **kwargs}
     if isinstance(result, Mapping):
         params = result

@@ -16,6 +16,7 @@ from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model
 from ppl_ext.numpyro.tracing.compiled_density import explain_at
 from ppl_ext.numpyro.tracing.init_points import draw_start
 from ppl_ext.numpyro.tracing.refusals import refuse_latents
+from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
 
 __all__ = ["AbstractUnconstrainedGuide"]
 
@@ -65,6 +66,8 @@ class AbstractUnconstrainedGuide(AutoGuide):
             ValueError: The model cannot be followed by this guide, or no starting point has a
                 finite log density; the message names the site.
         """
+        line = "guide.setup(jax.random.key(0), *args)"
+        check_rng_key(f"{type(self).__name__}.setup", rng_key, line)
         self._setup_prototype(*args, **kwargs)
         with handlers.block():
             trace = handlers.trace(handlers.seed(self, rng_key)).get_trace(*args, **kwargs)

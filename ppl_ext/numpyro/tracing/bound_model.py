@@ -3,12 +3,13 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
 import numpyro
 
+from ppl_ext.numpyro.tracing.data_kinds import DataError, blame_arguments, is_foreign
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 from ppl_ext.numpyro.tracing.model_call import (
     Arrays,
@@ -122,14 +123,28 @@ def bind_model(
         ValueError: A plate is empty.
     """
     surroundings = take_fingerprint(take_off_partials(model)[0])
-    # Kinds of arrays, by NumPy's letters, that are fixed.
-    for kinds in ("", "iub", "iubfc"):
-        call, arrays = split_call(model, args, kwargs, surroundings, kinds)
+    # Kinds of arrays, by NumPy's letters, that are fixed; a series is an array but to a model
+    # that asks it for what only a series has.
+    foreign = True
+    attempts = ["", "iub", "iubfc"]
+    while attempts:
+        call, arrays = split_call(model, args, kwargs, surroundings, attempts[0], foreign)
         try:
             return BoundModel(caller, model, call, arrays, call.sites)
-        except _NEEDS_VALUES:
-            if kinds == "iubfc":
+        except DataError as error:
+            raise ValueError(f"{caller}: {error}.") from error
+        except AttributeError:
+            if not foreign or not any(
+                is_foreign(leaf) for leaf in jax.tree.leaves((args, kwargs))
+            ):
                 raise
+            foreign = False
+        except _NEEDS_VALUES as error:
+            attempts.pop(0)
+            if not attempts:
+                _raise_blame(caller, model, args, kwargs, error)
+        except TypeError as error:
+            _raise_blame(caller, model, args, kwargs, error)
         except AssertionError as error:
             name = _plate_that_raised(error)
             if not name:
@@ -139,6 +154,20 @@ def bind_model(
                 "plate out where it has no rows, or pass the data."
             ) from error
     raise AssertionError
+
+
+def _raise_blame(
+    caller: str,
+    model: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    error: Exception,
+) -> NoReturn:
+    """Raise for the arguments that are no numbers, or what was raised where they all are."""
+    blamed = blame_arguments(model, args, kwargs)
+    if blamed:
+        raise ValueError(f"{caller}: {blamed}.") from error
+    raise error
 
 
 def x64_scope(x64: bool):

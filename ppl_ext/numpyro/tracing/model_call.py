@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ppl_ext.numpyro.tracing.data_kinds import ReadsData, array_from, is_foreign
 from ppl_ext.numpyro.tracing.find_sites import WholePlates, trace_sites
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 from ppl_ext.numpyro.tracing.sites import Sites
@@ -56,7 +57,7 @@ class ModelCall:
     def run(self, arrays: Arrays) -> Any:
         """The model as a function of its array arguments."""
         (first, keywords), (args, kwargs) = self._unflatten(arrays)
-        with self._plates():
+        with self._plates(), ReadsData():
             return self.model(*first, *args, **{**keywords, **kwargs})
 
     def run_guide(self, guide: Callable[..., Any], arrays: Arrays) -> Any:
@@ -97,6 +98,7 @@ def split_call(
     kwargs: Mapping[str, Any],
     surroundings: Any,
     kinds: str = "",
+    foreign: bool = True,
 ) -> tuple[ModelCall, Arrays]:
     """Split a call into its fixed half and its arrays, floats in the precision in force.
 
@@ -107,18 +109,20 @@ def split_call(
         surroundings: Fingerprint of the model.
         kinds: Kinds of arrays (NumPy's letters, ``"iub"`` for integers and flags) that are fixed
             too, for a model that needs their values while it is traced.
+        foreign: Whether the arrays of other libraries, such as a series, become arrays.
     """
     x64 = bool(jax.config.jax_enable_x64)
     model, bound = take_off_partials(model)
     leaves, treedef = jax.tree.flatten((bound, (tuple(args), dict(kwargs))))
     fixed: list[_Leaf | None] = []
     arrays = []
-    for leaf in leaves:
+    for given in leaves:
+        leaf = array_from(given) if foreign and is_foreign(given) else given
         if _is_array_argument(leaf) and jnp.result_type(leaf).kind not in kinds:
             fixed.append(None)
             arrays.append(_as_argument(leaf, x64))
         else:
-            fixed.append(_Leaf(take_fingerprint(leaf), take_snapshot(leaf)))
+            fixed.append(_Leaf(take_fingerprint(given), take_snapshot(given)))
     avals = tuple((array.shape, array.dtype) for array in arrays)
     model = take_snapshot(model)
     return ModelCall(model, treedef, tuple(fixed), avals, surroundings, x64), tuple(arrays)
@@ -126,7 +130,7 @@ def split_call(
 
 def _is_array_argument(leaf: Any) -> bool:
     if isinstance(leaf, np.ndarray):
-        return leaf.dtype.kind in "biufc"
+        return leaf.dtype.kind in "biufc" and not isinstance(leaf, np.ma.MaskedArray)
     return isinstance(leaf, (jax.Array, float, np.floating))
 
 
