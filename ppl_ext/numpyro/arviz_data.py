@@ -144,7 +144,7 @@ def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
         {name: np.asarray(value) for name, value in samples.items()},
         chains=mcmc.num_chains,
         sample_stats={"lp": np.asarray(log_p, np.float64), **extra},
-        log_likelihood={k: np.asarray(v) for k, v in log_likelihood.items()},
+        log_likelihood=whole.drop_missing({k: np.asarray(v) for k, v in log_likelihood.items()}),
         observed=whole.observed,
         dims=name_dims(whole.sites),
     )

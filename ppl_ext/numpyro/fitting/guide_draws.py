@@ -61,7 +61,9 @@ def draw_gaussian(
         values=compiled.values(arrays, z),
         log_p=compiled.run(compiled.log_p, arrays, z),
         log_q=gaussian.log_prob(z),
-        log_likelihood=compiled.run(compiled.likelihood, arrays, z) if likelihood else {},
+        log_likelihood=(
+            bound.drop_missing(compiled.run(compiled.likelihood, arrays, z)) if likelihood else {}
+        ),
         posterior_predictive=(
             compiled.run(compiled.predict, arrays, z, seeds) if posterior_predictive else {}
         ),
@@ -110,7 +112,7 @@ def draw_guide(
         values={name: drawn["values"][name] for name in sites.valued},
         log_p=drawn["log_p"],
         log_q=drawn["log_q"],
-        log_likelihood=drawn["log_likelihood"],
+        log_likelihood=bound.drop_missing(drawn["log_likelihood"]),
         posterior_predictive=drawn["posterior_predictive"],
         dims=name_dims(sites),
         observed=bound.observed,

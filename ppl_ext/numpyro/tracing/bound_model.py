@@ -73,12 +73,39 @@ class BoundModel:
         return not (self.sites.subsamples or self.sites.parameters or discrete)
 
     @functools.cached_property
-    def observed(self) -> dict[str, np.ndarray]:
-        """The observed values, by site."""
+    def data(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The observed values, by site, and which of their entries are not masked."""
         with x64_scope(self.x64):
-            values = self.call.observe(self.arrays)
+            found = self.call.observe(self.arrays)
+        data = {}
         # JAX sorts the keys of a dictionary; the model's order is the readable one.
-        return {site.name: np.asarray(values[site.name]) for site in self.sites.observed}
+        for site in self.sites.observed:
+            value, present = found[site.name]
+            everywhere = np.ones(np.shape(value), bool)
+            data[site.name] = np.asarray(value), everywhere if present is None else present
+        return {name: (value, np.asarray(present)) for name, (value, present) in data.items()}
+
+    @functools.cached_property
+    def observed(self) -> dict[str, np.ndarray]:
+        """The observed values, by site, NaN where they are masked."""
+        return {
+            name: value if present.all() else np.where(present, value, np.nan)
+            for name, (value, present) in self.data.items()
+        }
+
+    def drop_missing(self, log_likelihood: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The log likelihood of every datum, NaN where the datum is missing.
+
+        Args:
+            log_likelihood: ``{site: array[draw, ...]}``.
+        """
+        kept = dict(log_likelihood)
+        for site in self.sites.observed:
+            _, present = self.data[site.name]
+            if site.name in kept and not present.all():
+                events = tuple(range(present.ndim - site.event_dim, present.ndim))
+                kept[site.name] = np.where(present.any(events), kept[site.name], np.nan)
+        return kept
 
     @functools.cached_property
     def whole(self) -> "BoundModel":

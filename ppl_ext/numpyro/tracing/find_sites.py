@@ -17,6 +17,8 @@ from ppl_ext.numpyro.tracing.sites import DeterministicSite, Latent, Observed, P
 
 __all__ = ["WholePlates", "put_unconstrained", "trace_sites"]
 
+_WRAPPERS = (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)
+
 
 def put_unconstrained(model: Callable, read: Callable[[Mapping, Any], Any]) -> Callable:
     """The model with its latent sites set from unconstrained space.
@@ -56,7 +58,7 @@ class WholePlates(Messenger):
 
 def trace_sites(
     run: Callable[[Any], Any], shapes: Any, score_data: bool = False
-) -> tuple[Sites, Callable[[Any], dict[str, jax.Array]]]:
+) -> tuple[Sites, Callable[[Any], dict[str, tuple[jax.Array, jax.Array | None]]]]:
     """Trace a model once without running it, and say what it is made of.
 
     Args:
@@ -65,7 +67,8 @@ def trace_sites(
         score_data: Whether to see that its data can be scored.
 
     Returns:
-        The sites, and a compiled ``arrays -> {name: value}`` of the observed ones.
+        The sites, and a compiled ``arrays -> {name: (value, present)}`` of the observed ones,
+        where present is None or a mask of the shape of the value.
     """
     found = []
 
@@ -79,7 +82,10 @@ def trace_sites(
         if score_data:
             for site in observed.values():
                 site["fn"].log_prob(site["value"])
-        return {name: site["value"] for name, site in observed.items()}
+        return {
+            name: (site["value"], _present(site["fn"], jnp.shape(site["value"])))
+            for name, site in observed.items()
+        }
 
     observe = jax.jit(look)
     observe.eval_shape(shapes)
@@ -182,7 +188,19 @@ def _describe_observed(name, site, plates) -> Observed:
     )
 
 
+def _present(fn, shape) -> jax.Array | None:
+    """Which entries of a value count, None where all of them do."""
+    masks = []
+    while isinstance(fn, _WRAPPERS):
+        if isinstance(fn, dist.MaskedDistribution) and fn._mask is not True:
+            mask = jnp.asarray(fn._mask)
+            mask = jnp.reshape(mask, (*mask.shape, *[1] * fn.event_dim)) if mask.ndim else mask
+            masks.append(jnp.broadcast_to(mask, shape))
+        fn = fn.base_dist
+    return functools.reduce(jnp.logical_and, masks) if masks else None
+
+
 def _class_name(fn) -> str:
-    while isinstance(fn, (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)):
+    while isinstance(fn, _WRAPPERS):
         fn = fn.base_dist
     return type(fn).__name__

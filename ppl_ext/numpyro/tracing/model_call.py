@@ -79,8 +79,8 @@ class ModelCall:
         """
         return _look(self)[0]
 
-    def observe(self, arrays: Arrays) -> dict[str, jax.Array]:
-        """The observed values, by site."""
+    def observe(self, arrays: Arrays) -> dict[str, tuple[jax.Array, jax.Array | None]]:
+        """The observed values, by site, and which of their entries count, None for all."""
         return _look(self)[1](arrays)
 
     def _plates(self) -> contextlib.AbstractContextManager:
@@ -170,7 +170,7 @@ class _Leaf:
 
 
 @functools.lru_cache(maxsize=128)
-def _look(call: ModelCall) -> tuple[Sites, Callable[[Arrays], dict[str, jax.Array]]]:
+def _look(call: ModelCall) -> tuple[Sites, Callable]:
     shapes = tuple(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.avals)
     if not call.whole:
         return trace_sites(call.run, shapes)

@@ -140,7 +140,7 @@ def refuse_data(bound: BoundModel) -> None:
             )
         if not site.fits:
             raise ValueError(f"{caller}: {_wrong_shape(site)}")
-        value = bound.observed[site.name]
+        value, _ = bound.data[site.name]
         finite = np.isfinite(value)
         if not finite.all():
             first = tuple(int(i) for i in np.argwhere(~finite)[0])
