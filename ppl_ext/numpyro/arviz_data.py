@@ -18,6 +18,7 @@ from ppl_ext.numpyro.tracing.model_call import ModelCall
 from ppl_ext.numpyro.tracing.refusals import refuse_guide
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
 from ppl_ext.numpyro.tracing.sites import name_dims
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 if TYPE_CHECKING:
     import xarray
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["from_mcmc", "from_svi"]
 
 
+@in_turn
 def from_svi(
     rng_key: jax.Array,
     svi: SVI,
@@ -90,6 +92,7 @@ def from_svi(
     return draws.to_datatree()
 
 
+@in_turn
 def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
     """Arrange the draws of the host's ``MCMC`` like those of a fit, to lay them side by side.
 

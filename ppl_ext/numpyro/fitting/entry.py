@@ -33,6 +33,7 @@ from ppl_ext.numpyro.tracing.refusals import (
     refuse_subsampling,
 )
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["fit"]
 
@@ -42,6 +43,7 @@ _OWN_NAMES = ("guide", "optimizer", "num_starts", "progress_bar", "enable_x64")
 _HostOptimizer = numpyro.optim._NumPyroOptim | optax.GradientTransformation
 
 
+@in_turn
 def fit(
     rng_key: jax.Array,
     model: Callable[..., Any],

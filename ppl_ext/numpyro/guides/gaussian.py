@@ -17,6 +17,7 @@ from ppl_ext.numpyro.tracing.bound_model import bind_model
 from ppl_ext.numpyro.tracing.find_sites import put_unconstrained
 from ppl_ext.numpyro.tracing.model_call import ModelCall
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["AbstractGaussianGuide"]
 
@@ -50,6 +51,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
             )
         return value
 
+    @in_turn
     def sample_posterior(
         self,
         rng_key: jax.Array,
@@ -93,6 +95,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         """
         return {name: value[0] for name, value in self.quantiles(params, [0.5]).items()}
 
+    @in_turn
     def quantiles(
         self, params: Mapping[str, jax.Array], quantiles: Sequence[float]
     ) -> dict[str, jax.Array]:

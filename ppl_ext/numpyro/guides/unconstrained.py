@@ -17,6 +17,7 @@ from ppl_ext.numpyro.tracing.compiled_density import explain_at
 from ppl_ext.numpyro.tracing.init_points import draw_start
 from ppl_ext.numpyro.tracing.refusals import refuse_latents
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["AbstractUnconstrainedGuide"]
 
@@ -49,6 +50,7 @@ class AbstractUnconstrainedGuide(AutoGuide):
         self.sites: tuple[GuideSite, ...] = ()
         self._bound: BoundModel | None = None
 
+    @in_turn
     def setup(self, rng_key: jax.Array, *args: Any, **kwargs: Any) -> dict[str, jax.Array]:
         """Look at the model now instead of at the first call, and draw starting parameters.
 

@@ -17,6 +17,7 @@ from ppl_ext.density import Site
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
 from ppl_ext.numpyro.tracing.find_sites import put_unconstrained
 from ppl_ext.numpyro.tracing.model_call import Arrays, ModelCall
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = [
     "CompiledDensity",
@@ -57,6 +58,7 @@ class CompiledDensity:
     terms: Callable
     _compiled: list[float] = field(default_factory=list)
 
+    @in_turn
     def compile_log_density(self, arrays: Arrays) -> float:
         """Compile the log density where that has not been done, and say how long it took."""
         if self._compiled:
@@ -67,6 +69,7 @@ class CompiledDensity:
         self._compiled.append(time.perf_counter() - began)
         return self._compiled[0]
 
+    @in_turn
     def run(self, program: Callable, arrays: Arrays, z: np.ndarray, *columns: np.ndarray) -> Any:
         """Run a program on draws cut or padded to the sizes it is compiled for.
 
@@ -206,6 +209,7 @@ def to_numpy(tree: Any, rows: int = 1) -> Any:
     return jax.tree.map(convert, tree)
 
 
+@in_turn
 def explain_at(bound: BoundModel, z: np.ndarray) -> str:
     """Name the sites whose log density is not finite at one draw."""
     compiled = compile_density(bound.call)

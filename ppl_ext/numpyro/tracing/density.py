@@ -15,10 +15,12 @@ from ppl_ext.numpyro.tracing.refusals import (
     refuse_parameters,
     refuse_subsampling,
 )
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["density_of", "trace_density"]
 
 
+@in_turn
 def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Density:
     r"""Turn a model and its data into a batched log density on unconstrained space.
 
