@@ -123,7 +123,9 @@ def fit(
                 params, log = fit_stochastic(
                     rng_key, bound, guide, settings, num_starts, progress_bar
                 )
-        log = replace(log, notes=(*log.notes, *_note_precision(bound.x64, log)))
+        log = replace(
+            log, notes=(*log.notes, *_note_precision(bound.x64, log), *_note_circles(bound))
+        )
         # As NumPy arrays float64 parameters serve outside of the scope too.
         params = jax.tree.map(np.asarray, dict(params))
         if gaussian:
@@ -210,4 +212,14 @@ def _note_precision(x64: bool, log: FitLog) -> list[str]:
     return [
         f"float32 rounds log densities near {log.final_loss:,.0f} to about {rounding:.1g} nats; "
         "enable_x64=True runs this fit in float64"
+    ]
+
+
+def _note_circles(bound: BoundModel) -> list[str]:
+    return [
+        f"site '{site.name}' is circular and was cut open at -pi and pi; where its mass lies "
+        f"across the cut, turn the circle: sample an angle that is pi less, {site.distribution}(loc - "
+        f"jnp.pi, ...), and write numpyro.deterministic('{site.name}', angle + jnp.pi)"
+        for site in bound.sites.latents
+        if site.circular
     ]

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 import numpyro
+from numpyro.infer.reparam import Reparam
 
 from ppl_ext.numpyro.tracing.data_kinds import DataError, blame_arguments, is_foreign
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
@@ -21,6 +22,8 @@ from ppl_ext.numpyro.tracing.model_call import (
 from ppl_ext.numpyro.tracing.sites import Sites
 
 __all__ = ["BoundModel", "bind_model", "x64_scope"]
+
+_SCAN = "numpyro.contrib.control_flow.scan"
 
 # What JAX raises where Python code asks for the value of an array that is an argument.
 _NEEDS_VALUES = (
@@ -175,7 +178,7 @@ def bind_model(
         except AssertionError as error:
             name = _plate_that_raised(error)
             if not name:
-                raise
+                _raise_reparam(caller, error)
             raise ValueError(
                 f"{caller}: plate '{name}' is empty; expected a size of at least 1. Leave the "
                 "plate out where it has no rows, or pass the data."
@@ -200,6 +203,25 @@ def _raise_blame(
 def x64_scope(x64: bool):
     """Context in which JAX runs in float64 (True) or float32 (False), whatever the flag says."""
     return jax.enable_x64(x64)
+
+
+def _raise_reparam(caller: str, error: AssertionError) -> NoReturn:
+    """Raise for a site of the host's scan that is reparametrised outside of it, else as it was."""
+    frames = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        frames.append(traceback.tb_frame)
+        traceback = traceback.tb_next
+    last = frames[-1].f_locals
+    scanned = any(frame.f_globals.get("__name__") == _SCAN for frame in frames)
+    if not scanned or not isinstance(last.get("self"), Reparam):
+        raise error
+    kind, name = type(last["self"]).__name__, last.get("name")
+    raise ValueError(
+        f"{caller}: site '{name}' stands inside scan and {kind} around it, where the site comes "
+        "with a value; expected the handler inside of the step. Write there: with "
+        f"handlers.reparam(config={{'{name}': {kind}(...)}}): numpyro.sample('{name}', ...)."
+    ) from error
 
 
 def _plate_that_raised(error: AssertionError) -> str:

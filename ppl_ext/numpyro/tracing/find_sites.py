@@ -164,6 +164,8 @@ def _describe_latent(name, site, plates) -> Latent:
         transform=None if traced else transform,
         plates=plates,
         discrete=_is_discrete(fn),
+        determined=isinstance(_unwrap(fn), dist.Delta),
+        circular=transform is not None and _unwrap(fn).support is dist.constraints.circular,
     )
 
 
@@ -200,7 +202,11 @@ def _present(fn, shape) -> jax.Array | None:
     return functools.reduce(jnp.logical_and, masks) if masks else None
 
 
-def _class_name(fn) -> str:
+def _unwrap(fn):
     while isinstance(fn, _WRAPPERS):
         fn = fn.base_dist
-    return type(fn).__name__
+    return fn
+
+
+def _class_name(fn) -> str:
+    return type(_unwrap(fn)).__name__

@@ -44,6 +44,12 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
                 "continuous one, which a density or a Gaussian guide can follow. Sum it out by a "
                 "mixture: numpyro.distributions.MixtureSameFamily(...)."
             )
+        if site.determined and not may_be_discrete:
+            raise ValueError(
+                f"{caller}: site '{site.name}' is a Delta distribution, a point without a "
+                "density; expected a distribution with one, or no sample statement. Write "
+                f"numpyro.deterministic('{site.name}', value)."
+            )
         if site.unconstrained_shape is None:
             raise ValueError(
                 f"{caller}: the support of site '{site.name}' ({site.distribution}) has no "

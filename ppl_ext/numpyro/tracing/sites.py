@@ -34,6 +34,8 @@ class Latent:
         transform: The bijection, None where there is none or it depends on other values.
         plates: The plates around the site, outermost first.
         discrete: Whether the support is discrete.
+        determined: Whether the distribution is a point, so that there is nothing to infer.
+        circular: Whether the support is a circle, which a bijection has to cut.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Latent:
     transform: Any
     plates: tuple[Plate, ...]
     discrete: bool
+    determined: bool
+    circular: bool
 
     @property
     def dims(self) -> tuple[str, ...]:
