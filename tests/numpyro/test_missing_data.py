@@ -6,10 +6,11 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+import scipy.stats
 from numpyro import handlers
 
 from ppl_ext.draws import estimate_loo
-from ppl_ext.numpyro import fit, from_mcmc
+from ppl_ext.numpyro import fit, from_mcmc, trace_density
 
 RNG = np.random.default_rng(2)
 FULL = RNG.normal(size=20)
@@ -21,6 +22,18 @@ def masked(y):
     mu = numpyro.sample("mu", dist.Normal(0.0, 10.0))
     with numpyro.plate("row", len(y)), handlers.mask(mask=jnp.isfinite(y)):
         numpyro.sample("y", dist.Normal(mu, 1.0), obs=jnp.nan_to_num(y))
+
+
+def nan_under_a_mask(y):
+    mu = numpyro.sample("mu", dist.Normal(0.0, 10.0))
+    with numpyro.plate("row", len(y)), handlers.mask(mask=jnp.isfinite(y)):
+        numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+
+
+def imputing(y):
+    mu = numpyro.sample("mu", dist.Normal(0.0, 10.0))
+    with numpyro.plate("row", len(y)):
+        numpyro.sample("y", dist.LogNormal(mu, 1.0), obs=y, obs_mask=jnp.isfinite(y))
 
 
 def counts(y, present):
@@ -69,3 +82,37 @@ def test_draws_of_the_hosts_mcmc_say_what_is_missing():
     tree = from_mcmc(mcmc)
     np.testing.assert_allclose(tree["observed_data"]["y"], GAPS, rtol=1e-6)
     assert np.isnan(tree["log_likelihood"]["y"].values).sum() == 5 * 200
+
+
+def test_nan_under_a_mask_need_not_be_filled():
+    z = np.array([[0.3], [-1.0]])
+    densities = [trace_density(model, GAPS) for model in (masked, nan_under_a_mask)]
+    values, gradients = zip(*(density.log_density(z) for density in densities), strict=True)
+    np.testing.assert_allclose(*values, rtol=1e-6)
+    np.testing.assert_allclose(*gradients, rtol=1e-6)
+
+
+def test_imputed_entries_are_standard_normal_where_there_are_data():
+    density = trace_density(imputing, np.exp(GAPS))
+    z = RNG.normal(size=(3, 21))
+    normal = scipy.stats.norm
+    expected = (
+        normal.logpdf(z[:, 0], 0.0, 10.0)
+        + (normal.logpdf(FULL, z[:, :1]) - FULL)[:, PRESENT].sum(1)
+        + normal.logpdf(z[:, 1:], z[:, :1])[:, ~PRESENT].sum(1)
+        + normal.logpdf(z[:, 1:])[:, PRESENT].sum(1)
+    )
+    np.testing.assert_allclose(density.log_p(z), expected, rtol=1e-5)
+
+
+def test_missing_data_come_out_as_draws():
+    fitted = fit(jax.random.key(0), imputing, np.exp(GAPS), progress_bar=False)
+    assert fitted.report().verdict == "good"
+    draws = fitted.draws(jax.random.key(1), 8000)
+    mean = FULL[PRESENT].sum() / (15 + 0.01)
+    assert draws.values["mu"].mean() == pytest.approx(mean, abs=0.02)
+    imputed = np.log(draws.values["y"])
+    np.testing.assert_allclose(imputed[:, PRESENT].mean(0), FULL[PRESENT], rtol=1e-4)
+    np.testing.assert_allclose(imputed[:, ~PRESENT].mean(0), mean, atol=0.06)
+    np.testing.assert_allclose(imputed[:, ~PRESENT].std(0), np.sqrt(1 + 1 / 15), rtol=0.04)
+    np.testing.assert_allclose(draws.observed["y_observed"], np.exp(GAPS), rtol=1e-5)

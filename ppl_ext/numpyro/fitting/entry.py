@@ -28,7 +28,6 @@ from ppl_ext.numpyro.tracing.density import density_of
 from ppl_ext.numpyro.tracing.refusals import (
     refuse_data,
     refuse_hidden_draws,
-    refuse_imputed,
     refuse_latents,
     refuse_subsampling,
 )
@@ -140,7 +139,6 @@ def _make_guide(guide: Callable[..., Any] | type | None, bound: BoundModel) -> C
         guide = guide(bound.model)
     own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
     refuse_latents(bound, may_be_discrete=own)
-    refuse_imputed(bound)
     if guide is None:
         guide = _choose_guide(bound)
     if isinstance(guide, AbstractGaussianGuide):
@@ -218,8 +216,9 @@ def _note_precision(x64: bool, log: FitLog) -> list[str]:
 def _note_circles(bound: BoundModel) -> list[str]:
     return [
         f"site '{site.name}' is circular and was cut open at -pi and pi; where its mass lies "
-        f"across the cut, turn the circle: sample an angle that is pi less, {site.distribution}(loc - "
-        f"jnp.pi, ...), and write numpyro.deterministic('{site.name}', angle + jnp.pi)"
+        "across the cut, turn the circle: sample an angle that is pi less, "
+        f"{site.distribution}(loc - jnp.pi, ...), and write "
+        f"numpyro.deterministic('{site.name}', angle + jnp.pi)"
         for site in bound.sites.latents
         if site.circular
     ]

@@ -10,7 +10,6 @@ from ppl_ext.numpyro.tracing.compiled_density import compile_density, explain_at
 from ppl_ext.numpyro.tracing.refusals import (
     refuse_data,
     refuse_hidden_draws,
-    refuse_imputed,
     refuse_latents,
     refuse_parameters,
     refuse_subsampling,
@@ -65,7 +64,6 @@ def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Densi
     """
     bound = bind_model("trace_density", model, args, kwargs)
     refuse_latents(bound)
-    refuse_imputed(bound)
     refuse_parameters(bound)
     refuse_subsampling(
         bound,

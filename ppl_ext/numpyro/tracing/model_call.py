@@ -18,6 +18,7 @@ import numpy as np
 from ppl_ext.numpyro.tracing.data_kinds import ReadsData, array_from, is_foreign
 from ppl_ext.numpyro.tracing.find_sites import WholePlates, trace_sites
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
+from ppl_ext.numpyro.tracing.imputation import Imputes
 from ppl_ext.numpyro.tracing.sites import Sites
 from ppl_ext.numpyro.tracing.snapshot import take_snapshot
 
@@ -57,7 +58,7 @@ class ModelCall:
     def run(self, arrays: Arrays) -> Any:
         """The model as a function of its array arguments."""
         (first, keywords), (args, kwargs) = self._unflatten(arrays)
-        with self._plates(), ReadsData():
+        with self._plates(), Imputes(), ReadsData():
             return self.model(*first, *args, **{**keywords, **kwargs})
 
     def run_guide(self, guide: Callable[..., Any], arrays: Arrays) -> Any:

@@ -14,7 +14,6 @@ __all__ = [
     "refuse_data",
     "refuse_guide",
     "refuse_hidden_draws",
-    "refuse_imputed",
     "refuse_latents",
     "refuse_local",
     "refuse_parameters",
@@ -60,19 +59,6 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
             raise ValueError(
                 f"{caller}: site '{site.name}' has shape {site.shape} and holds no value; "
                 "expected at least one. Leave the site out where there is nothing to infer."
-            )
-
-
-def refuse_imputed(bound: BoundModel) -> None:
-    """Raise for the latent sites that ``obs_mask=`` makes: they have no density of their own."""
-    imputed = {f"{s.name.removesuffix('_observed')}_unobserved" for s in bound.sites.observed}
-    for site in bound.sites.latents:
-        if site.name in imputed:
-            name = site.name.removesuffix("_unobserved")
-            raise ValueError(
-                f"{bound.caller}: obs_mask= at site '{name}' makes '{site.name}' latent without a "
-                "density where the data are observed; expected a proper density. Mask the data "
-                "instead: handlers.mask(mask=...), with any finite value where one is missing."
             )
 
 
@@ -146,15 +132,15 @@ def refuse_data(bound: BoundModel) -> None:
             )
         if not site.fits:
             raise ValueError(f"{caller}: {_wrong_shape(site)}")
-        value, _ = bound.data[site.name]
-        finite = np.isfinite(value)
+        value, present = bound.data[site.name]
+        finite = np.isfinite(value) | ~present
         if not finite.all():
             first = tuple(int(i) for i in np.argwhere(~finite)[0])
             raise ValueError(
                 f"{caller}: observed site '{site.name}' has {int((~finite).sum())} values that "
                 f"are not finite, the first ({value[first]}) at index {first}; expected finite "
-                "data. Remove the rows, or hide them and put any finite value in their place: "
-                "handlers.mask(mask=jnp.isfinite(y)) with obs=jnp.nan_to_num(y)."
+                "data. Remove the rows, or hide them: handlers.mask(mask=jnp.isfinite(y)); or "
+                "impute them: obs_mask=jnp.isfinite(y)."
             )
 
 
