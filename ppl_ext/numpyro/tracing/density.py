@@ -43,8 +43,9 @@ def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Densi
 
     Raises:
         ValueError: A latent site is discrete or has a support without a bijection, a plate
-            subsamples or is empty, the model has no latent site or a free parameter, or observed
-            data are not finite. The message names the site.
+            subsamples or is empty, the model has no latent site or a free parameter, observed
+            data are not finite, no numbers or of another shape than the site, or the model draws
+            what no site shows. The message names the site.
 
     Example:
         >>> import numpy as np, numpyro, numpyro.distributions as dist

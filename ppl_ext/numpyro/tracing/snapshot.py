@@ -6,9 +6,10 @@ the array was changed in place, or in float32 where float64 is on.
 """
 
 import copy
+import dis
 import functools
 from collections.abc import Callable, Mapping
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import jax
@@ -89,29 +90,32 @@ def _is_plain(value: Any) -> bool:
 
 
 def _copy_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
-    """The same code in a module and a closure of its own."""
-    names = names_in(function.__code__)
-    read = {name: function.__globals__[name] for name in names if name in function.__globals__}
-    module = {**function.__globals__}
-    cells = tuple(CellType() for _ in function.__closure__ or ())
-    copied = FunctionType(function.__code__, module, function.__name__, None, cells)
+    """The same code in a module and a closure of its own, but for what it writes itself."""
+    code, closure = function.__code__, function.__closure__ or ()
+    names, written = names_in(code), _names_written(code)
+    own_module = written.isdisjoint(function.__globals__)
+    module = {**function.__globals__} if own_module else function.__globals__
+    # super() asks for the class itself.
+    shared = {*written, "__class__"}
+    cells = tuple(
+        cell if name in shared else CellType()
+        for name, cell in zip(code.co_freevars, closure, strict=True)
+    )
+    copied = FunctionType(code, module, function.__name__, None, cells)
     # Before it reads anything, for a function may read itself.
     memo[id(function)] = (function, copied)
-    for name, value in read.items():
+    for name in names & function.__globals__.keys() if own_module else ():
+        value = function.__globals__[name]
         if isinstance(value, ModuleType) and is_users(value):
-            held = {k: take_snapshot(vars(value)[k], memo) for k in names if k in vars(value)}
+            held = {k: take_snapshot(vars(value)[k], memo) for k in names & vars(value).keys()}
             module[name] = _AsItWas(value, held)
         else:
             module[name] = take_snapshot(value, memo)
-    for name, cell, own in zip(
-        function.__code__.co_freevars, function.__closure__ or (), cells, strict=True
-    ):
+    for cell, own in zip(closure, cells, strict=True):
+        if own is cell:
+            continue
         try:
-            # super() asks for the class itself.
-            itself = name == "__class__"
-            own.cell_contents = (
-                cell.cell_contents if itself else take_snapshot(cell.cell_contents, memo)
-            )
+            own.cell_contents = take_snapshot(cell.cell_contents, memo)
         except ValueError:  # not filled yet
             continue
     copied.__defaults__ = take_snapshot(function.__defaults__, memo)
@@ -119,6 +123,18 @@ def _copy_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType
     copied.__qualname__, copied.__module__ = function.__qualname__, function.__module__
     copied.__dict__.update(function.__dict__)
     return copied
+
+
+def _names_written(code: CodeType) -> set[str]:
+    """Names outside of a function that it, or one written inside it, assigns to."""
+    outside = {*code.co_freevars, *code.co_names}
+    written = {
+        step.argval
+        for step in dis.get_instructions(code)
+        if step.opname in ("STORE_DEREF", "STORE_GLOBAL") and step.argval in outside
+    }
+    inner = (const for const in code.co_consts if isinstance(const, CodeType))
+    return written.union(*(_names_written(const) for const in inner))
 
 
 class _AsItWas:
