@@ -168,7 +168,10 @@ def _read_visit(visit: Visit, shapes: _Shapes) -> Tensors:
             case ("log_likelihood", name):
                 out[key] = visit.terms[name].reshape(shape)
             case ("posterior_predictive", name):
-                out[key] = visit.sites[name]["fn"].sample().reshape(shape)
+                # Data without a plate share a distribution of fewer values.
+                fn, batch = visit.sites[name]["fn"], visit.terms[name].shape
+                fn = fn if fn.batch_shape == batch else fn.expand(batch)
+                out[key] = fn.sample().reshape(shape)
     return out
 
 

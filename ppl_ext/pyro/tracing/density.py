@@ -8,6 +8,7 @@ import torch
 from ppl_ext.density import Density
 from ppl_ext.pyro.tracing.batched_density import batch_size, in_batches, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
+from ppl_ext.pyro.tracing.hidden_draws import find_hidden_draws
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
 from ppl_ext.pyro.tracing.refusals import (
     refuse_data,
@@ -147,13 +148,26 @@ def _evaluate_alone(bound: BoundModel, seed: int) -> torch.Tensor:
 
 def _refuse_own_randomness(bound: BoundModel, first: torch.Tensor) -> None:
     """Refuses a model that draws random numbers outside the sites that the density sees."""
+    with model_scope(), own_random_state(0), torch.no_grad():
+        # At the last point that the model gets through.
+        through = [
+            z for z, value in zip(_test_points(bound), first, strict=True) if value.isfinite()
+        ]
+        hidden = find_hidden_draws(lambda: bound.visit(through[-1])) if through else []
+    if hidden:
+        raise ValueError(
+            f"{bound.caller}: the model draws {', '.join(hidden)} beside its sample statements; "
+            "expected every draw at a site that the fit sees. Draw it with pyro.sample(name, "
+            "...) and no poutine.block around it, or pass the numbers in as an argument of the "
+            "model."
+        )
     second = _evaluate_alone(bound, seed=1)
     if not torch.equal(first.nan_to_num(), second.nan_to_num()):
         raise ValueError(
             f"{bound.caller}: two runs of the model at the same point gave different log "
             f"densities ({first.tolist()} and {second.tolist()}), where the same are expected. "
-            "Random numbers must come from pyro.sample, and no sampled site may be hidden by "
-            "poutine.block(model, hide=...)."
+            "Draw random numbers with pyro.sample(name, ...), or pass them in as an argument of "
+            "the model; nothing that the model reads may change from run to run."
         )
 
 
