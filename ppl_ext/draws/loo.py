@@ -22,6 +22,8 @@ def estimate_loo(
     ``log p - log q``: it takes the draws for the posterior's own and is wrong for a guide by as
     much as the guide is. Draws of MCMC belong to ``arviz_stats.loo``.
 
+    Data that a mask hides, whose log likelihood is NaN in every draw, are none to leave out.
+
     Args:
         draws: Raw draws with ``log_likelihood``, or their tree. Resampled draws are refused.
         site: The observed site; may be None where there is one.
@@ -80,5 +82,23 @@ def estimate_loo(
         )
     arviz: Any = arviz_stats  # untyped
     return arviz.loo_approximate_posterior(
-        tree, stats["lp"], stats["log_q"], pointwise=pointwise, var_name=site
+        _without_missing(tree, site or sites[0]),
+        stats["lp"],
+        stats["log_q"],
+        pointwise=pointwise,
+        var_name=site,
     )
+
+
+def _without_missing(tree: xarray.DataTree, site: str) -> xarray.DataTree:
+    """The same tree, the log likelihood of a site without the data that are missing."""
+    log_likelihood: Any = tree["log_likelihood"][site]
+    missing = log_likelihood.isnull().all(("chain", "draw"))
+    if not missing.any() or missing.all():
+        return tree
+    row = f"{site}_row"
+    rows = log_likelihood.stack({row: missing.dims}).reset_index(row, drop=True)
+    seen = ~missing.stack({row: missing.dims}).to_numpy()
+    known: xarray.DataTree = tree.copy()
+    known["log_likelihood"] = type(known)(rows.isel({row: seen}).to_dataset(name=site))
+    return known

@@ -14,6 +14,7 @@ from ppl_ext.draws.draws import Draws
 from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.pyro.tracing.isolation import own_random_state, vectorised_noise, whole_plates
+from ppl_ext.pyro.tracing.ordinary_data import mask_of
 from ppl_ext.pyro.tracing.run_at_point import Replay, Visit
 from ppl_ext.pyro.tracing.sites import name_dims
 
@@ -166,13 +167,19 @@ def _read_visit(visit: Visit, shapes: _Shapes) -> Tensors:
             case ("values", name):
                 out[key] = visit.sites[name]["value"].reshape(shape)
             case ("log_likelihood", name):
-                out[key] = visit.terms[name].reshape(shape)
+                out[key] = _hide(visit.terms[name], visit.sites[name]).reshape(shape)
             case ("posterior_predictive", name):
                 # Data without a plate share a distribution of fewer values.
                 fn, batch = visit.sites[name]["fn"], visit.terms[name].shape
                 fn = fn if fn.batch_shape == batch else fn.expand(batch)
                 out[key] = fn.sample().reshape(shape)
     return out
+
+
+def _hide(term: torch.Tensor, msg: dict) -> torch.Tensor:
+    """The log likelihood of the data, NaN where a mask hides them: no datum to leave out."""
+    mask = mask_of(msg)
+    return term if mask is None else torch.where(torch.as_tensor(mask), term, torch.nan)
 
 
 def _unconstrained(visit: Visit) -> torch.Tensor:

@@ -9,6 +9,7 @@ from pyro.poutine.util import site_is_factor, site_is_subsample
 from torch.distributions import biject_to
 
 from ppl_ext.pyro.tracing.observed_data import find_problem
+from ppl_ext.pyro.tracing.ordinary_data import OrdinaryData
 from ppl_ext.pyro.tracing.run_at_point import (
     Visit,
     bijection_of,
@@ -107,7 +108,7 @@ def trace_sites(
     generator = torch.Generator().manual_seed(0)
     for attempt in range(_ATTEMPTS):
         try:
-            with FirstVisit(caller, generator if attempt else None) as visit:
+            with FirstVisit(caller, generator if attempt else None) as visit, OrdinaryData():
                 model(*args, **kwargs)
             break
         except torch.linalg.LinAlgError:

@@ -4,6 +4,7 @@ import torch
 from pyro.distributions.hmm import HiddenMarkovModel
 from torch.distributions import constraints
 
+from ppl_ext.pyro.tracing.ordinary_data import mask_of
 from ppl_ext.pyro.tracing.run_at_point import has_moving_support, support_of
 from ppl_ext.pyro.tracing.sites import Plate
 
@@ -27,13 +28,12 @@ def find_problem(msg: dict, plates: tuple[Plate, ...]) -> str:
         return _wrong_shape(msg, plates)
     support = support_of(msg)
     if value.dtype.is_floating_point:
-        # Also under a mask: the masked rows would still make the gradient NaN.
         finite = value.isfinite()
         if not finite.all():
             return (
                 f"{int((~finite).sum())} of {finite.numel()} data of observed site {name!r} are "
                 "NaN or infinite, where finite numbers are expected. Drop them, or hide them: "
-                "with poutine.mask(mask=y.isfinite()) and obs=y.nan_to_num()."
+                "with poutine.mask(mask=y.isfinite()), or impute them: obs_mask=y.isfinite()."
             )
     elif support is not None and not support.is_discrete:
         return (
@@ -89,9 +89,9 @@ def _wrong_shape(msg: dict, plates: tuple[Plate, ...]) -> str:
 
 def _outside(msg: dict, support: constraints.Constraint) -> str:
     outside = ~support.check(msg["value"])
-    for mask in (msg["mask"], getattr(msg["fn"], "_mask", None)):
-        if mask is not None:
-            outside = outside & torch.as_tensor(mask)
+    mask = mask_of(msg)
+    if mask is not None:
+        outside = outside & torch.as_tensor(mask)
     if not outside.any():
         return ""
     return (

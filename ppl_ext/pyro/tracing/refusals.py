@@ -131,7 +131,7 @@ def refuse_guide(bound: BoundModel, guide: Callable[..., Any]) -> tuple[Trace, T
     name = getattr(guide, "__name__", type(guide).__name__)
     with model_scope(), torch.no_grad():
         guide_trace = poutine.trace(guide).get_trace(*bound.args, **bound.kwargs)
-        replayed = poutine.replay(bound.model, trace=guide_trace)
+        replayed = poutine.replay(bound.scored, trace=guide_trace)
         model_trace = poutine.trace(replayed).get_trace(*bound.args, **bound.kwargs)
     sites = {
         site: message
