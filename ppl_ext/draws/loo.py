@@ -22,8 +22,6 @@ def estimate_loo(
     ``log p - log q``: it takes the draws for the posterior's own and is wrong for a guide by as
     much as the guide is. Draws of MCMC belong to ``arviz_stats.loo``.
 
-    Data that a mask hides, whose log likelihood is NaN in every draw, are none to leave out.
-
     Args:
         draws: Raw draws with ``log_likelihood``, or their tree. Resampled draws are refused.
         site: The observed site; may be None where there is one.
@@ -80,25 +78,29 @@ def estimate_loo(
             f"estimate_loo: site={site!r}, but the observed sites are {sites}. "
             f"Choose one: estimate_loo(draws, site={sites[0]!r})."
         )
+    tree = _drop_missing(tree, sites[0] if site is None else site)
     arviz: Any = arviz_stats  # untyped
     return arviz.loo_approximate_posterior(
-        _without_missing(tree, site or sites[0]),
-        stats["lp"],
-        stats["log_q"],
-        pointwise=pointwise,
-        var_name=site,
+        tree, stats["lp"], stats["log_q"], pointwise=pointwise, var_name=site
     )
 
 
-def _without_missing(tree: xarray.DataTree, site: str) -> xarray.DataTree:
-    """The same tree, the log likelihood of a site without the data that are missing."""
-    log_likelihood: Any = tree["log_likelihood"][site]
+def _drop_missing(tree: xarray.DataTree, site: str) -> xarray.DataTree:
+    """The tree without the data whose log likelihood is NaN, the others of that site in a row."""
+    import xarray
+
+    log_likelihood = tree["log_likelihood"].dataset[site]
     missing = log_likelihood.isnull().all(("chain", "draw"))
-    if not missing.any() or missing.all():
+    if not missing.any():
         return tree
-    row = f"{site}_row"
-    rows = log_likelihood.stack({row: missing.dims}).reset_index(row, drop=True)
-    seen = ~missing.stack({row: missing.dims}).to_numpy()
-    known: xarray.DataTree = tree.copy()
-    known["log_likelihood"] = type(known)(rows.isel({row: seen}).to_dataset(name=site))
-    return known
+    present = ~missing.values.ravel()
+    rows = log_likelihood.values.reshape(*log_likelihood.shape[:2], -1)[..., present]
+    row = f"{site}_present"
+    dataset = tree["log_likelihood"].to_dataset().drop_vars(site)
+    kept = tree.copy()
+    kept["log_likelihood"] = xarray.DataTree(
+        dataset.assign({site: (("chain", "draw", row), rows)}).assign_coords(
+            chain=log_likelihood["chain"], draw=log_likelihood["draw"]
+        )
+    )
+    return kept

@@ -31,6 +31,7 @@ from ppl_ext.pyro.tracing.refusals import (
     refuse_parameters,
     refuse_subsampling,
 )
+from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["fit"]
 
@@ -39,6 +40,7 @@ _LINE = "fit(model"
 _OWN_NAMES = ("guide", "optimizer", "num_starts", "progress_bar", "seed")
 
 
+@in_turn
 def fit(
     model: Callable[..., Any],
     *args: Any,

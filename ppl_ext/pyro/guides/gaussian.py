@@ -15,6 +15,7 @@ from ppl_ext.pyro.guides.peeking import peek_support
 from ppl_ext.pyro.guides.unconstrained import AbstractUnconstrainedGuide
 from ppl_ext.pyro.tracing.isolation import model_scope, whole_plates
 from ppl_ext.pyro.tracing.run_at_point import Visit, is_real
+from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["AbstractGaussianGuide"]
 
@@ -130,6 +131,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
             self._set_flat(*new)
 
     @torch.no_grad()
+    @in_turn
     def median(self, *args: object, **kwargs: object) -> dict[str, torch.Tensor]:
         """Median of every latent site.
 
@@ -141,6 +143,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         return self._constrain(self._flat()[0].clone())
 
     @torch.no_grad()
+    @in_turn
     def quantiles(
         self, quantiles: object, *args: object, **kwargs: object
     ) -> dict[str, torch.Tensor]:
@@ -171,6 +174,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         }
 
     @torch.no_grad()
+    @in_turn
     def sample_posterior(
         self, *args: object, sample_shape: tuple[int, ...] = (), **kwargs: object
     ) -> dict[str, torch.Tensor]:

@@ -17,10 +17,12 @@ from ppl_ext.pyro.tracing.refusals import (
     refuse_subsampling,
 )
 from ppl_ext.pyro.tracing.run_at_point import Visit, support_of
+from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["density_of", "trace_density"]
 
 
+@in_turn
 def trace_density(model: Callable, *args: object, **kwargs: object) -> Density:
     r"""Turn a model and its data into a batched log density on unconstrained space.
 
@@ -98,17 +100,20 @@ def density_of(bound: BoundModel) -> Density:
             (gradient,) = torch.autograd.grad(log_p.sum(), z)
         return {"log_p": log_p.detach(), "gradient": gradient}
 
+    @in_turn
     def log_density(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         pair = {"log_p": (), "gradient": (bound.dim,)}
         out = in_batches(value_and_gradient, bound.points(z), pair, size)
         return out["log_p"], out["gradient"]
 
+    @in_turn
     def log_p(z: np.ndarray) -> np.ndarray:
         def named(z: torch.Tensor) -> dict[str, torch.Tensor]:
             return {"log_p": log_p_at(z)}
 
         return over_draws(named, bound.points(z), {"log_p": ()}, size)["log_p"]
 
+    @in_turn
     def constrain(z: np.ndarray) -> dict[str, np.ndarray]:
         def values(z: torch.Tensor) -> dict[str, torch.Tensor]:
             sites = bound.visit(z).sites
@@ -116,6 +121,7 @@ def density_of(bound: BoundModel) -> Density:
 
         return over_draws(values, bound.points(z), shapes, size)
 
+    @in_turn
     def explain(z: np.ndarray) -> str:
         return _explain_point(bound, log_density, z)
 
