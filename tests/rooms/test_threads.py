@@ -33,7 +33,7 @@ def test_threads_fit_side_by_side(host):
         return draws.values[f"mu{shift}"].mean(), fitted.report().verdict, log_p[0]
 
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(work, range(8)))
+        results = list(pool.map(work, range(4)))
     for shift, (mean, verdict, log_p) in enumerate(results):
         assert mean == pytest.approx(Y.mean() + shift, abs=0.05)
         assert verdict == "good"

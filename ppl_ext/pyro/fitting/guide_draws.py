@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from pyro import poutine
 from pyro.poutine.util import site_is_subsample
-from torch.distributions import biject_to
 
 from ppl_ext.diagnostics import Gaussian
 from ppl_ext.draws.draws import Draws
@@ -15,7 +14,7 @@ from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, ov
 from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.pyro.tracing.isolation import own_random_state, vectorised_noise, whole_plates
 from ppl_ext.pyro.tracing.ordinary_data import mask_of
-from ppl_ext.pyro.tracing.run_at_point import Replay, Visit
+from ppl_ext.pyro.tracing.run_at_point import Replay, Visit, bijection_of
 from ppl_ext.pyro.tracing.sites import name_dims
 
 __all__ = ["draw_gaussian", "draw_guide", "score_samples"]
@@ -184,7 +183,7 @@ def _hide(term: torch.Tensor, msg: dict) -> torch.Tensor:
 
 def _unconstrained(visit: Visit) -> torch.Tensor:
     parts = [
-        biject_to(msg["fn"].support).inv(msg["value"]).reshape(-1)
+        bijection_of(msg).inv(msg["value"]).reshape(-1)
         for msg in visit.sites.values()
         if not msg["is_observed"]
     ]

@@ -5,17 +5,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from pyro.distributions import Delta
 from pyro.poutine.util import site_is_factor, site_is_subsample
-from torch.distributions import biject_to
 
 from ppl_ext.pyro.tracing.observed_data import find_problem
 from ppl_ext.pyro.tracing.ordinary_data import OrdinaryData
 from ppl_ext.pyro.tracing.run_at_point import (
     Visit,
     bijection_of,
+    is_circular,
     is_data,
     is_deterministic,
     support_of,
+    without_wrappers,
 )
 from ppl_ext.pyro.tracing.sites import DeterministicSite, Latent, Observed, Plate, Sites
 
@@ -46,7 +48,7 @@ class FirstVisit(Visit):
 
     def unconstrained(self, msg: dict) -> torch.Tensor:
         """A new part of the point for one latent site."""
-        shape = biject_to(msg["fn"].support).inverse_shape(msg["fn"].shape())
+        shape = bijection_of(msg).inverse_shape(msg["fn"].shape())
         try:
             like = msg["fn"].sample()
         except NotImplementedError:  # ImproperUniform
@@ -140,6 +142,8 @@ def describe_latent(msg: dict) -> Latent:
         plates=_plates_around(msg),
         discrete=support is not None and bool(support.is_discrete),
         support="" if support is None else str(support),
+        determined=isinstance(without_wrappers(msg["fn"]), Delta),
+        circular=is_circular(msg["fn"]),
     )
 
 

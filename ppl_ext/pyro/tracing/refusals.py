@@ -73,6 +73,12 @@ def refuse_latent(caller: str, latent: Latent) -> None:
             "expected, which a density or a Gaussian guide can follow. Sum it out by a mixture: "
             "dist.MixtureSameFamily(...)."
         )
+    if latent.determined:
+        raise ValueError(
+            f"{caller}: latent site {name!r} is a Delta distribution, a point without a density; "
+            "expected a distribution with one, or no sample statement. Write "
+            f"pyro.deterministic({name!r}, value)."
+        )
     if latent.unconstrained_shape is None:
         raise ValueError(
             f"{caller}: the support of latent site {name!r} ({kind}: {latent.support}) has no "
