@@ -9,7 +9,6 @@ from pyro import poutine
 from pyro.infer.reparam import LocScaleReparam
 from scipy import stats
 
-from ppl_ext.pyro import fit
 from ppl_ext.pyro.tracing.density import trace_density
 
 Z = np.random.default_rng(0).normal(size=(7, 3))
@@ -312,12 +311,6 @@ def regression(y):
     pyro.sample("mean", dist.Normal((y @ slope).sum(), 1.0), obs=torch.tensor(0.0))
 
 
-def in_plate(y):
-    loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
-    with pyro.plate("row", 4):
-        pyro.sample("y", dist.Normal(loc, 1.0), obs=y)
-
-
 def changing(y):
     x = pyro.sample("x", dist.Normal(0.0, 1.0))
     if x > 0:
@@ -343,9 +336,6 @@ def changing(y):
         (observed, torch.tensor([1, 2]), ["'height'", "int64", ".float()"]),
         (regression, torch.ones(3, 2, dtype=torch.long), ["'y'", "integers", "y.float()"]),
         (changing, None, ["'extra'", "torch.where"]),
-        (in_plate, torch.zeros(4, 1), ["'row' of size 4", "(4, 1)", "(4,)", "squeeze(-1)"]),
-        (in_plate, torch.zeros(1, 4), ["squeeze(-2)", "to_event(1)"]),
-        (in_plate, torch.tensor(0.0), ["expand((4,))"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -390,26 +380,3 @@ def test_validation_is_left_as_found(torch_default):
         assert pyro.distributions.is_validation_enabled()
     finally:
         torch.distributions.Distribution.set_default_validate_args(found)
-
-
-def test_a_homogeneous_chain_of_the_host_takes_data_of_any_length():
-    def model(y):
-        stay = pyro.sample("stay", dist.Beta(2.0, 2.0))
-        rows = torch.stack([torch.stack([stay, 1 - stay]), torch.stack([1 - stay, stay])])
-        emission = dist.Normal(torch.tensor([-1.0, 1.0]), 1.0)
-        pyro.sample("y", dist.DiscreteHMM(torch.zeros(2), rows.log(), emission), obs=y)
-
-    assert np.isfinite(trace_density(model, torch.tensor([0.3, -1.0, 0.5])).log_p([[0.0]])[0])
-
-
-def test_predictions_have_the_shape_of_data_that_share_a_distribution():
-    def model(y):
-        mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
-        pyro.sample("y", dist.Normal(mu, 1.0), obs=y)
-
-    fitted = fit(model, torch.arange(4.0))
-    draws = fitted.draws(4000, posterior_predictive=True, seed=1)
-    predicted = draws.posterior_predictive["y"]
-    assert predicted.shape == (4000, 4)
-    # The data share mu, whose variance is 1 / 4, and nothing else.
-    assert np.cov(predicted.T)[0, 1] == pytest.approx(0.25, abs=0.05)

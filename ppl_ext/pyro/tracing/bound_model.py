@@ -146,16 +146,15 @@ def bind_model(
     model, args, kwargs = take_snapshot((model, tuple(args), dict(kwargs)))
     try:
         return _look(caller, model, args, kwargs)
-    except (AttributeError, TypeError):
+    except (AttributeError, TypeError) as error:
         # A model that asks a series for what only a series has gets it as it is; another one
         # cannot reckon with it.
-        changed = to_tensors((args, kwargs))
+        blamed = blame_arguments(model, args, kwargs)
+        if not blamed:
+            raise
         try:
-            return _look(caller, model, *changed)
-        except (AttributeError, TypeError) as error:
-            blamed = blame_arguments(model, args, kwargs)
-            if not blamed:
-                raise
+            return _look(caller, model, *to_tensors((args, kwargs)))
+        except (AttributeError, TypeError):
             raise ValueError(f"{caller}: {blamed}.") from error
 
 
