@@ -15,7 +15,7 @@ from numpyro.infer.autoguide import AutoGuide
 
 from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.numpyro.fitting.deterministic import fit_deterministic
 from ppl_ext.numpyro.fitting.result import Fit

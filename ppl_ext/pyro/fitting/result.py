@@ -16,7 +16,7 @@ from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fit_file import SavedFit, check_guide_kind
 from ppl_ext.fitting.calls import check_count
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
 from ppl_ext.pyro.fitting.guide_draws import draw_gaussian, draw_guide
 from ppl_ext.pyro.fitting.own_copies import FittedStore, read_params
