@@ -24,6 +24,7 @@ class SiteFacts:
         plates: The plates around it.
         parents: The discrete sites that its distribution depends on.
         influenced: The terms of the bound that it has an influence on.
+        shown_late: Whether the host draws it within control flow and shows it only afterwards.
     """
 
     distribution: str
@@ -32,6 +33,7 @@ class SiteFacts:
     plates: Plates
     parents: frozenset[str]
     influenced: tuple[Term, ...]
+    shown_late: bool = False
 
     @property
     def closed_plates(self) -> dict[int, str]:
@@ -115,6 +117,8 @@ def refuse_misfits(
         ValueError: With the site and the way out.
     """
     for name, each in needs.items():
+        if sites[name].shown_late:
+            _refuse_late(name, each, sites[name])
         if each.shares_bound:
             _refuse_bound(name, needs, sites[name], tuple(latent))
         if each.num_draws is None:
@@ -144,6 +148,16 @@ def trace_descent(name: str, parents: Mapping[str, frozenset[str]]) -> frozenset
     while more := {child for child, its in parents.items() if its & found} - found:
         found |= more
     return frozenset(found)
+
+
+def _refuse_late(name: str, needs: EstimatorNeeds, site: SiteFacts) -> None:
+    if needs.num_draws is None or site.one_hot:
+        raise ValueError(
+            f"DiscreteELBO: {needs.kind} was given guide site {name!r} ({site.distribution}), "
+            "which is drawn inside control flow and cannot be drawn otherwise; expected numbers "
+            "of classes there, such as those of Categorical, and an estimator that needs no more "
+            "than the draws. Use LeaveOneOut(num_draws=4), or draw all steps at once outside."
+        )
 
 
 def _refuse_form(name: str, needs: EstimatorNeeds, site: SiteFacts) -> None:

@@ -43,6 +43,7 @@ class Dependence:
             plates=plates_of(site),
             parents=self.parents[name],
             influenced=self.with_plates(self.terms[name]),
+            shown_late=name in self.first.shown_late,
         )
 
     def with_plates(self, terms: Iterable[Term]) -> tuple[tuple[str, str, dict[int, str]], ...]:

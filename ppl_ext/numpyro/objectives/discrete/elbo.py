@@ -47,7 +47,8 @@ class DiscreteELBO(ELBO):
 
     Raises:
         ValueError: An estimator is missing or not known, or cannot serve its site; at the first
-            step. A discrete site of the guide inside the host's ``scan`` or ``cond``.
+            step. A site inside the host's ``scan`` or ``cond`` is served by score estimators
+            alone, and as numbers of classes.
 
     Warns:
         RelaxedDensityWarning: A relaxed density stands against a discrete prior.

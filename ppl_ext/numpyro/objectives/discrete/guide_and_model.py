@@ -19,10 +19,17 @@ Term = tuple[str, str]  # "guide" or "model", and the name of the site
 
 @dataclass(frozen=True)
 class Run:
-    """The traces of one run of guide and model."""
+    """The traces of one run of guide and model.
+
+    Args:
+        guide: Sites of the guide.
+        model: Sites of the model.
+        shown_late: Names of the guide's sites inside ``scan`` and ``cond``.
+    """
 
     guide: Mapping[str, Any]
     model: Mapping[str, Any]
+    shown_late: frozenset[str] = frozenset()
 
     @property
     def terms(self) -> list[Term]:
@@ -112,14 +119,15 @@ class Pair:
         kept = {} if kept is None else kept
         guide = handlers.replay(handlers.seed(self.guide, guide_key), kept)
         guide = handlers.substitute(guide, data=dict(self.params))
-        with _Choosing(self.sample, fixed or {}):
+        choosing = _Choosing(self.sample, fixed or {})
+        with choosing:
             guide_trace = handlers.trace(guide).get_trace(*self.args, **self.kwargs)
         params = {**self.params, **Run(guide_trace, {}).mutables}
         plates = {name: site for name, site in kept.items() if site["type"] == "plate"}
         model = handlers.replay(handlers.seed(self.model, model_key), {**plates, **guide_trace})
         model = handlers.substitute(model, data=params)
         model_trace = handlers.trace(model).get_trace(*self.args, **self.kwargs)
-        return Run(guide_trace, model_trace)
+        return Run(guide_trace, model_trace, frozenset(choosing.shown_late))
 
 
 class _Choosing(Messenger):
@@ -129,6 +137,7 @@ class _Choosing(Messenger):
         super().__init__()
         self.sample = sample
         self.fixed = fixed
+        self.shown_late: set[str] = set()
 
     def process_message(self, msg: dict[str, Any]) -> None:
         if msg["type"] != "sample" or msg["is_observed"] or not is_discrete(msg["fn"]):
@@ -139,20 +148,10 @@ class _Choosing(Messenger):
             msg["value"] = self.sample(msg["name"], msg["kwargs"]["rng_key"], msg["fn"])
 
     def postprocess_message(self, msg: dict[str, Any]) -> None:
-        # Sites inside come when all steps are over: too late to set them, and what followed from
-        # them is not known.
-        if msg["type"] != "control_flow":
-            return
-        for trace in jax.tree.leaves(msg["value"], is_leaf=_is_trace):
-            for name, site in trace.trace.items() if _is_trace(trace) else ():
-                if site["type"] != "sample" or site["is_observed"] or not is_discrete(site["fn"]):
-                    continue
-                raise ValueError(
-                    f"DiscreteELBO: discrete guide site {name!r} is drawn inside scan or cond; "
-                    f"expected it outside, where it can be drawn again. The model may keep its "
-                    f"scan: give the guide all steps at once, sample({name!r}, "
-                    "dist.Bernoulli(logits=logits)) with logits of the shape (step,)."
-                )
+        # Their sites come when all steps are over: too late to set them.
+        if msg["type"] == "control_flow":
+            for trace in filter(_is_trace, jax.tree.leaves(msg["value"], is_leaf=_is_trace)):
+                self.shown_late.update(trace.trace)
 
 
 def _is_trace(part: Any) -> bool:
