@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution
 from ppl_ext.storage import read_arrays, write_arrays
 

@@ -39,7 +39,7 @@ def _make_pyro() -> Host:
     import torch
 
     def array(values: Any) -> torch.Tensor:
-        tensor = torch.as_tensor(np.asarray(values))
+        tensor = torch.as_tensor(np.array(values))  # a frame lends arrays only to read
         return tensor.to(torch.get_default_dtype()) if tensor.is_floating_point() else tensor
 
     def random(function: Function, *args: Any, seed: int = 0, **kwargs: Any) -> Any:

@@ -10,7 +10,8 @@ import numpy as np
 
 from ppl_ext.cavi.families import AbstractFamily
 from ppl_ext.cavi.terms import AbstractTerm
-from ppl_ext.fitting.loop import FitLog, drive
+from ppl_ext.fitting.fit_log import FitLog
+from ppl_ext.fitting.loop import drive
 
 __all__ = ["Ascent", "ascend"]
 

@@ -18,7 +18,7 @@ from ppl_ext.diagnostics.report import Details, Report, Verdict
 from ppl_ext.diagnostics.tails import compare_tails, probe_tails
 from ppl_ext.draws.draws import Draws
 from ppl_ext.draws.psis import smooth_weights
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 
 __all__ = ["judge", "plan_batches"]
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 
 from ppl_ext.diagnostics.modes import MissedMode
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 
 __all__ = ["Details", "Report", "Verdict"]
 

@@ -33,7 +33,8 @@ def build_tree(
 
     Works alike with arviz-base 0.8 and 1.x and needs neither; every ArviZ plot and statistic takes
     the result. A site without names in ``dims`` gets ``{site}_dim_0`` and so on, as ArviZ itself
-    would call them. A slash in a site's name, which a tree reads as a path, becomes a dot.
+    would call them. A slash in the name of a site or dimension, which a tree reads as a path,
+    becomes a dot.
 
     Not for draws of different models: one tree holds one posterior.
 
@@ -67,7 +68,8 @@ def build_tree(
     """
     import xarray
 
-    dims, coords = dims or {}, dict(coords or {})
+    dims = {site: [_flatten(name) for name in names] for site, names in (dims or {}).items()}
+    coords = {_flatten(name): labels for name, labels in (coords or {}).items()}
     given = {
         "posterior": posterior,
         "sample_stats": sample_stats,
@@ -88,7 +90,7 @@ def build_tree(
                 sample_dims = _SAMPLE_DIMS
             shape = values.shape[len(sample_dims) :]
             names = _name_dims(group, site, shape, tuple(dims.get(site, ())))
-            name = site.replace("/", ".")
+            name = _flatten(site)
             if name in variables:
                 raise ValueError(
                     f"build_tree: two sites of group '{group}' are both called '{name}' once '/' "
@@ -102,6 +104,10 @@ def build_tree(
     tree = xarray.DataTree.from_dict(groups)
     tree.attrs.update(tree_attrs)
     return tree
+
+
+def _flatten(name: str) -> str:
+    return name.replace("/", ".")
 
 
 def _split_chains(group: str, site: str, values: np.ndarray, chains: int) -> np.ndarray:
@@ -125,8 +131,7 @@ def _name_dims(
             f"build_tree: dims['{site}'] names {given}, but a value of '{site}' in group "
             f"'{group}' has shape {shape}. Give at most one name for each axis."
         )
-    flat = site.replace("/", ".")
-    names = given + tuple(f"{flat}_dim_{axis}" for axis in range(len(given), len(shape)))
+    names = given + tuple(f"{_flatten(site)}_dim_{axis}" for axis in range(len(given), len(shape)))
     if len(set(names)) < len(names):
         raise ValueError(
             f"build_tree: dims['{site}'] names {given}: two axes cannot share a name. "

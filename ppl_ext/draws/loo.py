@@ -78,7 +78,29 @@ def estimate_loo(
             f"estimate_loo: site={site!r}, but the observed sites are {sites}. "
             f"Choose one: estimate_loo(draws, site={sites[0]!r})."
         )
+    tree = _drop_missing(tree, sites[0] if site is None else site)
     arviz: Any = arviz_stats  # untyped
     return arviz.loo_approximate_posterior(
         tree, stats["lp"], stats["log_q"], pointwise=pointwise, var_name=site
     )
+
+
+def _drop_missing(tree: xarray.DataTree, site: str) -> xarray.DataTree:
+    """The tree without the data whose log likelihood is NaN, the others of that site in a row."""
+    import xarray
+
+    log_likelihood = tree["log_likelihood"].dataset[site]
+    missing = log_likelihood.isnull().all(("chain", "draw"))
+    if not missing.any():
+        return tree
+    present = ~missing.values.ravel()
+    rows = log_likelihood.values.reshape(*log_likelihood.shape[:2], -1)[..., present]
+    row = f"{site}_present"
+    dataset = tree["log_likelihood"].to_dataset().drop_vars(site)
+    kept = tree.copy()
+    kept["log_likelihood"] = xarray.DataTree(
+        dataset.assign({site: (("chain", "draw", row), rows)}).assign_coords(
+            chain=log_likelihood["chain"], draw=log_likelihood["draw"]
+        )
+    )
+    return kept

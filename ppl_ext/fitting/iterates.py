@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ppl_ext.fitting.loop import INTERRUPTED, FitLog
+from ppl_ext.fitting.fit_log import INTERRUPTED, FitLog
 
 __all__ = ["Starts", "choose_iterate"]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ppl_ext.fitting.loop import INTERRUPTED, FitLog
+from ppl_ext.fitting.fit_log import INTERRUPTED, FitLog
 from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi.objective import CountedDensity, GaussianState
 from ppl_ext.gaussian_vi.solution import GaussianSolution

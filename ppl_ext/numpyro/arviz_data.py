@@ -16,7 +16,9 @@ from ppl_ext.numpyro.tracing.bound_model import bind_model
 from ppl_ext.numpyro.tracing.compiled_density import score_trace
 from ppl_ext.numpyro.tracing.model_call import ModelCall
 from ppl_ext.numpyro.tracing.refusals import refuse_guide
+from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
 from ppl_ext.numpyro.tracing.sites import name_dims
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 if TYPE_CHECKING:
     import xarray
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["from_mcmc", "from_svi"]
 
 
+@in_turn
 def from_svi(
     rng_key: jax.Array,
     svi: SVI,
@@ -70,6 +73,7 @@ def from_svi(
         >>> tree["posterior"]["mu"].shape
         (1, 100)
     """
+    check_rng_key("from_svi", rng_key, "from_svi(jax.random.key(0), svi, result, *args)")
     kwargs = {**svi.static_kwargs, **kwargs}
     if isinstance(result, Mapping):
         params = result
@@ -88,6 +92,7 @@ def from_svi(
     return draws.to_datatree()
 
 
+@in_turn
 def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
     """Arrange the draws of the host's ``MCMC`` like those of a fit, to lay them side by side.
 
@@ -142,7 +147,7 @@ def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
         {name: np.asarray(value) for name, value in samples.items()},
         chains=mcmc.num_chains,
         sample_stats={"lp": np.asarray(log_p, np.float64), **extra},
-        log_likelihood={k: np.asarray(v) for k, v in log_likelihood.items()},
+        log_likelihood=whole.drop_missing({k: np.asarray(v) for k, v in log_likelihood.items()}),
         observed=whole.observed,
         dims=name_dims(whole.sites),
     )

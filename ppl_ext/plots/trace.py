@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.plots.palette import BLUE, GREY, VERMILLION, add_legend, open_axes
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from ppl_ext.pyro.fitting.guide_draws import draw_guide, score_samples
 from ppl_ext.pyro.tracing.bound_model import bind_model
 from ppl_ext.pyro.tracing.isolation import own_random_state
 from ppl_ext.pyro.tracing.refusals import refuse_data, refuse_guide
+from ppl_ext.pyro.tracing.turns import in_turn
 
 if TYPE_CHECKING:
     import xarray
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["from_mcmc", "from_svi"]
 
 
+@in_turn
 def from_svi(
     svi: SVI,
     *args: Any,
@@ -70,6 +72,7 @@ def from_svi(
     return draws.to_datatree()
 
 
+@in_turn
 def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
     """Arrange the draws of the host's ``MCMC`` like those of a fit, to lay them side by side.
 

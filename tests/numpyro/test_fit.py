@@ -218,11 +218,6 @@ def never(y):
     numpyro.sample("y", dist.Gamma(2.0, x), obs=y)
 
 
-def imputed(y):
-    x = numpyro.sample("x", dist.Normal(0.0, 1.0))
-    numpyro.sample("y", dist.Normal(x, 1.0), obs=y, obs_mask=y > 0)
-
-
 def two_plain(y):
     plain(y)
     numpyro.sample("other", dist.Normal(0.0, 1.0))
@@ -262,7 +257,6 @@ def two_plain(y):
             lambda key: fit(key, plain, 1.0, optimizer=Deterministic(), guide=lambda y: None),
             r"Deterministic was given with function",
         ),
-        (lambda key: fit(key, imputed, np.ones(2)), r"obs_mask= at site 'y'.*handlers.mask"),
         (lambda key: fit(key, never, -1.0), r"observed site 'y' is -inf"),
     ],
 )

@@ -328,7 +328,7 @@ def changing(y):
         (sphere, None, ["'direction'", "ProjectedNormalReparam"]),
         (matrix, None, ["'covariance'", "PositiveDefinite"]),
         (learnable, None, ["'weight'", "learnable"]),
-        (noisy, None, ["gave different log densities", "pyro.sample"]),
+        (noisy, None, ["torch's generator", "pyro.sample"]),
         (observed, torch.tensor([1.0, torch.nan]), ["'height'", "NaN", "mask"]),
         (observed, torch.tensor([1.0, torch.inf]), ["'height'", "infinite"]),
         (waiting, torch.tensor([1.0, -1.0]), ["'wait'", "1 of 2", "Exponential"]),

@@ -100,7 +100,7 @@ def test_bad_data_of_a_minibatch_model():
             pyro.sample("y", dist.Normal(mu, 1.0), obs=y)
 
     with pytest.raises(ValueError, match=r"fit: .*'y' are NaN"):
-        px.fit(model, torch.tensor(torch.nan), optimizer=QUICK)
+        px.fit(model, torch.full((2,), torch.nan), optimizer=QUICK)
 
 
 def test_learnable_parameters_of_the_model():

@@ -18,6 +18,9 @@ def test_a_room_lists_what_a_user_may_call(room):
     names = exported(PACKAGE / room / "__init__.py")
     assert set(dir(module)) == {*names, *PARTS}
     assert all(getattr(module, name) is not None for name in dir(module))
+    for part in PARTS:
+        names = exported(PACKAGE / room / part / "__init__.py")
+        assert dir(getattr(module, part)) == sorted(names)
 
 
 @pytest.mark.parametrize("room", HOST_NAMES)

@@ -16,7 +16,12 @@ OTHER = {"pyro": {"jax", "numpyro", "optax"}, "numpyro": {"torch", "pyro"}}
 def loaded_by(*modules: str) -> set[str]:
     """Import modules in a fresh process and list the top-level packages it then holds."""
     script = (
-        f"import sys, {', '.join(modules)}\nprint(*{{m.partition('.')[0] for m in sys.modules}})"
+        f"import sys, {', '.join(modules)}\n"
+        # A room imports its names when they are first used.
+        f"for module in ({', '.join(modules)},):\n"
+        "    for name in dir(module):\n"
+        "        getattr(module, name)\n"
+        "print(*{m.partition('.')[0] for m in sys.modules})"
     )
     process = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],

@@ -16,7 +16,8 @@ from ppl_ext.factorization.model.regression import Design
 from ppl_ext.factorization.model.settings import ModelSettings
 from ppl_ext.factorization.result.assessment import assess_ratings
 from ppl_ext.factorization.result.factors import Factors
-from ppl_ext.fitting.loop import FitLog, drive
+from ppl_ext.fitting.fit_log import FitLog
+from ppl_ext.fitting.loop import drive
 
 __all__ = ["climb_elbo"]
 

@@ -13,7 +13,7 @@ from ppl_ext.factorization.model.settings import ModelSettings
 from ppl_ext.factorization.model.side_rows import prior_side, require_numba, write_rows
 from ppl_ext.factorization.result.bound import sum_terms
 from ppl_ext.factorization.result.factors import Factors
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 
 __all__ = ["begin_factors"]
 

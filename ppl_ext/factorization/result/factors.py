@@ -22,7 +22,7 @@ from ppl_ext.factorization.result.ranking import (
     rank_items,
 )
 from ppl_ext.factorization.result.saving import save_posterior
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 
 if TYPE_CHECKING:
     import xarray

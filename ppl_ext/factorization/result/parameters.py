@@ -17,7 +17,7 @@ from ppl_ext.factorization.model.side_rows import write_rows
 from ppl_ext.factorization.result.bound import sum_terms
 from ppl_ext.factorization.result.draws_tree import arrange_draws
 from ppl_ext.factorization.result.factors import Factors
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 
 if TYPE_CHECKING:
     import xarray

@@ -12,7 +12,7 @@ from ppl_ext.factorization.model.gaussian_prior import GaussianPrior
 from ppl_ext.factorization.model.posterior import Posterior
 from ppl_ext.factorization.model.regression import Regression
 from ppl_ext.factorization.model.side_posterior import Side
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.storage import read_arrays, write_arrays
 
 __all__ = ["read_posterior", "save_posterior"]

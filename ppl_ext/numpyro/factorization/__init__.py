@@ -6,3 +6,7 @@ from ppl_ext.numpyro.factorization.guide import FactorGuide
 from ppl_ext.numpyro.factorization.model import FactorModel
 
 __all__ = ["CAVI", "CAVIRunResult", "FactorGuide", "FactorModel", "fit_on_devices"]
+
+
+def __dir__() -> list[str]:
+    return __all__

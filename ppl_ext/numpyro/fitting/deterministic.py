@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from ppl_ext.density import Density
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi import GaussianSolution, solve_full_rank, solve_mean_field
 from ppl_ext.numpyro.guides.full_rank import AutoFullRank

@@ -15,7 +15,7 @@ from numpyro.infer.autoguide import AutoGuide
 
 from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.numpyro.fitting.deterministic import fit_deterministic
 from ppl_ext.numpyro.fitting.result import Fit
@@ -27,11 +27,12 @@ from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model, x64_scop
 from ppl_ext.numpyro.tracing.density import density_of
 from ppl_ext.numpyro.tracing.refusals import (
     refuse_data,
-    refuse_imputed,
+    refuse_hidden_draws,
     refuse_latents,
     refuse_subsampling,
 )
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["fit"]
 
@@ -41,6 +42,7 @@ _OWN_NAMES = ("guide", "optimizer", "num_starts", "progress_bar", "enable_x64")
 _HostOptimizer = numpyro.optim._NumPyroOptim | optax.GradientTransformation
 
 
+@in_turn
 def fit(
     rng_key: jax.Array,
     model: Callable[..., Any],
@@ -120,7 +122,9 @@ def fit(
                 params, log = fit_stochastic(
                     rng_key, bound, guide, settings, num_starts, progress_bar
                 )
-        log = replace(log, notes=(*log.notes, *_note_precision(bound.x64, log)))
+        log = replace(
+            log, notes=(*log.notes, *_note_precision(bound.x64, log), *_note_circles(bound))
+        )
         # As NumPy arrays float64 parameters serve outside of the scope too.
         params = jax.tree.map(np.asarray, dict(params))
         if gaussian:
@@ -135,7 +139,6 @@ def _make_guide(guide: Callable[..., Any] | type | None, bound: BoundModel) -> C
         guide = guide(bound.model)
     own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
     refuse_latents(bound, may_be_discrete=own)
-    refuse_imputed(bound)
     if guide is None:
         guide = _choose_guide(bound)
     if isinstance(guide, AbstractGaussianGuide):
@@ -194,6 +197,9 @@ def _refuse(
                 f"parameters {bound.sites.parameters}; expected AutoMeanField or AutoFullRank and "
                 "none. Use optimizer=Stochastic()."
             )
+    # Elsewhere every step and every draw runs the model with a key of its own.
+    if isinstance(guide, AbstractGaussianGuide) and not bound.sites.parameters:
+        refuse_hidden_draws(bound)
     refuse_data(bound)
 
 
@@ -204,4 +210,15 @@ def _note_precision(x64: bool, log: FitLog) -> list[str]:
     return [
         f"float32 rounds log densities near {log.final_loss:,.0f} to about {rounding:.1g} nats; "
         "enable_x64=True runs this fit in float64"
+    ]
+
+
+def _note_circles(bound: BoundModel) -> list[str]:
+    return [
+        f"site '{site.name}' is circular and was cut open at -pi and pi; where its mass lies "
+        "across the cut, turn the circle: sample an angle that is pi less, "
+        f"{site.distribution}(loc - jnp.pi, ...), and write "
+        f"numpyro.deterministic('{site.name}', angle + jnp.pi)"
+        for site in bound.sites.latents
+        if site.circular
     ]

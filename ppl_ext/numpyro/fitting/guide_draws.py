@@ -58,9 +58,12 @@ def draw_gaussian(
     # What the model sees is rounded; both densities must be those of the same point.
     z = z.astype(compiled.dtype).astype(np.float64)
     seeds = rng.integers(2**32, size=num_draws, dtype=np.uint32)
+    scored = compiled.score_draws(arrays, z, likelihood=likelihood)
     return Draws(
-        **compiled.score_draws(arrays, z, likelihood=likelihood),
+        values=scored["values"],
+        log_p=scored["log_p"],
         log_q=gaussian.log_prob(z),
+        log_likelihood=bound.drop_missing(scored["log_likelihood"]),
         posterior_predictive=(
             compiled.run(compiled.predict, arrays, z, seeds) if posterior_predictive else {}
         ),
@@ -110,7 +113,7 @@ def draw_guide(
         values={name: drawn["values"][name] for name in sites.valued},
         log_p=drawn["log_p"],
         log_q=drawn["log_q"],
-        log_likelihood=drawn["log_likelihood"],
+        log_likelihood=bound.drop_missing(drawn["log_likelihood"]),
         posterior_predictive=drawn["posterior_predictive"],
         dims=name_dims(sites),
         observed=bound.observed,

@@ -16,7 +16,7 @@ from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fit_file import SavedFit, check_guide_kind
 from ppl_ext.fitting.calls import check_count
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
 from ppl_ext.numpyro.fitting.guide_draws import draw_gaussian, draw_guide
 from ppl_ext.numpyro.guides.full_rank import AutoFullRank
@@ -24,6 +24,7 @@ from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.numpyro.guides.mean_field import AutoMeanField
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key, seed_from
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 if TYPE_CHECKING:
     import xarray
@@ -77,6 +78,7 @@ class Fit:
             words.append(self._reports[0].verdict)
         return f"Fit({', '.join([*words, f'ELBO {elbo:,.2f}', self.log.end])})"
 
+    @in_turn
     def draws(
         self, rng_key: jax.Array, num_draws: int = 4000, *, posterior_predictive: bool = False
     ) -> Draws:
@@ -120,6 +122,7 @@ class Fit:
         draws = self.draws(rng_key, num_draws, posterior_predictive=posterior_predictive)
         return draws.to_datatree()
 
+    @in_turn
     def report(self) -> Report:
         """Judge the fit by twenty thousand draws; made once and kept.
 
@@ -133,6 +136,7 @@ class Fit:
             self._reports.append(self._judge())
         return self._reports[0]
 
+    @in_turn
     def linear_response(self) -> "Fit":
         """Repair the standard deviations and correlations of a mean-field fit.
 

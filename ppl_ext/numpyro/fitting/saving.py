@@ -8,10 +8,12 @@ from ppl_ext.fit_file import read_fit
 from ppl_ext.numpyro.fitting.result import SAVED_GUIDES, Fit
 from ppl_ext.numpyro.tracing.bound_model import bind_model, x64_scope
 from ppl_ext.numpyro.tracing.density import density_of
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["load"]
 
 
+@in_turn
 def load(
     path: str | os.PathLike[str], model: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> Fit:

@@ -7,8 +7,9 @@ from typing import Any
 import jax
 from numpyro.infer.autoguide import AutoGuide, AutoGuideList
 
+from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.fitting.iterates import Starts, choose_iterate
-from ppl_ext.fitting.loop import FitLog, NonFiniteLossError, drive
+from ppl_ext.fitting.loop import NonFiniteLossError, drive
 from ppl_ext.fitting.settings import Stochastic
 from ppl_ext.numpyro.fitting.blame import blame_site
 from ppl_ext.numpyro.fitting.compiled_svi import SVIRun, compile_svi

@@ -16,6 +16,8 @@ from ppl_ext.numpyro.guides.unconstrained import AbstractUnconstrainedGuide
 from ppl_ext.numpyro.tracing.bound_model import bind_model
 from ppl_ext.numpyro.tracing.find_sites import put_unconstrained
 from ppl_ext.numpyro.tracing.model_call import ModelCall
+from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["AbstractGaussianGuide"]
 
@@ -49,6 +51,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
             )
         return value
 
+    @in_turn
     def sample_posterior(
         self,
         rng_key: jax.Array,
@@ -70,6 +73,11 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
             ``{site: array[*sample_shape, ...]}``; the deterministic sites too, unless the model
             sees its data in minibatches.
         """
+        check_rng_key(
+            f"{type(self).__name__}.sample_posterior",
+            rng_key,
+            "guide.sample_posterior(jax.random.key(0), params)",
+        )
         # The host's AutoGuideList hands the same key to every part.
         own = zlib.crc32(" ".join(site.name for site in self._ready()).encode())
         z = self.get_posterior(params).sample(jax.random.fold_in(rng_key, own), sample_shape)
@@ -87,6 +95,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         """
         return {name: value[0] for name, value in self.quantiles(params, [0.5]).items()}
 
+    @in_turn
     def quantiles(
         self, params: Mapping[str, jax.Array], quantiles: Sequence[float]
     ) -> dict[str, jax.Array]:

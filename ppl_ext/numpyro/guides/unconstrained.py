@@ -13,9 +13,11 @@ from numpyro.primitives import _PYRO_STACK, CondIndepStackFrame
 
 from ppl_ext.numpyro.guides.coordinates import GuideSite, lay_out, spread_start
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model
-from ppl_ext.numpyro.tracing.compiled_density import explain_at
+from ppl_ext.numpyro.tracing.density import explain_at
 from ppl_ext.numpyro.tracing.init_points import draw_start
 from ppl_ext.numpyro.tracing.refusals import refuse_latents
+from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["AbstractUnconstrainedGuide"]
 
@@ -48,6 +50,7 @@ class AbstractUnconstrainedGuide(AutoGuide):
         self.sites: tuple[GuideSite, ...] = ()
         self._bound: BoundModel | None = None
 
+    @in_turn
     def setup(self, rng_key: jax.Array, *args: Any, **kwargs: Any) -> dict[str, jax.Array]:
         """Look at the model now instead of at the first call, and draw starting parameters.
 
@@ -65,6 +68,8 @@ class AbstractUnconstrainedGuide(AutoGuide):
             ValueError: The model cannot be followed by this guide, or no starting point has a
                 finite log density; the message names the site.
         """
+        line = "guide.setup(jax.random.key(0), *args)"
+        check_rng_key(f"{type(self).__name__}.setup", rng_key, line)
         self._setup_prototype(*args, **kwargs)
         with handlers.block():
             trace = handlers.trace(handlers.seed(self, rng_key)).get_trace(*args, **kwargs)

@@ -3,12 +3,14 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
 import numpyro
+from numpyro.infer.reparam import Reparam
 
+from ppl_ext.numpyro.tracing.data_kinds import DataError, blame_arguments, is_foreign
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 from ppl_ext.numpyro.tracing.model_call import (
     Arrays,
@@ -20,6 +22,8 @@ from ppl_ext.numpyro.tracing.model_call import (
 from ppl_ext.numpyro.tracing.sites import Sites
 
 __all__ = ["BoundModel", "bind_model", "x64_scope"]
+
+_SCAN = "numpyro.contrib.control_flow.scan"
 
 # What JAX raises where Python code asks for the value of an array that is an argument.
 _NEEDS_VALUES = (
@@ -72,12 +76,39 @@ class BoundModel:
         return not (self.sites.subsamples or self.sites.parameters or discrete)
 
     @functools.cached_property
-    def observed(self) -> dict[str, np.ndarray]:
-        """The observed values, by site."""
+    def data(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The observed values, by site, and which of their entries are not masked."""
         with x64_scope(self.x64):
-            values = self.call.observe(self.arrays)
+            found = self.call.observe(self.arrays)
+        data = {}
         # JAX sorts the keys of a dictionary; the model's order is the readable one.
-        return {site.name: np.asarray(values[site.name]) for site in self.sites.observed}
+        for site in self.sites.observed:
+            value, present = found[site.name]
+            everywhere = np.ones(np.shape(value), bool)
+            data[site.name] = np.asarray(value), everywhere if present is None else present
+        return {name: (value, np.asarray(present)) for name, (value, present) in data.items()}
+
+    @functools.cached_property
+    def observed(self) -> dict[str, np.ndarray]:
+        """The observed values, by site, NaN where they are masked."""
+        return {
+            name: value if present.all() else np.where(present, value, np.nan)
+            for name, (value, present) in self.data.items()
+        }
+
+    def drop_missing(self, log_likelihood: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The log likelihood of every datum, NaN where the datum is missing.
+
+        Args:
+            log_likelihood: ``{site: array[draw, ...]}``.
+        """
+        kept = dict(log_likelihood)
+        for site in self.sites.observed:
+            _, present = self.data[site.name]
+            if site.name in kept and not present.all():
+                events = tuple(range(present.ndim - site.event_dim, present.ndim))
+                kept[site.name] = np.where(present.any(events), kept[site.name], np.nan)
+        return kept
 
     @functools.cached_property
     def whole(self) -> "BoundModel":
@@ -122,18 +153,32 @@ def bind_model(
         ValueError: A plate is empty.
     """
     surroundings = take_fingerprint(take_off_partials(model)[0])
-    # Kinds of arrays, by NumPy's letters, that are fixed.
-    for kinds in ("", "iub", "iubfc"):
-        call, arrays = split_call(model, args, kwargs, surroundings, kinds)
+    # Kinds of arrays, by NumPy's letters, that are fixed; a series is an array but to a model
+    # that asks it for what only a series has.
+    foreign = True
+    attempts = ["", "iub", "iubfc"]
+    while attempts:
+        call, arrays = split_call(model, args, kwargs, surroundings, attempts[0], foreign)
         try:
             return BoundModel(caller, model, call, arrays, call.sites)
-        except _NEEDS_VALUES:
-            if kinds == "iubfc":
+        except DataError as error:
+            raise ValueError(f"{caller}: {error}.") from error
+        except AttributeError:
+            if not foreign or not any(
+                is_foreign(leaf) for leaf in jax.tree.leaves((args, kwargs))
+            ):
                 raise
+            foreign = False
+        except _NEEDS_VALUES as error:
+            attempts.pop(0)
+            if not attempts:
+                _raise_blame(caller, model, args, kwargs, error)
+        except TypeError as error:
+            _raise_blame(caller, model, args, kwargs, error)
         except AssertionError as error:
             name = _plate_that_raised(error)
             if not name:
-                raise
+                _raise_reparam(caller, error)
             raise ValueError(
                 f"{caller}: plate '{name}' is empty; expected a size of at least 1. Leave the "
                 "plate out where it has no rows, or pass the data."
@@ -141,9 +186,42 @@ def bind_model(
     raise AssertionError
 
 
+def _raise_blame(
+    caller: str,
+    model: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    error: Exception,
+) -> NoReturn:
+    """Raise for the arguments that are no numbers, or what was raised where they all are."""
+    blamed = blame_arguments(model, args, kwargs)
+    if blamed:
+        raise ValueError(f"{caller}: {blamed}.") from error
+    raise error
+
+
 def x64_scope(x64: bool):
     """Context in which JAX runs in float64 (True) or float32 (False), whatever the flag says."""
     return jax.enable_x64(x64)
+
+
+def _raise_reparam(caller: str, error: AssertionError) -> NoReturn:
+    """Raise for a site of the host's scan that is reparametrised outside of it, else as it was."""
+    frames = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        frames.append(traceback.tb_frame)
+        traceback = traceback.tb_next
+    last = frames[-1].f_locals
+    scanned = any(frame.f_globals.get("__name__") == _SCAN for frame in frames)
+    if not scanned or not isinstance(last.get("self"), Reparam):
+        raise error
+    kind, name = type(last["self"]).__name__, last.get("name")
+    raise ValueError(
+        f"{caller}: site '{name}' stands inside scan and {kind} around it, where the site comes "
+        "with a value; expected the handler inside of the step. Write there: with "
+        f"handlers.reparam(config={{'{name}': {kind}(...)}}): numpyro.sample('{name}', ...)."
+    ) from error
 
 
 def _plate_that_raised(error: AssertionError) -> str:

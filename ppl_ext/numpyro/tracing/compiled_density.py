@@ -14,15 +14,15 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 
 from ppl_ext.density import Site
-from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
+from ppl_ext.numpyro.tracing.bound_model import x64_scope
 from ppl_ext.numpyro.tracing.find_sites import put_unconstrained
 from ppl_ext.numpyro.tracing.model_call import Arrays, ModelCall
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = [
     "CompiledDensity",
     "batch_size",
     "compile_density",
-    "explain_at",
     "score_trace",
     "to_numpy",
 ]
@@ -62,6 +62,7 @@ class CompiledDensity:
     terms: Callable
     _compiled: list[float] = field(default_factory=list)
 
+    @in_turn
     def compile_log_density(self, arrays: Arrays) -> float:
         """Compile the log density where that has not been done, and say how long it took."""
         if self._compiled:
@@ -72,6 +73,7 @@ class CompiledDensity:
         self._compiled.append(time.perf_counter() - began)
         return self._compiled[0]
 
+    @in_turn
     def run(
         self,
         program: Callable,
@@ -232,21 +234,3 @@ def to_numpy(tree: Any, rows: int = 1) -> Any:
         return array.astype(np.float64) if array.dtype.kind == "f" else array
 
     return jax.tree.map(convert, tree)
-
-
-def explain_at(bound: BoundModel, z: np.ndarray) -> str:
-    """Name the sites whose log density is not finite at one draw."""
-    compiled = compile_density(bound.call)
-    with x64_scope(bound.x64):
-        point = np.asarray(z, dtype=compiled.dtype)
-        log_probs, log_jacobians = compiled.terms(point, bound.arrays)
-    sentences = []
-    for latent in [site.name for site in compiled.sites]:
-        sentences += [
-            (f"the log density of latent site '{latent}'", log_probs.pop(latent)),
-            (f"the log-Jacobian of latent site '{latent}'", log_jacobians[latent]),
-        ]
-    sentences += [(f"the log density of observed site '{n}'", t) for n, t in log_probs.items()]
-    return "; ".join(
-        f"{what} is {float(term)}" for what, term in sentences if not np.isfinite(term)
-    )

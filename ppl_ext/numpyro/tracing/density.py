@@ -7,19 +7,21 @@ from typing import Any
 import numpy as np
 
 from ppl_ext.density import Density
-from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model
-from ppl_ext.numpyro.tracing.compiled_density import compile_density, explain_at
+from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model, x64_scope
+from ppl_ext.numpyro.tracing.compiled_density import compile_density
 from ppl_ext.numpyro.tracing.refusals import (
     refuse_data,
-    refuse_imputed,
+    refuse_hidden_draws,
     refuse_latents,
     refuse_parameters,
     refuse_subsampling,
 )
+from ppl_ext.numpyro.tracing.turns import in_turn
 
-__all__ = ["density_of", "trace_density"]
+__all__ = ["density_of", "explain_at", "trace_density"]
 
 
+@in_turn
 def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Density:
     r"""Turn a model and its data into a batched log density on unconstrained space.
 
@@ -43,8 +45,9 @@ def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Densi
 
     Raises:
         ValueError: A latent site is discrete or has a support without a bijection, a plate
-            subsamples or is empty, the model has no latent site or a free parameter, or observed
-            data are not finite. The message names the site.
+            subsamples or is empty, the model has no latent site or a free parameter, observed
+            data are not finite, no numbers or of another shape than the site, or the model draws
+            what no site shows. The message names the site.
 
     Example:
         >>> import numpy as np, numpyro, numpyro.distributions as dist
@@ -64,12 +67,12 @@ def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Densi
     """
     bound = bind_model("trace_density", model, args, kwargs)
     refuse_latents(bound)
-    refuse_imputed(bound)
     refuse_parameters(bound)
     refuse_subsampling(
         bound,
         "Leave out subsample_size, or fit in minibatches: fit(..., optimizer=Stochastic()).",
     )
+    refuse_hidden_draws(bound)
     refuse_data(bound)
     return density_of(bound)
 
@@ -91,4 +94,23 @@ def density_of(bound: BoundModel) -> Density:
         explain=functools.partial(explain_at, bound),
         dtype=compiled.dtype,
         values_and_log_p=values_and_log_p,
+    )
+
+
+@in_turn
+def explain_at(bound: BoundModel, z: np.ndarray) -> str:
+    """Name the sites whose log density is not finite at one draw."""
+    compiled = compile_density(bound.call)
+    with x64_scope(bound.x64):
+        point = np.asarray(z, dtype=compiled.dtype)
+        log_probs, log_jacobians = compiled.terms(point, bound.arrays)
+    sentences = []
+    for latent in [site.name for site in compiled.sites]:
+        sentences += [
+            (f"the log density of latent site '{latent}'", log_probs.pop(latent)),
+            (f"the log-Jacobian of latent site '{latent}'", log_jacobians[latent]),
+        ]
+    sentences += [(f"the log density of observed site '{n}'", t) for n, t in log_probs.items()]
+    return "; ".join(
+        f"{what} is {float(term)}" for what, term in sentences if not np.isfinite(term)
     )

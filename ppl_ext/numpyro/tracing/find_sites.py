@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -11,9 +12,12 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.primitives import Messenger
 
+from ppl_ext.numpyro.tracing.hidden_draws import watch_hidden_draws
 from ppl_ext.numpyro.tracing.sites import DeterministicSite, Latent, Observed, Plate, Sites
 
 __all__ = ["WholePlates", "put_unconstrained", "trace_sites"]
+
+_WRAPPERS = (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)
 
 
 def put_unconstrained(model: Callable, read: Callable[[Mapping, Any], Any]) -> Callable:
@@ -54,7 +58,7 @@ class WholePlates(Messenger):
 
 def trace_sites(
     run: Callable[[Any], Any], shapes: Any, score_data: bool = False
-) -> tuple[Sites, Callable[[Any], dict[str, jax.Array]]]:
+) -> tuple[Sites, Callable[[Any], dict[str, tuple[jax.Array, jax.Array | None]]]]:
     """Trace a model once without running it, and say what it is made of.
 
     Args:
@@ -63,21 +67,25 @@ def trace_sites(
         score_data: Whether to see that its data can be scored.
 
     Returns:
-        The sites, and a compiled ``arrays -> {name: value}`` of the observed ones.
+        The sites, and a compiled ``arrays -> {name: (value, present)}`` of the observed ones,
+        where present is None or a mask of the shape of the value.
     """
     found = []
 
     def look(arrays):
         model = put_unconstrained(handlers.seed(run, 0), _origin)
         # A guide that is set up in the middle of a run must not be heard by the run's handlers.
-        with handlers.block():
+        with handlers.block(), watch_hidden_draws() as hidden:
             trace = handlers.trace(model).get_trace(arrays)
-        found.append(_describe(trace))
+        found.append(replace(_describe(trace), hidden=tuple(hidden)))
         observed = {site.name: trace[site.name] for site in found[-1].observed}
         if score_data:
             for site in observed.values():
                 site["fn"].log_prob(site["value"])
-        return {name: site["value"] for name, site in observed.items()}
+        return {
+            name: (site["value"], _present(site["fn"], jnp.shape(site["value"])))
+            for name, site in observed.items()
+        }
 
     observe = jax.jit(look)
     observe.eval_shape(shapes)
@@ -156,6 +164,8 @@ def _describe_latent(name, site, plates) -> Latent:
         transform=None if traced else transform,
         plates=plates,
         discrete=_is_discrete(fn),
+        determined=isinstance(_unwrap(fn), dist.Delta),
+        circular=transform is not None and _unwrap(fn).support is dist.constraints.circular,
     )
 
 
@@ -168,10 +178,35 @@ def _describe_observed(name, site, plates) -> Observed:
             jax.eval_shape(fn.log_prob, value)
         except (TypeError, ValueError) as error:
             problem = str(error)
-    return Observed(name, _class_name(fn), value.shape, fn.event_dim, plates, discrete, problem)
+    return Observed(
+        name=name,
+        distribution=_class_name(fn),
+        shape=value.shape,
+        expected_shape=_value_shape(site),
+        event_dim=fn.event_dim,
+        plates=plates,
+        discrete=discrete,
+        problem=problem,
+    )
+
+
+def _present(fn, shape) -> jax.Array | None:
+    """Which entries of a value count, None where all of them do."""
+    masks = []
+    while isinstance(fn, _WRAPPERS):
+        if isinstance(fn, dist.MaskedDistribution) and fn._mask is not True:
+            mask = jnp.asarray(fn._mask)
+            mask = jnp.reshape(mask, (*mask.shape, *[1] * fn.event_dim)) if mask.ndim else mask
+            masks.append(jnp.broadcast_to(mask, shape))
+        fn = fn.base_dist
+    return functools.reduce(jnp.logical_and, masks) if masks else None
+
+
+def _unwrap(fn):
+    while isinstance(fn, _WRAPPERS):
+        fn = fn.base_dist
+    return fn
 
 
 def _class_name(fn) -> str:
-    while isinstance(fn, (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)):
-        fn = fn.base_dist
-    return type(fn).__name__
+    return type(_unwrap(fn)).__name__

@@ -1,15 +1,18 @@
 """Stand-ins for values by which two programs can be told apart or known to be the same."""
 
+import builtins
 import hashlib
+import pickle
+import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import jax
 import numpy as np
 
-__all__ = ["take_fingerprint"]
+__all__ = ["is_users", "names_in", "take_fingerprint", "what_it_holds", "what_it_reads"]
 
 # A library's functions do not change between two calls, so what they read is not followed.
 _LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))
@@ -28,27 +31,33 @@ class _Same:
         return id(self.value)
 
 
-def take_fingerprint(value: Any, seen: dict[int, int] | None = None) -> Any:
+def take_fingerprint(value: Any, seen: dict[int, tuple[int, Any]] | None = None) -> Any:
     """A hashable stand-in for a value: equal where a traced model would come out equal.
 
-    Numbers and arrays count by their content, functions by their code and what it reads, objects
-    by who they are and what they hold.
+    Numbers, arrays and frames count by their content, functions by their code and what it reads,
+    classes and objects by who they are and what they hold.
 
     Args:
         value: Any value; a model, most of the time.
-        seen: Objects met on the way here, by their order.
+        seen: Objects met on the way here and their order, kept alive so that no id comes twice.
     """
     seen = {} if seen is None else seen
     if isinstance(value, (bool, int, float, complex, str, bytes, type(None), np.generic)):
         return (type(value).__name__, repr(value))
-    if isinstance(value, (ModuleType, type, jax.core.Tracer)):
+    if isinstance(value, (jax.core.Tracer, Iterator)):
+        # What an iterator gives changes with every look and is no part of a program.
         return _Same(value)
     if id(value) in seen:
-        return ("seen", seen[id(value)])
-    seen[id(value)] = len(seen)
+        return ("seen", seen[id(value)][0])
+    seen[id(value)] = (len(seen), value)
+    if isinstance(value, (ModuleType, type)):
+        held = what_it_holds(value) if isinstance(value, type) else {}
+        return (_Same(value), take_fingerprint(held, seen))
     if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
         return take_fingerprint(jax.random.key_data(value), seen)
-    if isinstance(value, (np.ndarray, jax.Array)) and value.dtype != object:
+    if isinstance(value, (np.ndarray, jax.Array)):
+        if value.dtype == object:
+            return ("array", value.shape, take_fingerprint(value.tolist(), seen))
         array = np.ascontiguousarray(value)
         digest = hashlib.blake2b(array.tobytes(), digest_size=16).digest()
         return ("array", array.shape, str(array.dtype), digest)
@@ -56,26 +65,52 @@ def take_fingerprint(value: Any, seen: dict[int, int] | None = None) -> Any:
         return tuple(
             (take_fingerprint(k, seen), take_fingerprint(v, seen)) for k, v in value.items()
         )
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, set, frozenset)):
         return (type(value).__name__, *(take_fingerprint(item, seen) for item in value))
     if isinstance(value, MethodType):
         return take_fingerprint((value.__func__, value.__self__), seen)
     if isinstance(value, FunctionType):
-        if value.__code__.co_filename.startswith(_LIBRARIES):
+        if not is_users(value):
             return _Same(value)
         # Equal code that reads equal values: a model made anew by the same factory is the same.
         module = _Same(value.__globals__)
-        return (value.__code__, module, take_fingerprint(_what_it_reads(value), seen))
+        return (value.__code__, module, take_fingerprint(what_it_reads(value), seen))
+    if hasattr(value, "__array__") and not is_users(type(value)):
+        # A frame keeps its columns where only its own pickling finds them.
+        return (type(value).__name__, hashlib.blake2b(pickle.dumps(value)).digest())
     # An object whose method is the model, a handler around a model, a compiled function.
-    return (_Same(value), take_fingerprint(getattr(value, "__dict__", {}), seen))
+    held = (_state_of(value), _read_slots(value), type(value))
+    return (_Same(value), take_fingerprint(held, seen))
 
 
-def _what_it_reads(function: FunctionType) -> dict[str, Any]:
-    """The values a function takes from its defaults, its closure and its module."""
+def is_users(value: FunctionType | ModuleType | type) -> bool:
+    """Whether a function, module or class is the user's own and not a library's."""
+    if isinstance(value, FunctionType):
+        return not value.__code__.co_filename.startswith(_LIBRARIES)
+    module = sys.modules.get(value.__module__) if isinstance(value, type) else value
+    if module is None or module is builtins:
+        return module is None
+    return not (getattr(module, "__file__", None) or "").startswith((*_LIBRARIES, "<frozen"))
+
+
+def what_it_holds(kind: type) -> dict[str, Any]:
+    """The attributes of a class of the user's own, those of its bases among them."""
+    held: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        if is_users(base):
+            held.update({k: v for k, v in vars(base).items() if not k.startswith("__")})
+    return held
+
+
+def what_it_reads(function: FunctionType) -> dict[str, Any]:
+    """The values a function takes from its defaults, its closure and its modules."""
     read = {"": (function.__defaults__, function.__kwdefaults__)}
-    for name in sorted(_names(function.__code__)):
+    names = sorted(names_in(function.__code__))
+    for name in names:
         if name in function.__globals__:
-            read[name] = function.__globals__[name]
+            value = read[name] = function.__globals__[name]
+            if isinstance(value, ModuleType) and is_users(value):
+                read.update({f"{name}.{k}": vars(value)[k] for k in names if k in vars(value)})
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             read[name] = cell.cell_contents
@@ -84,7 +119,28 @@ def _what_it_reads(function: FunctionType) -> dict[str, Any]:
     return read
 
 
-def _names(code: CodeType) -> set[str]:
-    """Global names of a function and of the functions written inside it."""
+def names_in(code: CodeType) -> set[str]:
+    """Names of globals and attributes in a function and in the functions written inside it."""
     inner = (const for const in code.co_consts if isinstance(const, CodeType))
-    return set(code.co_names).union(*(_names(const) for const in inner))
+    return set(code.co_names).union(*(names_in(const) for const in inner))
+
+
+def _state_of(value: Any) -> Any:
+    """What an object holds; written in another language, it tells by what is pickled of it."""
+    if hasattr(value, "__dict__"):
+        return value.__dict__
+    try:
+        return value.__reduce_ex__(4)
+    except TypeError:  # a lock, a generator: what it holds is no data
+        return None
+
+
+def _read_slots(value: Any) -> dict[str, Any]:
+    """The values of an object that keeps them in slots."""
+    names = [name for base in type(value).__mro__ for name in _slots_of(base)]
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
+
+
+def _slots_of(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ()) if is_users(kind) else ()
+    return (slots,) if isinstance(slots, str) else tuple(slots)

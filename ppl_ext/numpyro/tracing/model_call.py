@@ -15,9 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ppl_ext.numpyro.tracing.data_kinds import ReadsData, array_from, is_foreign
 from ppl_ext.numpyro.tracing.find_sites import WholePlates, trace_sites
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
+from ppl_ext.numpyro.tracing.imputation import Imputes
 from ppl_ext.numpyro.tracing.sites import Sites
+from ppl_ext.numpyro.tracing.snapshot import take_snapshot
 
 __all__ = ["Arrays", "Given", "ModelCall", "split_call", "take_off_partials"]
 
@@ -30,7 +33,7 @@ class ModelCall:
     """A model and the fixed half of its arguments; hashable, equal for equal programs.
 
     Args:
-        model: The model, ``functools.partial`` taken off.
+        model: The model, ``functools.partial`` taken off, with what it read when it was bound.
         treedef: Structure of the arguments, those of the partial apart from those given.
         fixed: One entry for each leaf: its fingerprint, or None where it is an array argument.
         avals: ``(shape, dtype)`` of the array arguments, in order.
@@ -55,7 +58,7 @@ class ModelCall:
     def run(self, arrays: Arrays) -> Any:
         """The model as a function of its array arguments."""
         (first, keywords), (args, kwargs) = self._unflatten(arrays)
-        with self._plates():
+        with self._plates(), Imputes(), ReadsData():
             return self.model(*first, *args, **{**keywords, **kwargs})
 
     def run_guide(self, guide: Callable[..., Any], arrays: Arrays) -> Any:
@@ -77,8 +80,8 @@ class ModelCall:
         """
         return _look(self)[0]
 
-    def observe(self, arrays: Arrays) -> dict[str, jax.Array]:
-        """The observed values, by site."""
+    def observe(self, arrays: Arrays) -> dict[str, tuple[jax.Array, jax.Array | None]]:
+        """The observed values, by site, and which of their entries count, None for all."""
         return _look(self)[1](arrays)
 
     def _plates(self) -> contextlib.AbstractContextManager:
@@ -96,6 +99,7 @@ def split_call(
     kwargs: Mapping[str, Any],
     surroundings: Any,
     kinds: str = "",
+    foreign: bool = True,
 ) -> tuple[ModelCall, Arrays]:
     """Split a call into its fixed half and its arrays, floats in the precision in force.
 
@@ -106,26 +110,28 @@ def split_call(
         surroundings: Fingerprint of the model.
         kinds: Kinds of arrays (NumPy's letters, ``"iub"`` for integers and flags) that are fixed
             too, for a model that needs their values while it is traced.
+        foreign: Whether the arrays of other libraries, such as a series, become arrays.
     """
     x64 = bool(jax.config.jax_enable_x64)
     model, bound = take_off_partials(model)
     leaves, treedef = jax.tree.flatten((bound, (tuple(args), dict(kwargs))))
     fixed: list[_Leaf | None] = []
     arrays = []
-    for leaf in leaves:
+    for given in leaves:
+        leaf = array_from(given) if foreign and is_foreign(given) else given
         if _is_array_argument(leaf) and jnp.result_type(leaf).kind not in kinds:
             fixed.append(None)
             arrays.append(_as_argument(leaf, x64))
         else:
-            value = np.array(leaf) if isinstance(leaf, np.ndarray) else leaf
-            fixed.append(_Leaf(take_fingerprint(value), value))
+            fixed.append(_Leaf(take_fingerprint(given), take_snapshot(given)))
     avals = tuple((array.shape, array.dtype) for array in arrays)
+    model = take_snapshot(model)
     return ModelCall(model, treedef, tuple(fixed), avals, surroundings, x64), tuple(arrays)
 
 
 def _is_array_argument(leaf: Any) -> bool:
     if isinstance(leaf, np.ndarray):
-        return leaf.dtype.kind in "biufc"
+        return leaf.dtype.kind in "biufc" and not isinstance(leaf, np.ma.MaskedArray)
     return isinstance(leaf, (jax.Array, float, np.floating))
 
 
@@ -165,7 +171,7 @@ class _Leaf:
 
 
 @functools.lru_cache(maxsize=128)
-def _look(call: ModelCall) -> tuple[Sites, Callable[[Arrays], dict[str, jax.Array]]]:
+def _look(call: ModelCall) -> tuple[Sites, Callable]:
     shapes = tuple(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.avals)
     if not call.whole:
         return trace_sites(call.run, shapes)

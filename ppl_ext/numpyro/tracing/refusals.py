@@ -8,11 +8,12 @@ import numpy as np
 from numpyro import handlers
 
 from ppl_ext.numpyro.tracing.bound_model import BoundModel
+from ppl_ext.numpyro.tracing.sites import Observed
 
 __all__ = [
     "refuse_data",
     "refuse_guide",
-    "refuse_imputed",
+    "refuse_hidden_draws",
     "refuse_latents",
     "refuse_local",
     "refuse_parameters",
@@ -38,9 +39,15 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
             continue
         if site.discrete:
             raise ValueError(
-                f"{caller}: site '{site.name}' is discrete ({site.distribution}). A continuous "
-                "density or guide cannot follow it; marginalise it (a mixture distribution, or "
-                f"enumeration), or hide it: handlers.block(model, hide=['{site.name}'])."
+                f"{caller}: site '{site.name}' is discrete ({site.distribution}); expected a "
+                "continuous one, which a density or a Gaussian guide can follow. Sum it out by a "
+                "mixture: numpyro.distributions.MixtureSameFamily(...)."
+            )
+        if site.determined and not may_be_discrete:
+            raise ValueError(
+                f"{caller}: site '{site.name}' is a Delta distribution, a point without a "
+                "density; expected a distribution with one, or no sample statement. Write "
+                f"numpyro.deterministic('{site.name}', value)."
             )
         if site.unconstrained_shape is None:
             raise ValueError(
@@ -55,17 +62,15 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
             )
 
 
-def refuse_imputed(bound: BoundModel) -> None:
-    """Raise for the latent sites that ``obs_mask=`` makes: they have no density of their own."""
-    imputed = {f"{s.name.removesuffix('_observed')}_unobserved" for s in bound.sites.observed}
-    for site in bound.sites.latents:
-        if site.name in imputed:
-            name = site.name.removesuffix("_unobserved")
-            raise ValueError(
-                f"{bound.caller}: obs_mask= at site '{name}' makes '{site.name}' latent without a "
-                "density where the data are observed; expected a proper density. Mask the data "
-                "instead: handlers.mask(mask=...), with any finite value where one is missing."
-            )
+def refuse_hidden_draws(bound: BoundModel) -> None:
+    """Raise for a model that draws what the fit does not see and would hold fixed."""
+    if bound.sites.hidden:
+        raise ValueError(
+            f"{bound.caller}: the model draws {', '.join(bound.sites.hidden)} beside its sample "
+            "statements; expected every draw at a site that the fit sees. Draw it with "
+            "numpyro.sample(name, ...) and no handlers.block around it, or pass the numbers in as "
+            "an argument of the model."
+        )
 
 
 def refuse_parameters(bound: BoundModel) -> None:
@@ -125,15 +130,17 @@ def refuse_data(bound: BoundModel) -> None:
                 f"{caller}: observed site '{site.name}' has shape {site.shape} and holds no data; "
                 "expected at least one value. Leave the site out, or pass its data."
             )
-        value = bound.observed[site.name]
-        finite = np.isfinite(value)
+        if not site.fits:
+            raise ValueError(f"{caller}: {_wrong_shape(site)}")
+        value, present = bound.data[site.name]
+        finite = np.isfinite(value) | ~present
         if not finite.all():
             first = tuple(int(i) for i in np.argwhere(~finite)[0])
             raise ValueError(
                 f"{caller}: observed site '{site.name}' has {int((~finite).sum())} values that "
                 f"are not finite, the first ({value[first]}) at index {first}; expected finite "
-                "data. Remove the rows, or hide them and put any finite value in their place: "
-                "handlers.mask(mask=jnp.isfinite(y)) with obs=jnp.nan_to_num(y)."
+                "data. Remove the rows, or hide them: handlers.mask(mask=jnp.isfinite(y)); or "
+                "impute them: obs_mask=jnp.isfinite(y)."
             )
 
 
@@ -145,15 +152,15 @@ def refuse_guide(bound: BoundModel, guide: Callable[..., Any], params: Mapping[s
         guide: The guide.
         params: Its parameters.
     """
-    names: set[str] = set()
+    shapes: dict[str, tuple[int, ...]] = {}
     args, kwargs = bound.given
 
     def run():
         seeded = handlers.substitute(handlers.seed(guide, 0), data=dict(params))
         with handlers.block():
             trace = handlers.trace(seeded).get_trace(*args, **kwargs)
-        names.update(
-            name
+        shapes.update(
+            (name, jax.numpy.shape(site["value"]))
             for name, site in trace.items()
             if site["type"] == "sample"
             and not site["is_observed"]
@@ -161,9 +168,36 @@ def refuse_guide(bound: BoundModel, guide: Callable[..., Any], params: Mapping[s
         )
 
     jax.eval_shape(run)
-    expected = {site.name for site in bound.sites.latents}
-    if names != expected:
+    expected = {site.name: site.shape for site in bound.sites.latents}
+    if shapes.keys() != expected.keys():
         raise ValueError(
-            f"{bound.caller}: the guide draws the sites {sorted(names)}, the model has the latent "
-            f"sites {sorted(expected)}; expected the same. Give a guide of this model."
+            f"{bound.caller}: the guide draws the sites {sorted(shapes)}, the model has the "
+            f"latent sites {sorted(expected)}; expected the same. Give a guide of this model."
         )
+    for name, shape in shapes.items():
+        if shape != expected[name]:
+            raise ValueError(
+                f"{bound.caller}: the guide draws site '{name}' with shape {shape}; expected "
+                f"{expected[name]}, the shape that it has in the model. Give the guide's "
+                f"parameters that shape, and its site the same plates."
+            )
+
+
+def _wrong_shape(site: Observed) -> str:
+    """What is wrong with the shape of data, and the line that mends it."""
+    plates = ", ".join(f"'{plate.name}' of size {plate.subsample_size}" for plate in site.plates)
+    gives = f"its distribution ({site.distribution})"
+    if plates:
+        gives += f" and the plates {plates}" if "," in plates else f" and the plate {plates}"
+    name, verb = site.name, "give" if plates else "gives"
+    ones = [axis - len(site.shape) for axis, size in enumerate(site.shape) if size == 1]
+    cure = f"Give '{name}' that shape"
+    if not site.shape:
+        cure = f"Repeat it if that is meant: obs=jnp.full({site.expected_shape}, {name})"
+    elif ones and len(site.shape) > len(site.expected_shape) - site.event_dim:
+        cure = f"Take the axis away: obs={name}.squeeze({ones[-1]})"
+    return (
+        f"observed site '{name}' has shape {site.shape}; expected {site.expected_shape}, which "
+        f"{gives} {verb}. {cure}, or, where one datum has several values, make them one event: "
+        f"{site.distribution}(...).to_event(1)."
+    )

@@ -34,6 +34,8 @@ class Latent:
         transform: The bijection, None where there is none or it depends on other values.
         plates: The plates around the site, outermost first.
         discrete: Whether the support is discrete.
+        determined: Whether the distribution is a point, so that there is nothing to infer.
+        circular: Whether the support is a circle, which a bijection has to cut.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Latent:
     transform: Any
     plates: tuple[Plate, ...]
     discrete: bool
+    determined: bool
+    circular: bool
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -53,11 +57,23 @@ class Latent:
 
 @dataclass(frozen=True)
 class Observed:
-    """An observed site; ``problem`` says why integer data cannot be scored, empty if they can."""
+    """An observed site.
+
+    Args:
+        name: The name in the ``sample`` statement.
+        distribution: Class name of its distribution.
+        shape: Shape of the data.
+        expected_shape: Shape that its distribution and plates give.
+        event_dim: Number of event dimensions of a value.
+        plates: The plates around the site, outermost first.
+        discrete: Whether the support is discrete.
+        problem: Why integer data cannot be scored, empty if they can.
+    """
 
     name: str
     distribution: str
     shape: tuple[int, ...]
+    expected_shape: tuple[int, ...]
     event_dim: int
     plates: tuple[Plate, ...]
     discrete: bool
@@ -67,6 +83,23 @@ class Observed:
     def dims(self) -> tuple[str, ...]:
         """Names of the leading dimensions of a value, down to the last plate."""
         return _name_leading(self.name, len(self.shape) - self.event_dim, self.plates)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the data have the shape that they are to have.
+
+        Outside of plates a distribution may be shared by more data than it has values; no datum
+        may be scored twice, as the hosts do where the shapes happen to broadcast.
+        """
+        if self.plates or len(self.shape) < len(self.expected_shape):
+            return self.shape == self.expected_shape
+        given = self.shape[len(self.shape) - len(self.expected_shape) :]
+        batch_ndim = len(self.expected_shape) - self.event_dim
+        shared = [
+            wanted in (1, size)
+            for wanted, size in zip(self.expected_shape[:batch_ndim], given, strict=False)
+        ]
+        return all(shared) and given[batch_ndim:] == self.expected_shape[batch_ndim:]
 
 
 @dataclass(frozen=True)
@@ -101,6 +134,7 @@ class Sites:
         deterministics: Deterministic sites.
         plates: The plates around latent and observed sites.
         parameters: Names of ``param`` and ``mutable`` sites.
+        hidden: What the model draws where no handler sees it.
     """
 
     latents: tuple[Latent, ...]
@@ -108,6 +142,7 @@ class Sites:
     deterministics: tuple[DeterministicSite, ...]
     plates: tuple[Plate, ...]
     parameters: tuple[str, ...]
+    hidden: tuple[str, ...] = ()
 
     @property
     def subsamples(self) -> bool:

@@ -41,3 +41,7 @@ __all__ = [
     "sample_categorical",
     "straight_through",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -53,3 +53,7 @@ __all__ = [
     "estimate_gradient",
     "second_moment",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

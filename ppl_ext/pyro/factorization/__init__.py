@@ -5,3 +5,7 @@ from ppl_ext.pyro.factorization.guide import FactorGuide
 from ppl_ext.pyro.factorization.model import FactorModel
 
 __all__ = ["CAVI", "CAVIRunResult", "FactorGuide", "FactorModel"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -31,6 +31,7 @@ from ppl_ext.pyro.tracing.refusals import (
     refuse_parameters,
     refuse_subsampling,
 )
+from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["fit"]
 
@@ -39,6 +40,7 @@ _LINE = "fit(model"
 _OWN_NAMES = ("guide", "optimizer", "num_starts", "progress_bar", "seed")
 
 
+@in_turn
 def fit(
     model: Callable[..., Any],
     *args: Any,
@@ -119,7 +121,7 @@ def fit(
         with having_told(mismatches):
             store, log = fit_stochastic(bound, guide, settings, num_starts, seed, progress_bar)
         guide, store = copy_fitted(guide, store)
-    log = replace(log, notes=(*log.notes, *_note_density(density)))
+    log = replace(log, notes=(*log.notes, *_note_density(density), *_note_circles(bound)))
     return Fit(guide, read_params(guide, store), log, density, solution, bound, store)
 
 
@@ -191,4 +193,15 @@ def _note_density(density: Density | None) -> list[str]:
     return [
         "the model could not be vectorised and was called draw by draw; write branches on sampled "
         "values with torch.where"
+    ]
+
+
+def _note_circles(bound: BoundModel) -> list[str]:
+    return [
+        f"site '{site.name}' is circular and was cut open at -pi and pi; where its mass lies "
+        "across the cut, turn the circle: sample an angle that is pi less, "
+        f"{site.distribution}(loc - torch.pi, ...), and write "
+        f"pyro.deterministic('{site.name}', angle + torch.pi)"
+        for site in bound.sites.latents
+        if site.circular
     ]

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from pyro import poutine
 from pyro.poutine.util import site_is_subsample
-from torch.distributions import biject_to
 
 from ppl_ext.diagnostics import Gaussian
 from ppl_ext.draws.draws import Draws
 from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.pyro.tracing.isolation import own_random_state, vectorised_noise, whole_plates
-from ppl_ext.pyro.tracing.run_at_point import Replay, Visit
+from ppl_ext.pyro.tracing.ordinary_data import mask_of
+from ppl_ext.pyro.tracing.run_at_point import Replay, Visit, bijection_of
 from ppl_ext.pyro.tracing.sites import name_dims
 
 __all__ = ["draw_gaussian", "draw_guide", "score_samples"]
@@ -166,15 +166,24 @@ def _read_visit(visit: Visit, shapes: _Shapes) -> Tensors:
             case ("values", name):
                 out[key] = visit.sites[name]["value"].reshape(shape)
             case ("log_likelihood", name):
-                out[key] = visit.terms[name].reshape(shape)
+                out[key] = _hide(visit.terms[name], visit.sites[name]).reshape(shape)
             case ("posterior_predictive", name):
-                out[key] = visit.sites[name]["fn"].sample().reshape(shape)
+                # Data without a plate share a distribution of fewer values.
+                fn, batch = visit.sites[name]["fn"], visit.terms[name].shape
+                fn = fn if fn.batch_shape == batch else fn.expand(batch)
+                out[key] = fn.sample().reshape(shape)
     return out
+
+
+def _hide(term: torch.Tensor, msg: dict) -> torch.Tensor:
+    """The log likelihood of the data, NaN where a mask hides them: no datum to leave out."""
+    mask = mask_of(msg)
+    return term if mask is None else torch.where(torch.as_tensor(mask), term, torch.nan)
 
 
 def _unconstrained(visit: Visit) -> torch.Tensor:
     parts = [
-        biject_to(msg["fn"].support).inv(msg["value"]).reshape(-1)
+        bijection_of(msg).inv(msg["value"]).reshape(-1)
         for msg in visit.sites.values()
         if not msg["is_observed"]
     ]

@@ -16,7 +16,7 @@ from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fit_file import SavedFit, check_guide_kind
 from ppl_ext.fitting.calls import check_count
-from ppl_ext.fitting.loop import FitLog
+from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
 from ppl_ext.pyro.fitting.guide_draws import draw_gaussian, draw_guide
 from ppl_ext.pyro.fitting.own_copies import FittedStore, read_params
@@ -25,6 +25,7 @@ from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.guides.mean_field import AutoMeanField
 from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.pyro.tracing.isolation import model_scope, own_param_store, own_random_state
+from ppl_ext.pyro.tracing.turns import in_turn
 
 if TYPE_CHECKING:
     import xarray
@@ -79,6 +80,7 @@ class Fit:
             words.append(self._reports[0].verdict)
         return f"Fit({', '.join([*words, f'ELBO {elbo:,.2f}', self.log.end])})"
 
+    @in_turn
     def draws(
         self,
         num_draws: int = 4000,
@@ -132,6 +134,7 @@ class Fit:
         draws = self.draws(num_draws, posterior_predictive=posterior_predictive, seed=seed)
         return draws.to_datatree()
 
+    @in_turn
     def report(self) -> Report:
         """Judge the fit by twenty thousand draws; made once and kept.
 
@@ -145,6 +148,7 @@ class Fit:
             self._reports.append(self._judge())
         return self._reports[0]
 
+    @in_turn
     def linear_response(self) -> "Fit":
         """Repair the standard deviations and correlations of a mean-field fit.
 

@@ -12,10 +12,12 @@ from ppl_ext.pyro.fitting.result import SAVED_GUIDES, Fit
 from ppl_ext.pyro.tracing.bound_model import bind_model
 from ppl_ext.pyro.tracing.density import density_of
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
+from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["load"]
 
 
+@in_turn
 def load(
     path: str | os.PathLike[str], model: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> Fit:

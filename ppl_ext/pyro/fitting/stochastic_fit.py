@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.fitting.iterates import Starts, choose_iterate
-from ppl_ext.fitting.loop import FitLog, NonFiniteLossError, drive
+from ppl_ext.fitting.loop import NonFiniteLossError, drive
 from ppl_ext.fitting.settings import Stochastic
 from ppl_ext.pyro.fitting.init_points import FirstStart, begin_run
 from ppl_ext.pyro.fitting.svi_run import SVIRun

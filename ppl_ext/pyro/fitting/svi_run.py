@@ -62,7 +62,7 @@ class SVIRun:
         optim = _make_optimiser(settings)
         elbo = settings.elbo or StickTheLanding(settings.num_particles)
         self.num_particles = elbo.num_particles
-        self.svi = SVI(bound.model, guide, optim, elbo)
+        self.svi = SVI(bound.scored, guide, optim, elbo)
         self.store = store
         self.bound = bound
         self.leaves: dict[str, torch.Tensor] = {}

@@ -14,7 +14,8 @@ from torch.distributions import biject_to
 from ppl_ext.pyro.guides.peeking import peek_support
 from ppl_ext.pyro.guides.unconstrained import AbstractUnconstrainedGuide
 from ppl_ext.pyro.tracing.isolation import model_scope, whole_plates
-from ppl_ext.pyro.tracing.run_at_point import Visit, is_real
+from ppl_ext.pyro.tracing.run_at_point import Visit, bijection_of, is_real, support_of
+from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["AbstractGaussianGuide"]
 
@@ -28,13 +29,13 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         """Emits the site of a model as the image of an unconstrained value sampled before."""
         site = self.prototype_trace.nodes[name]
         event_dim = site["fn"].event_dim
-        support = site["fn"].support
+        support = support_of(site)
         if name in self._moving:
             rows = {plate.name: plate.indices for plate in self.plates.values()}
             support = peek_support(self.model, name, earlier | rows, *call)
         transform = biject_to(support)
         value = transform(unconstrained)
-        if poutine.get_mask() is False or is_real(site["fn"].support):
+        if poutine.get_mask() is False or is_real(support_of(site)):
             log_density = 0.0
         else:
             jacobian = transform.log_abs_det_jacobian(unconstrained, value)
@@ -56,10 +57,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         if self._moving:
             return self._constrain_in_turn(flat)
         sites = self.prototype_trace.nodes
-        return {
-            name: biject_to(sites[name]["fn"].support)(part)
-            for name, part in self._split(flat).items()
-        }
+        return {name: bijection_of(sites[name])(part) for name, part in self._split(flat).items()}
 
     def _constrain_in_turn(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
         """The same where a support depends on other sites: the model is run for every draw."""
@@ -130,6 +128,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
             self._set_flat(*new)
 
     @torch.no_grad()
+    @in_turn
     def median(self, *args: object, **kwargs: object) -> dict[str, torch.Tensor]:
         """Median of every latent site.
 
@@ -141,6 +140,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         return self._constrain(self._flat()[0].clone())
 
     @torch.no_grad()
+    @in_turn
     def quantiles(
         self, quantiles: object, *args: object, **kwargs: object
     ) -> dict[str, torch.Tensor]:
@@ -171,6 +171,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         }
 
     @torch.no_grad()
+    @in_turn
     def sample_posterior(
         self, *args: object, sample_shape: tuple[int, ...] = (), **kwargs: object
     ) -> dict[str, torch.Tensor]:
@@ -212,12 +213,12 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         parts, log_q = [], 0.0
         for name, shape in self._shapes.items():
             site = self.prototype_trace.nodes[name]
-            transform = biject_to(site["fn"].support)
+            transform = bijection_of(site)
             value = values[name]
             draws = value.shape[: value.dim() - site["value"].dim()]
             unconstrained = transform.inv(value)
             parts.append(unconstrained.reshape((*draws, shape.numel())))
-            if not is_real(site["fn"].support):
+            if not is_real(support_of(site)):
                 jacobian = transform.log_abs_det_jacobian(unconstrained, value)
                 log_q = log_q - jacobian.reshape((*draws, -1)).sum(-1)
         return self.get_posterior().log_prob(torch.cat(parts, -1)) + log_q

@@ -11,7 +11,7 @@ from pyro.infer.autoguide.utils import deep_setattr
 from pyro.nn import PyroModule, PyroParam
 
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
-from ppl_ext.pyro.tracing.run_at_point import is_real
+from ppl_ext.pyro.tracing.run_at_point import is_real, support_of
 
 __all__ = ["AutoMeanField"]
 
@@ -110,7 +110,7 @@ class AutoMeanField(AbstractGaussianGuide):
             with ExitStack() as stack:
                 loc, scale = self._enter_plates(stack, name, self._site_parameters(name))
                 normal = dist.Normal(loc, scale).to_event(self._event_dims[name])
-                if is_real(site["fn"].support):
+                if is_real(support_of(site)):
                     result[name] = pyro.sample(name, normal)
                 else:
                     auxiliary = {"is_auxiliary": True}

@@ -14,7 +14,7 @@ from pyro.poutine.util import site_is_subsample
 from torch.distributions import biject_to, constraints
 
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
-from ppl_ext.pyro.tracing.run_at_point import Visit, has_moving_support
+from ppl_ext.pyro.tracing.run_at_point import Visit, bijection_of, has_moving_support
 
 __all__ = ["GivenSubsamples", "find_moving_supports", "peek_subsamples", "peek_support"]
 
@@ -63,7 +63,7 @@ def find_moving_supports(
     if not candidates:
         return frozenset()
     elsewhere = {
-        name: biject_to(site["fn"].support).inv(site["value"]).detach() + 0.5
+        name: bijection_of(site).inv(site["value"]).detach() + 0.5
         for name, site in latents.items()
     }
     with (

@@ -18,6 +18,7 @@ from ppl_ext.pyro.guides.safe_init import finite_start
 from ppl_ext.pyro.tracing.find_sites import describe_latent
 from ppl_ext.pyro.tracing.refusals import refuse_latent
 from ppl_ext.pyro.tracing.run_at_point import bijection_of
+from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["AbstractUnconstrainedGuide"]
 
@@ -62,6 +63,7 @@ class AbstractUnconstrainedGuide(AutoGuide):
         self._restored = False
         self._take_own_name()
 
+    @in_turn
     def setup(self, *args: object, **kwargs: object) -> Self:
         """Look at the model now instead of at the first call, and draw starting parameters.
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ppl_ext.density import Site
+from ppl_ext.pyro.tracing.data_kinds import DataError, blame_arguments, to_tensors
 from ppl_ext.pyro.tracing.find_sites import FirstVisit, trace_sites
 from ppl_ext.pyro.tracing.isolation import (
     model_scope,
@@ -16,8 +17,10 @@ from ppl_ext.pyro.tracing.isolation import (
     own_random_state,
     whole_plates,
 )
+from ppl_ext.pyro.tracing.ordinary_data import OrdinaryData, mask_of
 from ppl_ext.pyro.tracing.run_at_point import Visit
 from ppl_ext.pyro.tracing.sites import Sites
+from ppl_ext.pyro.tracing.snapshot import take_snapshot
 
 __all__ = ["BoundModel", "bind_model"]
 
@@ -28,7 +31,7 @@ class BoundModel:
 
     Args:
         caller: Name of the public object on whose behalf errors speak.
-        model: The model.
+        model: The model, with what it read when it was bound.
         args: Its positional arguments, tensors and arrays as copies, so that a buffer that is
             filled anew later does not change a finished fit.
         kwargs: Its keyword arguments, likewise.
@@ -91,9 +94,14 @@ class BoundModel:
                 "i, and obs=y[i]."
             ) from error
 
+    @functools.cached_property
+    def scored(self) -> Callable[..., Any]:
+        """The model as densities and losses see it: its data are such as can be scored."""
+        return OrdinaryData()(self.model)
+
     def run(self) -> Any:
         """Runs the model."""
-        return self.model(*self.args, **self.kwargs)
+        return self.scored(*self.args, **self.kwargs)
 
     def points(self, z: np.ndarray) -> torch.Tensor:
         """The same points in the precision and on the device of the model.
@@ -135,12 +143,27 @@ def bind_model(
     Raises:
         ValueError: A plate is empty, or the model stopped over integer arguments.
     """
-    return _look(caller, _copy(model), _copy(tuple(args)), _copy(dict(kwargs)))
+    model, args, kwargs = take_snapshot((model, tuple(args), dict(kwargs)))
+    try:
+        return _look(caller, model, args, kwargs)
+    except (AttributeError, TypeError) as error:
+        # A model that asks a series for what only a series has gets it as it is; another one
+        # cannot reckon with it.
+        blamed = blame_arguments(model, args, kwargs)
+        if not blamed:
+            raise
+        try:
+            return _look(caller, model, *to_tensors((args, kwargs)))
+        except (AttributeError, TypeError):
+            raise ValueError(f"{caller}: {blamed}.") from error
 
 
 def _look(caller: str, model: Callable, args: tuple, kwargs: Mapping[str, Any]) -> BoundModel:
     with model_scope(), own_random_state(0), own_param_store(), torch.no_grad():
-        sites, visit = trace_sites(caller, model, args, kwargs)
+        try:
+            sites, visit = trace_sites(caller, model, args, kwargs)
+        except DataError as error:
+            raise ValueError(f"{caller}: {error}.") from error
     pieces = {name: (part.shape, part.dtype) for name, part in visit.point.items()}
     dtypes = [dtype for _, dtype in pieces.values()] or [torch.get_default_dtype()]
     parts = [*visit.point.values(), *visit.terms.values()]
@@ -159,10 +182,17 @@ def _look(caller: str, model: Callable, args: tuple, kwargs: Mapping[str, Any]) 
 
 
 def _read_data(sites: Sites, visit: FirstVisit) -> dict[str, np.ndarray]:
+    """The data by site, NaN where a mask hides them."""
     data = {}
     for site in sites.observed:
-        value = visit.sites[site.name]["value"].expand(site.shape)
-        data[site.name] = np.array(value.detach().cpu().numpy().reshape(site.unpadded_shape))
+        msg = visit.sites[site.name]
+        value = msg["value"].detach().expand(site.shape)
+        mask = mask_of(msg)
+        if mask is not None:
+            seen = torch.as_tensor(mask)
+            seen = seen.reshape(seen.shape + (1,) * site.event_dim).expand(site.shape)
+            value = value if seen.all() else torch.where(seen, value.double(), torch.nan)
+        data[site.name] = np.array(value.cpu().numpy().reshape(site.unpadded_shape))
     return data
 
 
@@ -170,18 +200,3 @@ def _count_floats(sites: Sites, visit: FirstVisit) -> int:
     data = {site.name for site in sites.observed}
     values = [msg["value"] for name, msg in visit.sites.items() if name not in data]
     return sum(each.numel() for each in (*values, *visit.terms.values()))
-
-
-def _copy(value: Any) -> Any:
-    """The same arguments, or model, with the data in it copied; what is learnable stays itself."""
-    if isinstance(value, torch.Tensor):
-        return value if value.requires_grad else value.clone()
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    if type(value) in (list, tuple):
-        return type(value)(_copy(item) for item in value)
-    if type(value) is dict:
-        return {key: _copy(item) for key, item in value.items()}
-    if type(value) is functools.partial:
-        return functools.partial(value.func, *_copy(value.args), **_copy(value.keywords))
-    return value

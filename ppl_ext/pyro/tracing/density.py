@@ -8,6 +8,7 @@ import torch
 from ppl_ext.density import Density
 from ppl_ext.pyro.tracing.batched_density import batch_size, in_batches, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
+from ppl_ext.pyro.tracing.hidden_draws import find_hidden_draws
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
 from ppl_ext.pyro.tracing.refusals import (
     refuse_data,
@@ -16,10 +17,12 @@ from ppl_ext.pyro.tracing.refusals import (
     refuse_subsampling,
 )
 from ppl_ext.pyro.tracing.run_at_point import Visit, support_of
+from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["density_of", "trace_density"]
 
 
+@in_turn
 def trace_density(model: Callable, *args: object, **kwargs: object) -> Density:
     r"""Turn a model and its data into a batched log density on unconstrained space.
 
@@ -97,17 +100,20 @@ def density_of(bound: BoundModel) -> Density:
             (gradient,) = torch.autograd.grad(log_p.sum(), z)
         return {"log_p": log_p.detach(), "gradient": gradient}
 
+    @in_turn
     def log_density(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         pair = {"log_p": (), "gradient": (bound.dim,)}
         out = in_batches(value_and_gradient, bound.points(z), pair, size)
         return out["log_p"], out["gradient"]
 
+    @in_turn
     def log_p(z: np.ndarray) -> np.ndarray:
         def named(z: torch.Tensor) -> dict[str, torch.Tensor]:
             return {"log_p": log_p_at(z)}
 
         return over_draws(named, bound.points(z), {"log_p": ()}, size)["log_p"]
 
+    @in_turn
     def constrain(z: np.ndarray) -> dict[str, np.ndarray]:
         def values(z: torch.Tensor) -> dict[str, torch.Tensor]:
             sites = bound.visit(z).sites
@@ -115,6 +121,7 @@ def density_of(bound: BoundModel) -> Density:
 
         return over_draws(values, bound.points(z), shapes, size)
 
+    @in_turn
     def explain(z: np.ndarray) -> str:
         return _explain_point(bound, log_density, z)
 
@@ -147,13 +154,26 @@ def _evaluate_alone(bound: BoundModel, seed: int) -> torch.Tensor:
 
 def _refuse_own_randomness(bound: BoundModel, first: torch.Tensor) -> None:
     """Refuses a model that draws random numbers outside the sites that the density sees."""
+    with model_scope(), own_random_state(0), torch.no_grad():
+        # At the last point that the model gets through.
+        through = [
+            z for z, value in zip(_test_points(bound), first, strict=True) if value.isfinite()
+        ]
+        hidden = find_hidden_draws(lambda: bound.visit(through[-1])) if through else []
+    if hidden:
+        raise ValueError(
+            f"{bound.caller}: the model draws {', '.join(hidden)} beside its sample statements; "
+            "expected every draw at a site that the fit sees. Draw it with pyro.sample(name, "
+            "...) and no poutine.block around it, or pass the numbers in as an argument of the "
+            "model."
+        )
     second = _evaluate_alone(bound, seed=1)
     if not torch.equal(first.nan_to_num(), second.nan_to_num()):
         raise ValueError(
             f"{bound.caller}: two runs of the model at the same point gave different log "
             f"densities ({first.tolist()} and {second.tolist()}), where the same are expected. "
-            "Random numbers must come from pyro.sample, and no sampled site may be hidden by "
-            "poutine.block(model, hide=...)."
+            "Draw random numbers with pyro.sample(name, ...), or pass them in as an argument of "
+            "the model; nothing that the model reads may change from run to run."
         )
 
 

@@ -5,16 +5,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from pyro.distributions import Delta
 from pyro.poutine.util import site_is_factor, site_is_subsample
-from torch.distributions import biject_to, constraints
 
+from ppl_ext.pyro.tracing.observed_data import find_problem
+from ppl_ext.pyro.tracing.ordinary_data import OrdinaryData
 from ppl_ext.pyro.tracing.run_at_point import (
     Visit,
     bijection_of,
-    has_moving_support,
+    is_circular,
     is_data,
     is_deterministic,
     support_of,
+    without_wrappers,
 )
 from ppl_ext.pyro.tracing.sites import DeterministicSite, Latent, Observed, Plate, Sites
 
@@ -45,7 +48,7 @@ class FirstVisit(Visit):
 
     def unconstrained(self, msg: dict) -> torch.Tensor:
         """A new part of the point for one latent site."""
-        shape = biject_to(msg["fn"].support).inverse_shape(msg["fn"].shape())
+        shape = bijection_of(msg).inverse_shape(msg["fn"].shape())
         try:
             like = msg["fn"].sample()
         except NotImplementedError:  # ImproperUniform
@@ -107,7 +110,7 @@ def trace_sites(
     generator = torch.Generator().manual_seed(0)
     for attempt in range(_ATTEMPTS):
         try:
-            with FirstVisit(caller, generator if attempt else None) as visit:
+            with FirstVisit(caller, generator if attempt else None) as visit, OrdinaryData():
                 model(*args, **kwargs)
             break
         except torch.linalg.LinAlgError:
@@ -139,6 +142,8 @@ def describe_latent(msg: dict) -> Latent:
         plates=_plates_around(msg),
         discrete=support is not None and bool(support.is_discrete),
         support="" if support is None else str(support),
+        determined=isinstance(without_wrappers(msg["fn"]), Delta),
+        circular=is_circular(msg["fn"]),
     )
 
 
@@ -173,46 +178,8 @@ def _describe_observed(msg: dict, term: torch.Tensor, plates: tuple[Plate, ...])
         event_dim=fn.event_dim,
         plates=plates,
         discrete=support is not None and bool(support.is_discrete),
-        problem=_problem_of_data(msg),
+        problem=find_problem(msg, plates),
         log_prob_shape=tuple(term.shape),
-    )
-
-
-def _problem_of_data(msg: dict) -> str:
-    """What is wrong with data: none, not finite, of the wrong type or outside of the support."""
-    name, value, kind = msg["name"], msg["value"], type(msg["fn"]).__name__
-    if not value.numel():
-        return (
-            f"observed site {name!r} ({kind}) has data of shape {tuple(value.shape)}, where at "
-            "least one value is expected. Pass its data, or leave the site out."
-        )
-    support = support_of(msg)
-    if value.dtype.is_floating_point:
-        # Also under a mask: the masked rows would still make the gradient NaN.
-        finite = value.isfinite()
-        if not finite.all():
-            return (
-                f"{int((~finite).sum())} of {finite.numel()} data of observed site {name!r} are "
-                "NaN or infinite, where finite numbers are expected. Drop them, or hide them: "
-                "with poutine.mask(mask=y.isfinite()) and obs=y.nan_to_num()."
-            )
-    elif support is not None and not support.is_discrete:
-        return (
-            f"the data of observed site {name!r} are of type {value.dtype}, where floats are "
-            f"expected ({kind} is continuous). Convert them: obs=y.float()."
-        )
-    if support is None or constraints.is_dependent(support) or has_moving_support(msg):
-        return ""
-    outside = ~support.check(value)
-    for mask in (msg["mask"], getattr(msg["fn"], "_mask", None)):
-        if mask is not None:
-            outside = outside & torch.as_tensor(mask)
-    if not outside.any():
-        return ""
-    return (
-        f"{int(outside.sum())} of {outside.numel()} data of observed site {name!r} lie outside "
-        f"the support of {kind} ({support}), where its density is zero. Drop them, or give the "
-        "site another distribution."
     )
 
 

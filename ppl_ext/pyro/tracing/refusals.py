@@ -70,8 +70,14 @@ def refuse_latent(caller: str, latent: Latent) -> None:
     if latent.discrete:
         raise ValueError(
             f"{caller}: latent site {name!r} is discrete ({kind}), where a continuous one is "
-            "expected. Sum it out inside the model (for a mixture: dist.MixtureSameFamily), or "
-            f"use the host's TraceEnum_ELBO on poutine.block(model, hide=[{name!r}])."
+            "expected, which a density or a Gaussian guide can follow. Sum it out by a mixture: "
+            "dist.MixtureSameFamily(...)."
+        )
+    if latent.determined:
+        raise ValueError(
+            f"{caller}: latent site {name!r} is a Delta distribution, a point without a density; "
+            "expected a distribution with one, or no sample statement. Write "
+            f"pyro.deterministic({name!r}, value)."
         )
     if latent.unconstrained_shape is None:
         raise ValueError(
@@ -131,7 +137,7 @@ def refuse_guide(bound: BoundModel, guide: Callable[..., Any]) -> tuple[Trace, T
     name = getattr(guide, "__name__", type(guide).__name__)
     with model_scope(), torch.no_grad():
         guide_trace = poutine.trace(guide).get_trace(*bound.args, **bound.kwargs)
-        replayed = poutine.replay(bound.model, trace=guide_trace)
+        replayed = poutine.replay(bound.scored, trace=guide_trace)
         model_trace = poutine.trace(replayed).get_trace(*bound.args, **bound.kwargs)
     sites = {
         site: message
@@ -152,9 +158,9 @@ def refuse_guide(bound: BoundModel, guide: Callable[..., Any]) -> tuple[Trace, T
     for site, message in latents.items():
         if message["fn"].shape() != sites[site]["fn"].shape():
             raise ValueError(
-                f"{bound.caller}: the guide {name} samples site {site!r} with shape "
-                f"{tuple(sites[site]['fn'].shape())}, the model with "
-                f"{tuple(message['fn'].shape())}; expected the same. Make a new guide for these "
-                "data."
+                f"{bound.caller}: the guide {name} draws site {site!r} with shape "
+                f"{tuple(sites[site]['fn'].shape())}; expected {tuple(message['fn'].shape())}, "
+                "the shape that it has in the model. Give the guide's parameters that shape, and "
+                "its site the same plates, or make a new guide for these data."
             )
     return guide_trace, model_trace

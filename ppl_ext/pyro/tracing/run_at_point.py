@@ -1,11 +1,20 @@
 """One run of a model at one point of unconstrained space, and what its messages say."""
 
+import math
+
 import pyro
 import torch
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_factor, site_is_subsample
-from torch.distributions import Transform, biject_to, constraints
+from torch.distributions import (
+    Distribution,
+    Independent,
+    Transform,
+    VonMises,
+    biject_to,
+    constraints,
+)
 
 __all__ = [
     "ChangedSitesError",
@@ -13,11 +22,15 @@ __all__ = [
     "Visit",
     "bijection_of",
     "has_moving_support",
+    "is_circular",
     "is_data",
     "is_deterministic",
     "is_real",
     "support_of",
+    "without_wrappers",
 ]
+
+_CUT_CIRCLE = constraints.interval(-math.pi, math.pi)
 
 
 class ChangedSitesError(ValueError):
@@ -60,8 +73,9 @@ class Visit(Messenger):
         if site_is_subsample(msg) or msg["is_observed"]:
             return
         value = unconstrained = self.unconstrained(msg)
-        if not is_real(msg["fn"].support):
-            transform = biject_to(msg["fn"].support)
+        support = support_of(msg)
+        if not is_real(support):
+            transform = biject_to(support)
             value = transform(unconstrained)
             self.jacobians[msg["name"]] = transform.log_abs_det_jacobian(unconstrained, value)
         msg["value"], msg["done"] = value, True
@@ -127,11 +141,32 @@ def is_real(support: constraints.Constraint) -> bool:
 
 
 def support_of(msg: dict) -> constraints.Constraint | None:
-    """The support of a site; None where its distribution does not tell."""
+    """The support of a site; None where its distribution does not tell.
+
+    The host calls the support of an angle the real line, on which every mode comes back again and
+    again: a latent angle lies on the circle, cut open at -pi and pi.
+    """
     try:
-        return msg["fn"].support
+        support = msg["fn"].support
     except (AttributeError, NotImplementedError):
         return None
+    if not msg["is_observed"] and is_circular(msg["fn"]):
+        wrapped = isinstance(support, constraints.independent)
+        around = support.reinterpreted_batch_ndims if wrapped else 0
+        return constraints.independent(_CUT_CIRCLE, around) if wrapped else _CUT_CIRCLE
+    return support
+
+
+def without_wrappers(fn: Distribution) -> Distribution:
+    """The distribution inside of masks and event dimensions."""
+    while isinstance(fn, (Independent, pyro.distributions.MaskedDistribution)):
+        fn = fn.base_dist
+    return fn
+
+
+def is_circular(fn: Distribution) -> bool:
+    """Whether a distribution is one of angles."""
+    return isinstance(without_wrappers(fn), (VonMises, pyro.distributions.SineBivariateVonMises))
 
 
 def bijection_of(msg: dict) -> Transform | None:

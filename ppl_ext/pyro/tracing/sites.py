@@ -39,6 +39,8 @@ class Latent:
         plates: The plates around the site, outermost first.
         discrete: Whether the support is discrete.
         support: The support in words, empty where the distribution has none.
+        determined: Whether the distribution is a point, so that there is nothing to infer.
+        circular: Whether the value is an angle, whose circle a bijection has to cut.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Latent:
     plates: tuple[Plate, ...]
     discrete: bool
     support: str
+    determined: bool
+    circular: bool
 
     @property
     def dims(self) -> tuple[str, ...]:

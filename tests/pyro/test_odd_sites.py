@@ -1,0 +1,80 @@
+"""Sites that are points, circles or scoped: fitted, or refused with the way out."""
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro.contrib.autoname import scope
+from scipy import stats
+
+from ppl_ext.pyro import AutoMeanField, Stochastic, fit, trace_density
+
+ANGLES = np.random.default_rng(0).vonmises(np.pi, 2.0, size=20)
+
+
+def test_a_point_is_a_deterministic_value():
+    def model():
+        mu = pyro.sample("mu", dist.Normal(0.0, 1.0))
+        pyro.sample("c", dist.Delta(2 * mu))
+
+    with pytest.raises(ValueError, match=r"site 'c' is a Delta.*pyro.deterministic\('c'"):
+        trace_density(model)
+
+
+def test_a_plate_in_a_scope_makes_a_tree():
+    @scope(prefix="study")
+    def model(y):
+        mu = pyro.sample("mu", dist.Normal(0.0, 1.0))
+        with pyro.plate("study/row", len(y)):
+            x = pyro.sample("x", dist.Normal(mu, 1.0))
+            pyro.sample("y", dist.Normal(x, 1.0), obs=y)
+
+    tree = fit(model, torch.ones(3), progress_bar=False).to_datatree(100)
+    assert tree["posterior"]["study.x"].dims == ("chain", "draw", "study.row")
+    assert tree["observed_data"]["study.y"].dims == ("study.row",)
+
+
+def across(y):
+    phi = pyro.sample("phi", dist.VonMises(0.0, 0.1))
+    with pyro.plate("row", 20):
+        pyro.sample("y", dist.VonMises(phi, 2.0), obs=y)
+
+
+def turned(y):
+    angle = pyro.sample("angle", dist.VonMises(0.0 - torch.pi, 0.1))
+    phi = pyro.deterministic("phi", angle + torch.pi)
+    with pyro.plate("row", 20):
+        pyro.sample("y", dist.VonMises(phi, 2.0), obs=y)
+
+
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_a_circle_is_cut_once(batch):
+    def model():
+        pyro.sample("phi", dist.VonMises(0.5, 2.0).expand(batch).to_event(len(batch)))
+
+    density = trace_density(model)
+    z = np.linspace(-20, 20, 1000).repeat(density.dim).reshape(1000, -1)
+    phi = density.constrain(z)["phi"].reshape(1000, -1)
+    assert np.abs(phi).max() <= np.float32(np.pi)
+    # By the change of variables of a scaled logistic function.
+    log_p = stats.vonmises(2.0, loc=0.5).logpdf(phi)
+    log_p += np.log(2 * np.pi) + stats.logistic.logpdf(z)
+    middle = np.abs(z[:, 0]) < 10
+    np.testing.assert_allclose(density.log_p(z)[middle], log_p.sum(1)[middle], atol=1e-3)
+
+
+def test_a_circle_is_turned_where_the_fit_says_so():
+    y = torch.tensor(ANGLES).float()
+    cut = fit(across, y, progress_bar=False).report()
+    assert cut.verdict != "good"
+    assert "site 'phi' is circular" in " ".join(str(cut).split())
+    settings = Stochastic(max_steps=1500)
+    for options in ({}, {"guide": AutoMeanField, "optimizer": settings, "num_starts": 1}):
+        fitted = fit(turned, y, progress_bar=False, **options)
+        phi = fitted.draws(4000, seed=1).values["phi"]
+        grid = np.linspace(0.0, 2 * np.pi, 10_000, endpoint=False)
+        log_p = 0.1 * np.cos(grid) + 2.0 * np.cos(ANGLES[:, None] - grid).sum(0)
+        weights = np.exp(log_p - log_p.max())
+        exact = (weights * np.exp(1j * grid)).sum() / weights.sum()
+        assert np.exp(1j * phi).mean() == pytest.approx(exact, abs=0.02)
