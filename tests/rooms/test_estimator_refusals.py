@@ -16,8 +16,6 @@ from tests.rooms.estimator_rows import PATHS, square
         ("LeaveOneOut", {"num_draws": "4"}, None, "num_draws is '4'"),
         ("GumbelRao", {"num_draws": 2.5}, None, "num_draws is 2.5"),
         ("ScoreFunction", {"baseline": [1.0, 2.0]}, (3, 2), "baseline has the shape"),
-        ("MovingAverage", {"decay": 1.0}, None, "decay is 1.0"),
-        ("MovingAverage", {"decay": 2}, None, "decay is 2"),
         ("ARM", {}, (2, 3), "3 classes"),
         ("DisARM", {}, (2, 3), "3 classes"),
         ("REBAR", {"temperature": 0.0}, None, "temperature is 0.0"),

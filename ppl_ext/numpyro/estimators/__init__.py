@@ -9,21 +9,16 @@ from ppl_ext.numpyro.estimators.estimation import (
     estimate_gradient,
     second_moment,
 )
-from ppl_ext.numpyro.estimators.estimator import (
-    AbstractEstimator,
-)
+from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 from ppl_ext.numpyro.estimators.local_expectation import LocalExpectation
-from ppl_ext.numpyro.estimators.normal import (
-    NormalPath,
-    NormalScoreFunction,
-)
+from ppl_ext.numpyro.estimators.normal import NormalPath, NormalScoreFunction
 from ppl_ext.numpyro.estimators.rao import GumbelRao, ReinMaxRao
 from ppl_ext.numpyro.estimators.relaxation import (
     GappedStraightThrough,
     GumbelSoftmax,
     StraightThroughGumbelSoftmax,
 )
-from ppl_ext.numpyro.estimators.score_function import MovingAverage, ScoreFunction
+from ppl_ext.numpyro.estimators.score_function import ScoreFunction
 from ppl_ext.numpyro.estimators.several_draws import VIMCO, LeaveOneOut
 from ppl_ext.numpyro.estimators.straight_through import ReinMax, StraightThrough
 
@@ -41,7 +36,6 @@ __all__ = [
     "GumbelSoftmax",
     "LeaveOneOut",
     "LocalExpectation",
-    "MovingAverage",
     "NormalPath",
     "NormalScoreFunction",
     "ReinMax",

@@ -4,72 +4,12 @@ from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
-from jax.lax import stop_gradient
 
 from ppl_ext.estimators.arguments import check_count, refuse
 from ppl_ext.numpyro.estimators.estimator import AbstractScoreEstimator
 from ppl_ext.numpyro.estimators.one_hot_draws import score
 
-__all__ = ["MovingAverage", "ScoreFunction"]
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class MovingAverage:
-    r"""Average of the values seen so far, the recent ones weighing more: a baseline.
-
-    .. math:: \bar f_n = \frac{\sum_i d^{n - i} f_i}{\sum_i d^{n - i}}
-
-    Before the first value it is zero. Not for a function whose size differs between the members
-    of a batch: there learn a baseline for each, as ``ScoreFunction`` shows.
-
-    Args:
-        decay: Weight ``d`` of the past, from 0 to below 1.
-        total: Sum of the weighted values so far.
-        weight: Sum of the weights so far.
-
-    Raises:
-        ValueError: A decay that is not in [0, 1).
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> average = MovingAverage(decay=0.5)
-        >>> for values in ([1.0, 3.0], [5.0, 5.0]):
-        ...     average = average.update(jnp.array(values))
-        >>> float(average.mean)  # (0.5 * 2 + 5) / 1.5
-        4.0
-    """
-
-    decay: float | jax.Array = 0.9
-    total: float | jax.Array = 0.0
-    weight: float | jax.Array = 0.0
-
-    def __post_init__(self) -> None:
-        if isinstance(self.decay, int | float) and not 0 <= self.decay < 1:
-            raise refuse(
-                "MovingAverage",
-                f"decay is {self.decay}",
-                "a number from 0 to below 1",
-                "MovingAverage(decay=0.9).",
-            )
-
-    @property
-    def mean(self) -> jax.Array:
-        """The average: zero before the first value."""
-        some = jnp.asarray(self.weight) > 0
-        return jnp.where(some, self.total / jnp.where(some, self.weight, 1.0), 0.0)
-
-    def update(self, values: jax.Array) -> "MovingAverage":
-        """Take the mean of new values in, and return the average that follows.
-
-        Args:
-            values: Values of the function, such as what ``surrogate`` returns, of any shape.
-
-        Returns:
-            A new average; the old one stays as it was.
-        """
-        total = self.decay * self.total + stop_gradient(jnp.mean(values))
-        return MovingAverage(self.decay, total, self.decay * self.weight + 1.0)
+__all__ = ["ScoreFunction"]
 
 
 @jax.tree_util.register_dataclass
@@ -83,7 +23,7 @@ class ScoreFunction(AbstractScoreEstimator):
     times, ``LeaveOneOut`` is better and has nothing to tune.
 
     Args:
-        baseline: What is subtracted from ``f``: nothing, a number, a ``MovingAverage``, or an
+        baseline: What is subtracted from ``f``: nothing, a number such as the mean so far, or an
             array that broadcasts against ``(*batch,)``, such as the output of a network that is
             trained to predict the value. It may not depend on the draw; no gradient flows to it.
         num_draws: Independent draws for one estimate, which are averaged.
@@ -111,7 +51,7 @@ class ScoreFunction(AbstractScoreEstimator):
         arXiv:1402.0030.
     """
 
-    baseline: float | jax.Array | MovingAverage | None = None
+    baseline: float | jax.Array | None = None
     num_draws: int = field(default=1, metadata={"static": True})
 
     def __post_init__(self) -> None:
@@ -129,10 +69,9 @@ class ScoreFunction(AbstractScoreEstimator):
         return (values + score(values - baseline, log_probs)).mean(0)
 
     def _read_baseline(self, shape):
-        given = self.baseline
-        if given is None:
+        if self.baseline is None:
             return 0.0
-        baseline = given.mean if isinstance(given, MovingAverage) else jnp.asarray(given)
+        baseline = jnp.asarray(self.baseline)
         try:
             return jnp.broadcast_to(baseline, shape)
         except ValueError as error:
