@@ -1,0 +1,1 @@
+"""From a fitted Gaussian to draws of the posterior, by sequential Monte Carlo."""
