@@ -5,10 +5,10 @@ from scipy.special import gammaln, logsumexp
 
 __all__ = ["draw_heavy", "heavy_log_density"]
 
-# Half is the normal, a quarter a Student t all around, a quarter a normal of which one coordinate
+# Half is the normal, a quarter a Cauchy all around, a quarter a normal of which one coordinate
 # follows a wide Student t. No weight against the normal is more than doubled.
 _LOG_SHARES = np.log([0.5, 0.25, 0.25])
-_FREEDOM = 5.0
+_FREEDOM = 1.0  # points at every scale: a wide shoulder with little mass is seen as well
 _AXIS_FREEDOM, _AXIS_SCALE = 3.0, 1.5
 
 
@@ -26,21 +26,26 @@ def draw_heavy(num_draws: int, dim: int, rng: np.random.Generator) -> np.ndarray
 def heavy_log_density(e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Log density ``[draw]`` and gradient ``[draw, dim]``."""
     dim = e.shape[1]
-    squares = (e**2).sum(1)
+    parts = e**2
+    squares = parts.sum(1)
     normal = -0.5 * squares - 0.5 * dim * np.log(2 * np.pi)
     around = _log_student(squares, _FREEDOM, dim)
-    scaled = (e / _AXIS_SCALE) ** 2
-    # A wide coordinate beside its normal, of one axis in dim.
-    excess = _log_student(scaled, _AXIS_FREEDOM, 1) - np.log(_AXIS_SCALE) + 0.5 * e**2
-    excess += 0.5 * np.log(2 * np.pi)
-    along = logsumexp(excess, axis=1)
-    parts = np.stack([normal, around, normal + along - np.log(dim)]) + _LOG_SHARES[:, None]
-    log_density = logsumexp(parts, axis=0)
-    shares = np.exp(parts - log_density)
+    # A wide coordinate beside its normal: the squares of the others, without a difference in
+    # which a large one would cancel.
+    others = np.zeros_like(parts)
+    others[:, 1:] += np.cumsum(parts, axis=1)[:, :-1]
+    others[:, :-1] += np.cumsum(parts[:, ::-1], axis=1)[:, -2::-1]
+    scaled = parts / _AXIS_SCALE**2
+    axes = _log_student(scaled, _AXIS_FREEDOM, 1) - np.log(_AXIS_SCALE * dim)
+    axes -= 0.5 * others + 0.5 * (dim - 1) * np.log(2 * np.pi)
+    along = logsumexp(axes, axis=1)
+    kinds = np.stack([normal, around, along]) + _LOG_SHARES[:, None]
+    log_density = logsumexp(kinds, axis=0)
+    shares = np.exp(kinds - log_density)
     pull = shares[0] + shares[1] * (_FREEDOM + dim) / (_FREEDOM + squares) + shares[2]
-    axes = np.exp(excess - along[:, None])
+    shares_of_axes = np.exp(axes - along[:, None])
     lighter = 1 - (_AXIS_FREEDOM + 1) / (_AXIS_SCALE**2 * (_AXIS_FREEDOM + scaled))
-    gradient: np.ndarray = e * (shares[2][:, None] * axes * lighter - pull[:, None])
+    gradient: np.ndarray = e * (shares[2][:, None] * shares_of_axes * lighter - pull[:, None])
     return log_density, gradient
 
 

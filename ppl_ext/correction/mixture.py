@@ -11,6 +11,9 @@ from ppl_ext.correction.transport import Transport
 
 __all__ = ["Mixture"]
 
+# A point a million sds out may lie beyond the largest number; it has no weight.
+_overflow_is_no_news = np.errstate(over="ignore", invalid="ignore")
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -24,6 +27,7 @@ class Mixture:
     transports: tuple[Transport, ...]
     shares: np.ndarray
 
+    @_overflow_is_no_news
     def draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Points ``[draw, dim]`` and the part of each, ``[draw]``, in random order."""
         positions = (np.arange(count) + rng.uniform()) / count
@@ -34,11 +38,13 @@ class Mixture:
             z[mine] = transport.push(draw_heavy(len(mine), z.shape[1], rng))
         return z, label
 
+    @_overflow_is_no_news
     def log_density(self, z: np.ndarray) -> np.ndarray:
         """Normalised log density of points, ``[draw]``."""
         log_density: np.ndarray = np.logaddexp.reduce(self._log_parts(z), axis=0)
         return log_density
 
+    @_overflow_is_no_news
     def log_responsibilities(self, z: np.ndarray) -> np.ndarray:
         """Log probabilities of the parts given the points, ``[part, draw]``."""
         log_parts = self._log_parts(z)
@@ -52,4 +58,5 @@ class Mixture:
             with np.errstate(divide="ignore"):
                 log_share = np.log(share)
             log_parts.append(log_share + heavy_log_density(w)[0] - transport.log_det(w))
-        return np.stack(log_parts)
+        # Where a bend overflows both ways, a part has nothing to say of a point of another.
+        return np.nan_to_num(np.stack(log_parts), nan=-np.inf, posinf=-np.inf, neginf=-np.inf)

@@ -25,12 +25,13 @@ _SHARE = 0.5  # of the particles that stay effective from one temperature to the
 _HALFWAY, _FORGOTTEN = 0.5, 0.2  # memory at which a stage ends, on the way and at its end
 _FEWEST_MOVES, _MANY_MOVES, _MOST_MOVES = 3, 12, 30
 _REFITS = (1, 3, 7, 15)  # moves after which the coordinates are learned again
-_SLOW, _LONGER, _LONGEST = 0.5, 1.25, 6 * np.pi
+_SLOW, _LONGER, _LONGEST = 0.5, 1.25, 2 * np.pi
 _FIRST_STEP = 0.3
 _WORTHWHILE = 0.02  # share of far moves that have to arrive
 _FRESH = 8  # points proposed for each particle of a renewal
 _ENOUGH = 0.03  # share of them that has to be effective
-_MOST_RENEWALS, _PATIENCE, _SAME_EVIDENCE = 10, 2, 0.02
+_MOST_RENEWALS, _PATIENCE, _SAME_EVIDENCE = 8, 2, 0.02
+_RECENT = 4  # states of every particle from which coordinates are learned
 _STATES = 16  # kept of every particle before attempts are thinned
 
 
@@ -67,6 +68,7 @@ class Population:
     length: float = 0.5 * np.pi
     leaps: bool = True
     states: list[Particles] = field(default_factory=list)
+    recent: list[Particles] = field(default_factory=list)
     renewal: Renewal | None = None
 
     @property
@@ -83,7 +85,8 @@ class Population:
                 raise DeadError
             rows, log_ratios = resample(log_weights, following - self.temperature, self.rng)
             self.afford(3 * len(rows))
-            self.particles, self.temperature = self.particles.take(rows), following
+            self.temperature = following
+            self._resettle(self.particles.take(rows))
             self.log_evidences = self.log_evidences + log_ratios
             self.stages.append(Stage(following, 0, 0.0, 0, 1.0))
             self._forget(_FORGOTTEN if following == 1 else _HALFWAY)
@@ -96,17 +99,18 @@ class Population:
         fresh points from it, weighted, take their place until the evidence stays the same.
         """
         known, patience = pool_evidence(self.log_evidences)[0], 1
-        for _ in range(_MOST_RENEWALS):
+        for attempt in range(_MOST_RENEWALS):
             renewal = self.look_further()
             evidence, error = renewal.evidence
             if renewal.share < _ENOUGH:
-                # Only patience is left, and better coordinates.
-                self._travel(_MANY_MOVES, refit=True)
+                if not attempt:
+                    # Only patience is left, and better coordinates.
+                    self._travel(_MANY_MOVES, refit=True)
                 return
             rows, _ = resample(renewal.log_weights, 1.0, self.rng, len(self.particles.z))
-            self.particles = renewal.points.take(rows)
+            self._resettle(renewal.points.take(rows))
             self._travel(_FEWEST_MOVES, refit=True)
-            if abs(evidence - known) < max(_SAME_EVIDENCE, error):
+            if abs(evidence - known) < max(_SAME_EVIDENCE, np.sqrt(2) * error):
                 patience -= 1
                 if not patience:
                     return
@@ -119,8 +123,10 @@ class Population:
         """Fresh points from the density that the particles describe."""
         count = _FRESH * len(self.particles.z)
         self.afford(count)
-        self.renewal = draw_renewal(self.path, self._describe(), count, ISLANDS, self.rng)
-        return self.renewal
+        renewal = draw_renewal(self.path, self._describe(), count, ISLANDS, self.rng)
+        if self.renewal is None or renewal.share > self.renewal.share:
+            self.renewal = renewal
+        return renewal
 
     def attempt(self, moves: int) -> None:
         """Move at the posterior and keep what is seen, in place of what was kept before."""
@@ -179,6 +185,7 @@ class Population:
             particles, leap = mover.leap(particles, self.rng)
             self.leaps = leap.acceptance > _WORTHWHILE
         self.particles = particles
+        self.recent = [*self.recent[1 - _RECENT :], particles]
         self.step = mover.tune(trip).step
         if self._memory(previous).max() > _SLOW:
             self.length = min(self.length * _LONGER, _LONGEST)
@@ -195,12 +202,18 @@ class Population:
 
     def _describe(self) -> Mixture:
         """The density that the particles' own coordinates describe."""
-        label, parts = self.particles.label, self.path.start.parts
+        parts, recent = self.path.start.parts, self.recent or [self.particles]
+        z = np.concatenate([particles.z for particles in recent])
+        label = np.concatenate([particles.label for particles in recent])
         transports = [
-            fit_transport(self.particles.z[label == number], part.loc, part.scale_tril)
+            fit_transport(z[label == number], part.loc, part.scale_tril)
             for number, part in enumerate(parts)
         ]
         return Mixture(tuple(transports), np.bincount(label, minlength=len(parts)) / len(label))
+
+    def _resettle(self, particles: Particles) -> None:
+        """Put others in the particles' place, of which nothing is remembered."""
+        self.particles, self.recent = particles, []
 
     def _memory(self, before: Particles) -> np.ndarray:
         """Rank correlation of coordinates with those before, within modes."""

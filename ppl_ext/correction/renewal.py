@@ -53,9 +53,9 @@ def draw_renewal(
     Returns:
         The points and their weights; a point without density weighs nothing.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        z, label = mixture.draw(count, rng)
-        points = path.visit(z, label)
+    z, label = mixture.draw(count, rng)
+    points = path.visit(z, label)
+    with np.errstate(invalid="ignore"):
         log_weights = points.log_p - mixture.log_density(z)
     log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
     return Renewal(points, log_weights.reshape(islands, -1))

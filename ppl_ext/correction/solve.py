@@ -184,8 +184,7 @@ def _settle(population: Population, settings: Correction) -> None:
             more = 1.1 * (settings.ess / least - 1) * len(population.states)
             population.extend(int(np.clip(np.ceil(more), 2, 2 * moves)))
         if mixed and least >= settings.ess:
-            population.look_further()
-            if measure_gap(population, mixing) < _GAP:
+            if measure_gap(population.states, population.look_further(), mixing) < _GAP:
                 return
             population.renew()
         moves = 2 * max(moves, len(population.states))

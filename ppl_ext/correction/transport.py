@@ -17,6 +17,7 @@ _SIGNIFICANT = 4.0  # standard errors at which a dependence is believed
 _MOST_PARENTS = 6
 _ROUNDS = 4
 _BOUND = 3.0  # sds; what lies beyond has no say in which dependences there are
+_FAR = 10.0  # sds of the bulk
 _OUTLIER = 9.0  # squared residuals count as no more
 _TINY = 1e-6  # a residual as small is no news of the scale
 _WIDEST = 12.0  # a log scale counts as no more
@@ -141,6 +142,7 @@ def fit_transport(z: np.ndarray, loc: np.ndarray, scale_tril: np.ndarray) -> Tra
     distinct = len(np.unique(z[:, 0]))
     if distinct <= 2:
         return _build(loc, scale_tril, Bends.none(dim))
+    z = _pull_in(z)
     prior = scale_tril @ scale_tril.T
     covariance = (distinct * np.cov(z.T).reshape(dim, dim) + dim * prior) / (distinct + dim)
     centre = z.mean(0)
@@ -153,6 +155,13 @@ def fit_transport(z: np.ndarray, loc: np.ndarray, scale_tril: np.ndarray) -> Tra
         if gain > most:
             factor, best, most = lower, bends, gain
     return _build(centre, factor, best)
+
+
+def _pull_in(z: np.ndarray) -> np.ndarray:
+    """Particles with those far out brought nearer: one of a Cauchy's may be all the variance."""
+    low, middle, high = np.quantile(z, [0.16, 0.5, 0.84], axis=0)
+    spread = np.where(high > low, 0.5 * (high - low), z.std(0))
+    return np.clip(z, middle - _FAR * spread, middle + _FAR * spread)
 
 
 def _build(loc: np.ndarray, factor: np.ndarray, bends: Bends) -> Transport:
@@ -177,9 +186,12 @@ def _find_bends(u: np.ndarray, order: np.ndarray, distinct: int) -> tuple[Bends,
         tilts = before[_choose(tilted[:, before], size, least)]
         if not len(bends) and not len(tilts):
             continue
+        # Whatever widens a coordinate may bend it: a residual where the scale is small would
+        # hide how small it is.
+        bends, leans = np.union1d(bends, tilts), tilts
+        squares = np.column_stack([np.ones(len(u)), u[:, bends] ** 2 - 1])
         wide = np.column_stack([np.ones(len(u)), u[:, tilts]])
         spread = _regress(wide, size, np.ones(len(u)))
-        leans = np.empty(0, dtype=int)
         for _ in range(_ROUNDS):
             # Where the scale is small the centre has to be right: regress with those weights.
             weight = np.exp(-2 * _bound(wide @ spread))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppl_ext.correction.mixing import Mixing, measure_mixing
-from ppl_ext.correction.population import Population
+from ppl_ext.correction.path import Particles
 from ppl_ext.correction.renewal import Renewal
 from ppl_ext.diagnostics.moments import label_elements
 from ppl_ext.draws.psis import smooth_weights
@@ -17,6 +17,8 @@ __all__ = ["Elements", "choose_evidence", "judge_elements", "measure_gap"]
 
 _FEWEST = 200  # effective fresh points that can say anything
 _ERRORS = 3.0
+_BOUND = 3.0
+_KHAT_GOOD = 0.7
 _KHAT_MOST = 1.0  # beyond it not even the mean of the weights exists
 _EXTREME, _EXTREME_SHARE = 0.01, 0.5
 
@@ -69,32 +71,39 @@ def judge_elements(values: Mapping[str, np.ndarray], time: int, islands: int) ->
     )
 
 
-def measure_gap(population: Population, mixing: Mixing) -> float:
-    """How far fresh weighted points move a mean beyond chance, in standard deviations.
+def measure_gap(states: list[Particles], renewal: Renewal, mixing: Mixing) -> float:
+    """How far fresh weighted points move a mean or spread beyond chance, in sds.
 
     Islands that all began in the same place agree on what none of them has seen. Points from the
     density fitted to them reach further.
 
     Args:
-        population: The population, its draws kept and its last renewal drawn from them.
-        mixing: Of the draws kept.
+        states: The states kept.
+        renewal: Fresh points.
+        mixing: Of the states kept.
 
     Returns:
-        The largest distance of a mean; 0 where fresh points are too few to tell.
+        The largest distance of a mean or mean deviation; 0 where fresh points are too few to
+        tell.
     """
-    renewal = population.renewal
-    if renewal is None:
-        return 0.0
     log_weights = renewal.log_weights.ravel()
     effective = renewal.share * len(log_weights)
-    if effective < _FEWEST:
+    if effective < _FEWEST or smooth_weights(log_weights).khat > _KHAT_GOOD:
         return 0.0
     weights = np.exp(log_weights - log_weights.max())
     weights /= weights.sum()
-    z = np.concatenate([state.z for state in population.states])
-    shift = np.abs(weights @ renewal.points.z - z.mean(0)) / z.std(0)
-    chance = _ERRORS * np.sqrt(1 / effective + 1 / mixing.ess)
-    return float(np.max(shift - chance))
+    some = weights > 0
+    weights, points = weights[some], renewal.points.z[some]
+    z = np.concatenate([state.z for state in states])
+    centre, sd = z.mean(0), z.std(0)
+    # Bounded, so that the error of their means is what the effective numbers say.
+    kept, fresh = (np.clip((places - centre) / sd, -_BOUND, _BOUND) for places in (z, points))
+    gaps = []
+    for mine, theirs in ((kept, fresh), (np.abs(kept), np.abs(fresh))):
+        mean = weights @ theirs
+        variance = (weights**2) @ (theirs - mean) ** 2 + mine.var(0) / mixing.ess
+        gaps.append(np.abs(mean - mine.mean(0)) - _ERRORS * np.sqrt(variance))
+    return float(np.max(gaps))
 
 
 def choose_evidence(
