@@ -11,7 +11,8 @@ from ppl_ext.correction.transport import Transport
 
 __all__ = ["Mixture"]
 
-# A point a million sds out may lie beyond the largest number; it has no weight.
+_TOLD = 1e-3  # relative error of standard coordinates read back from a place
+# A point a million sds out may lie beyond the largest number.
 _overflow_is_no_news = np.errstate(over="ignore", invalid="ignore")
 
 
@@ -35,7 +36,13 @@ class Mixture:
         z = np.empty((count, len(self.transports[0].loc)))
         for number, transport in enumerate(self.transports):
             mine = np.flatnonzero(label == number)
-            z[mine] = transport.push(draw_heavy(len(mine), z.shape[1], rng))
+            w = draw_heavy(len(mine), z.shape[1], rng)
+            z[mine] = points = transport.push(w)
+            # A point so far out, or in so thin a neck, that its place does not tell where it came
+            # from has no density to be weighed by: another is taken for it.
+            told = (np.abs(transport.pull(points) - w) < _TOLD * (1 + np.abs(w))).all(1)
+            if told.any():
+                z[mine[~told]] = points[rng.choice(np.flatnonzero(told), int((~told).sum()))]
         return z, label
 
     @_overflow_is_no_news

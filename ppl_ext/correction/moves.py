@@ -100,10 +100,10 @@ class Mover:
         return replace(particles, label=label)
 
     def _surplus(self, particles: Particles) -> np.ndarray:
-        """Log density less that of the proposal."""
+        """Log density less that of the proposal, NaN where nothing would be proposed."""
         value, _ = self.path.value_and_slope(particles, self.temperature)
-        surplus: np.ndarray = value - self.mixture.log_density(particles.z)
-        return surplus
+        log_proposal = self.mixture.log_density(particles.z)
+        return np.asarray(np.where(np.isneginf(log_proposal), np.nan, value - log_proposal))
 
     def _log_label(self, particles: Particles) -> np.ndarray | float:
         """Log probability of each particle's label given its place."""
