@@ -10,7 +10,7 @@ from ppl_ext.correction.temperatures import pool_evidence
 from ppl_ext.correction.verdict import Elements, choose_evidence, judge_elements
 from ppl_ext.density import Density
 from ppl_ext.draws.draws import Draws
-from ppl_ext.fitting.loop import INTERRUPTED
+from ppl_ext.fitting.fit_log import INTERRUPTED
 
 __all__ = ["DEAD", "MIXED", "SPENT", "conclude"]
 

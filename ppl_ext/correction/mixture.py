@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppl_ext.correction.heavy_normal import draw_heavy, heavy_log_density
+from ppl_ext.correction.start import draw_heavy, heavy_log_density
 from ppl_ext.correction.transport import Transport
 
 __all__ = ["Mixture"]

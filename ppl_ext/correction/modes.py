@@ -8,8 +8,9 @@ import numpy as np
 
 from ppl_ext.correction.start import Part, Start
 from ppl_ext.density import Density
-from ppl_ext.diagnostics.tails_and_modes import Gaussian, find_missed_modes
-from ppl_ext.gaussian_vi.ascent import measure_curvature
+from ppl_ext.diagnostics.gaussian import Gaussian
+from ppl_ext.diagnostics.modes import find_missed_modes
+from ppl_ext.gaussian_vi.curvature import measure_curvature
 from ppl_ext.gaussian_vi.objective import CountedDensity
 from ppl_ext.gaussian_vi.starts import factor_covariance
 

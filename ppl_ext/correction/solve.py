@@ -13,8 +13,9 @@ from ppl_ext.correction.settings import Correction
 from ppl_ext.correction.start import Part, Start
 from ppl_ext.correction.verdict import measure_gap
 from ppl_ext.density import Density
-from ppl_ext.diagnostics.tails_and_modes import Gaussian
-from ppl_ext.fitting.loop import INTERRUPTED, open_bar
+from ppl_ext.diagnostics.gaussian import Gaussian
+from ppl_ext.fitting.fit_log import INTERRUPTED
+from ppl_ext.fitting.loop import open_bar
 from ppl_ext.gaussian_vi.objective import CountedDensity
 from ppl_ext.gaussian_vi.solution import GaussianSolution
 from ppl_ext.gaussian_vi.starts import explain_point

@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.special import betaln, expit, log_expit
 
 from ppl_ext.correction import Correction, correct
-from ppl_ext.diagnostics.tails_and_modes import Gaussian
+from ppl_ext.diagnostics.gaussian import Gaussian
 from tests.hall.targets import gaussian, make_density, mixture
 
 QUICK = Correction(ess=2000)

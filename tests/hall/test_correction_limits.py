@@ -6,8 +6,8 @@ from arviz_stats.base import array_stats
 
 from ppl_ext.correction import Corrected, Correction, correct
 from ppl_ext.density import Density
-from ppl_ext.diagnostics.tails_and_modes import Gaussian
-from ppl_ext.fitting.loop import INTERRUPTED
+from ppl_ext.diagnostics.gaussian import Gaussian
+from ppl_ext.fitting.fit_log import INTERRUPTED
 from tests.hall.targets import gaussian, make_density
 
 WIDE = gaussian([3.0, 0.0], np.diag([1.0, 0.25]))

@@ -5,12 +5,11 @@ import pytest
 from arviz_stats.base import array_stats
 from scipy import integrate, stats
 
-from ppl_ext.correction.heavy_normal import draw_heavy, heavy_log_density
 from ppl_ext.correction.mixing import forgetting, measure_mixing, rank_normalize
 from ppl_ext.correction.mixture import Mixture
 from ppl_ext.correction.moves import Mover
 from ppl_ext.correction.path import Path
-from ppl_ext.correction.start import Part, Start
+from ppl_ext.correction.start import Part, Start, draw_heavy, heavy_log_density
 from ppl_ext.correction.temperatures import (
     effective_share,
     next_temperature,
