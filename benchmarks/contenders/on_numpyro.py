@@ -15,10 +15,11 @@ from problems.on_numpyro import PROBLEMS
 from problems.reference import Problem, read
 
 import ppl_ext.numpyro as px
+from contenders.corrected import describe_correction
 from contenders.outcome import describe_fit
 from contenders.walk import describe_walk, simulate
 
-__all__ = ["fit_host", "fit_ours", "fit_walk", "run_nuts"]
+__all__ = ["correct_fit", "fit_host", "fit_ours", "fit_walk", "run_nuts"]
 
 GUIDES = {"full rank": px.AutoFullRank, "mean field": px.AutoMeanField}
 HOST_GUIDES = {"full rank": AutoMultivariateNormal, "mean field": AutoDiagonalNormal}
@@ -48,6 +49,22 @@ def fit_ours(folder: str, name: str, guide: str, seeds: list[int]) -> dict[str, 
     fits = [clock(lambda seed=seed: fit(seed)) for seed in seeds]
     runs = [describe_fit(problem, *pair, seed) for pair, seed in zip(fits, seeds, strict=True)]
     return {"first_cpu": first_cpu, "runs": runs}
+
+
+def correct_fit(folder: str, name: str, seeds: list[int]) -> dict[str, Any]:
+    """Fit a Gaussian with every seed and carry it to the posterior."""
+    problem = load(folder, name)
+    runs = []
+    for seed in seeds:
+        fit = px.fit(
+            jax.random.key(seed),
+            problem.model,
+            GUIDES["full rank"](problem.model),
+            progress_bar=False,
+            **problem.kwargs,
+        )
+        runs.append(describe_correction(problem, fit.density, fit.solution, seed))
+    return {"runs": runs}
 
 
 def fit_host(

@@ -15,7 +15,7 @@ from ppl_ext.numpyro.fitting.guide_draws import draw_guide
 from ppl_ext.numpyro.tracing.bound_model import bind_model
 from ppl_ext.numpyro.tracing.compiled_density import score_trace
 from ppl_ext.numpyro.tracing.model_call import ModelCall
-from ppl_ext.numpyro.tracing.refusals import refuse_guide
+from ppl_ext.numpyro.tracing.refusals import refuse_data, refuse_guide
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
 from ppl_ext.numpyro.tracing.sites import name_dims
 from ppl_ext.numpyro.tracing.turns import in_turn
@@ -80,6 +80,7 @@ def from_svi(
     else:
         params = result.params if hasattr(result, "params") else svi.get_params(result)
     bound = bind_model("from_svi", svi.model, args, kwargs)
+    refuse_data(bound)
     refuse_guide(bound, svi.guide, params)
     draws, _ = draw_guide(
         rng_key,
@@ -132,6 +133,7 @@ def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
     if not (args or kwargs):
         args, kwargs = mcmc._args, mcmc._kwargs
     bound = bind_model("from_mcmc", model, args, kwargs)
+    refuse_data(bound)
     whole = bound.whole
     samples = mcmc.get_samples()
     names = [site.name for site in whole.sites.latents if site.name in samples]

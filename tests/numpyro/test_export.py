@@ -11,7 +11,7 @@ from numpyro import handlers
 from numpyro.infer import MCMC, NUTS, SVI, Trace_ELBO
 from numpyro.infer.autoguide import AutoGuideList, AutoNormal
 
-from ppl_ext.numpyro import AutoMeanField, from_mcmc, from_svi
+from ppl_ext.numpyro import AutoFullRank, AutoMeanField, from_mcmc, from_svi
 from tests.numpyro.models import X, Y, regression, regression_posterior
 
 QUIET = {"progress_bar": False, "chain_method": "vectorized"}
@@ -96,3 +96,16 @@ def test_refusals():
         from_svi(jax.random.key(1), svi, {"m": 0.0}, 1.0)
     with pytest.raises(ValueError, match="from_mcmc: NUTS has not run"):
         from_mcmc(MCMC(NUTS(two), num_warmup=1, num_samples=1))
+
+
+def test_data_of_another_shape_are_refused_here_too():
+    def model(y):
+        mu = numpyro.sample("mu", dist.Normal(0.0, 10.0))
+        with numpyro.plate("row", 3):
+            numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+
+    guide = AutoFullRank(model)
+    params = guide.setup(jax.random.key(0), np.ones(3))
+    svi = SVI(model, guide, optax.adam(0.05), Trace_ELBO())
+    with pytest.raises(ValueError, match=r"^from_svi: .*'y' has shape \(3, 1\).*squeeze"):
+        from_svi(jax.random.key(1), svi, params, np.ones((3, 1)))

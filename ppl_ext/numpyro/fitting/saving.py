@@ -8,6 +8,7 @@ from ppl_ext.fit_file import read_fit
 from ppl_ext.numpyro.fitting.result import SAVED_GUIDES, Fit
 from ppl_ext.numpyro.tracing.bound_model import bind_model, x64_scope
 from ppl_ext.numpyro.tracing.density import density_of
+from ppl_ext.numpyro.tracing.refusals import refuse_data
 from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["load"]
@@ -51,6 +52,7 @@ def load(
     saved = read_fit(path, host="numpyro", guides=SAVED_GUIDES)
     with x64_scope(saved.settings["x64"]):
         bound = bind_model("load", model, args, kwargs)
+        refuse_data(bound)
         guide = SAVED_GUIDES[saved.guide](model, prefix=saved.settings["prefix"])
         guide._set_up(bound)
         saved.check_sites(path, {site.name: site.shape for site in guide.sites})

@@ -177,7 +177,11 @@ def _look(call: ModelCall) -> tuple[Sites, Callable]:
         return trace_sites(call.run, shapes)
     try:
         # Data of a minibatch show only when they are scored that they are not those of all rows.
-        return trace_sites(call.run, shapes, score_data=True)
+        found = trace_sites(call.run, shapes, score_data=True)
+        for site in found[0].observed:
+            if not site.fits:
+                raise ValueError(f"{site.shape} of '{site.name}' are not {site.expected_shape}")
+        return found
     except (TypeError, ValueError) as error:
         seen = replace(call, whole=False).sites
         drawn = [plate.name for plate in seen.plates if plate.subsamples]
