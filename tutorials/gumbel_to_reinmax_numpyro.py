@@ -155,8 +155,9 @@ ax.set(xlabel="mean of the draw", ylabel="variance of the gradient", yscale="log
 ax.legend(frameon=False)
 
 # %% [markdown]
-# The path needs at most a quarter of the draws, and far fewer where the mean is large; but the
-# draw has to have a derivative. A choice among classes has none, and hence all that follows.
+# Where the mean is zero the path needs 4 draws for every 15 of the score function, and far fewer
+# elsewhere; but the draw has to have a derivative. A choice among classes has none, and hence all
+# that follows.
 
 # %% [markdown]
 # ## The gradient

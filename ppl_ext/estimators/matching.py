@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-__all__ = ["EstimatorNeeds", "SiteFacts", "match_estimators", "refuse_misfits", "trace_descent"]
+__all__ = ["EstimatorNeeds", "SiteFacts", "match_estimators", "refuse_misfits"]
 
 Kind = TypeVar("Kind")
 Plates = Mapping[int, str]  # name by dimension, counted from the right
@@ -132,22 +132,6 @@ def refuse_misfits(
             "the same, for the sites are drawn together. Give all LeaveOneOut(num_draws=4)."
         )
     return next(iter(numbers.values()), 1)
-
-
-def trace_descent(name: str, parents: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """The site and all discrete sites whose distributions follow from it.
-
-    Args:
-        name: The site.
-        parents: The discrete sites that the distribution of each depends on.
-
-    Returns:
-        Names of sites.
-    """
-    found = {name}
-    while more := {child for child, its in parents.items() if its & found} - found:
-        found |= more
-    return frozenset(found)
 
 
 def _refuse_late(name: str, needs: EstimatorNeeds, site: SiteFacts) -> None:

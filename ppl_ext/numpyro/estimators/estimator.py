@@ -96,15 +96,7 @@ class AbstractPathEstimator(AbstractEstimator):
         """
 
     def evaluations(self, num_variables: int, num_classes: int) -> int:
-        """Count the evaluations of the function that one estimate costs: one.
-
-        Args:
-            num_variables: Length of the axis of variables.
-            num_classes: Length of the axis of classes.
-
-        Returns:
-            Evaluations of one member of the batch.
-        """
+        """Count the evaluations of the function that one estimate costs: one."""
         return 1
 
     def _surrogate(self, rng_key, f, logits):
@@ -141,15 +133,7 @@ class AbstractScoreEstimator(AbstractEstimator):
         """
 
     def evaluations(self, num_variables: int, num_classes: int) -> int:
-        """Count the evaluations of the function that one estimate costs: one a draw.
-
-        Args:
-            num_variables: Length of the axis of variables.
-            num_classes: Length of the axis of classes.
-
-        Returns:
-            Evaluations of one member of the batch.
-        """
+        """Count the evaluations of the function that one estimate costs: one a draw."""
         return self.num_draws
 
     def _surrogate(self, rng_key, f, logits):

@@ -92,15 +92,7 @@ class AbstractPathEstimator(AbstractEstimator):
         """
 
     def evaluations(self, num_variables: int, num_classes: int) -> int:
-        """Count the evaluations of the function that one estimate costs: one.
-
-        Args:
-            num_variables: Length of the axis of variables.
-            num_classes: Length of the axis of classes.
-
-        Returns:
-            Evaluations of one member of the batch.
-        """
+        """Count the evaluations of the function that one estimate costs: one."""
         return 1
 
     def _surrogate(self, f, logits):
@@ -137,15 +129,7 @@ class AbstractScoreEstimator(AbstractEstimator):
         """
 
     def evaluations(self, num_variables: int, num_classes: int) -> int:
-        """Count the evaluations of the function that one estimate costs: one a draw.
-
-        Args:
-            num_variables: Length of the axis of variables.
-            num_classes: Length of the axis of classes.
-
-        Returns:
-            Evaluations of one member of the batch.
-        """
+        """Count the evaluations of the function that one estimate costs: one a draw."""
         return self.num_draws
 
     def _surrogate(self, f, logits):

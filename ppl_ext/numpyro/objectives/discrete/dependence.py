@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import jax
 from numpyro.ops.provenance import eval_provenance
 
-from ppl_ext.estimators.matching import SiteFacts, trace_descent
+from ppl_ext.estimators.influence import find_influence
+from ppl_ext.estimators.matching import SiteFacts
 from ppl_ext.numpyro.objectives.discrete.guide_and_model import Pair, Run, Term, plates_of
 from ppl_ext.numpyro.objectives.mismatch import strip
 
@@ -78,17 +79,7 @@ def find_dependence(
 
     values = {name: first.guide[name]["value"] for name in discrete}
     sources, logits = eval_provenance(trace, **values) if values else ({}, {})
-    parents = {name: sources["guide", name] - {name} for name in discrete}
-    offspring = {name: trace_descent(name, parents) for name in discrete}
-    closed_form = frozenset(name for name in both if not logits["model", name] & offspring[name])
-    for side, name in logits:
-        if name in closed_form:
-            sources[side, name] = logits["guide", name] | logits[side, name]
-    terms = {
-        name: tuple(t for t, source in sources.items() if source & offspring[name])
-        for name in discrete
-    }
-    return Dependence(first, parents, terms, closed_form)
+    return Dependence(first, *find_influence(discrete, sources, logits))
 
 
 def _are_alike(run, name) -> bool:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.lax import stop_gradient
 
+from ppl_ext.estimators.influence import order_axes
 from ppl_ext.numpyro.estimators.estimator import AbstractEstimator
 from ppl_ext.numpyro.objectives.discrete.dependence import Dependence
 from ppl_ext.numpyro.objectives.discrete.guide_and_model import Pair, Run, plates_of, reduce_to
@@ -80,25 +81,19 @@ class SiteExpectation:
 
         return self.estimator.surrogate(draw_key, f, logits)
 
-    @property
-    def _axes(self) -> tuple[list[int], list[int]]:
-        """Axes of the site's batch in closed plates, and those in other plates or none."""
-        ndim = len(self._choice.logits.shape) - 1 - self._choice.event_ndim
-        closed = sorted(ndim + dim for dim in self.dependence.facts(self.name).closed_plates)
-        return closed, [axis for axis in range(ndim) if axis not in closed]
-
-    def _order(self):
-        closed, others = self._axes
-        return [*closed, *others, *range(len(closed) + len(others), self._choice.logits.ndim)]
+    def _order(self) -> tuple[list[int], int]:
+        """The site's axes, those of its closed plates first, and how many these are."""
+        ndim, closed = self._choice.logits.ndim, self.dependence.facts(self.name).closed_plates
+        return order_axes(ndim, ndim - 1 - self._choice.event_ndim, closed)
 
     def _arrange(self, logits):
         """From the site's axes to ``(*closed plate, variable, class)``."""
-        arranged = logits.transpose(self._order())
-        number = len(self._axes[0])
+        order, number = self._order()
+        arranged = logits.transpose(order)
         return arranged.reshape(*arranged.shape[:number], -1, arranged.shape[-1])
 
     def _restore(self, z):
         """The way back."""
-        order = self._order()
+        order, _ = self._order()
         shape = tuple(self._choice.logits.shape[axis] for axis in order)
         return z.reshape(shape).transpose(np.argsort(order))

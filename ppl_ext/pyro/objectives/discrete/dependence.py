@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from pyro.ops.provenance import get_provenance
 
-from ppl_ext.estimators.matching import SiteFacts, trace_descent
+from ppl_ext.estimators.influence import find_influence
+from ppl_ext.estimators.matching import SiteFacts
 from ppl_ext.pyro.objectives.discrete.guide_and_model import Run, Term, plates_of
 from ppl_ext.pyro.objectives.mismatch import strip
 
@@ -68,17 +69,7 @@ def find_dependence(discrete: tuple[str, ...], first: Run, analytic: bool) -> De
         for name in both
         for side in ("guide", "model")
     }
-    parents = {name: sources["guide", name] - {name} for name in discrete}
-    offspring = {name: trace_descent(name, parents) for name in discrete}
-    closed_form = frozenset(name for name in both if not logits["model", name] & offspring[name])
-    for side, name in logits:
-        if name in closed_form:
-            sources[side, name] = logits["guide", name] | logits[side, name]
-    terms = {
-        name: tuple(t for t, source in sources.items() if source & offspring[name])
-        for name in discrete
-    }
-    return Dependence(first, parents, terms, closed_form)
+    return Dependence(first, *find_influence(discrete, sources, logits))
 
 
 def _are_alike(run, name) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from pyro.ops.provenance import detach_provenance
 
+from ppl_ext.estimators.influence import order_axes
 from ppl_ext.pyro.estimators.estimator import AbstractEstimator
 from ppl_ext.pyro.objectives.discrete.as_categorical import Choice
 from ppl_ext.pyro.objectives.discrete.dependence import Dependence
@@ -86,10 +87,8 @@ class SiteExpectation:
 
     def _order(self) -> tuple[list[int], int]:
         """The site's axes, those of its closed plates first, and how many these are."""
-        ndim = self.choice.logits.dim() - 1 - self.choice.event_ndim
-        closed = sorted(ndim + dim for dim in self.dependence.facts(self.name).closed_plates)
-        others = [axis for axis in range(self.choice.logits.dim()) if axis not in closed]
-        return [*closed, *others], len(closed)
+        ndim, closed = self.choice.logits.dim(), self.dependence.facts(self.name).closed_plates
+        return order_axes(ndim, ndim - 1 - self.choice.event_ndim, closed)
 
     def _arrange(self, logits):
         """From the site's axes to ``(*closed plate, variable, class)``."""
