@@ -48,6 +48,11 @@ def rows(y, size, batch=None):
         numpyro.sample("v", dist.Normal(w, 0.5), obs=-y[index])
 
 
+def row_means(y=ROW_DATA):
+    """Posterior means of z; those of w are their negatives."""
+    return y / 1.25
+
+
 def calls(counter: itertools.count) -> int:
     """Number of calls of ``next`` on a counter, without making one."""
     return int(repr(counter).removeprefix("count(").removesuffix(")"))

@@ -109,7 +109,7 @@ def test_missing_data_come_out_as_draws():
     fitted = fit(jax.random.key(0), imputing, np.exp(GAPS), progress_bar=False)
     report = fitted.report()
     assert report.khat < 0.3
-    assert report.elbo == pytest.approx(report.log_evidence, abs=1e-3)
+    assert report.elbo == pytest.approx(report.details.log_evidence, abs=1e-3)
     draws = fitted.draws(jax.random.key(1), 8000)
     mean = FULL[PRESENT].sum() / (15 + 0.01)
     assert draws.values["mu"].mean() == pytest.approx(mean, abs=0.02)

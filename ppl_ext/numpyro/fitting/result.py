@@ -58,8 +58,8 @@ class Fit:
         >>> fitted = fit(jax.random.key(0), model, np.array([2.0, 3.0, 4.0]))
         >>> fitted.draws(jax.random.key(1), 1000).values["mu"].shape
         (1000,)
-        >>> print(str(fitted).split(" (")[0])
-        Fit(AutoFullRank, ELBO -6.66, converged
+        >>> print(fitted)
+        Fit(AutoFullRank, ELBO -6.66, converged)
     """
 
     guide: Callable[..., Any]
