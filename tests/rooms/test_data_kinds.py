@@ -115,3 +115,19 @@ def test_what_holds_none_is_refused_with_the_line_that_converts_it(host, make, d
     for call in (host.room.trace_density, lambda *args: host.random(host.room.fit, *args)):
         with pytest.raises(ValueError, match=f"(?s)^(trace_density|fit): .*{words}"):
             call(make(host), data)
+
+
+def test_counts_are_integers_in_the_tree(host):
+    """ArviZ draws rootograms and bars of integers alone; torch draws counts as floats."""
+
+    def model(y):
+        rate = host.ppl.sample("rate", host.dist.Gamma(host.array(2.0), host.array(1.0)))
+        with host.ppl.plate("row", 4):
+            host.ppl.sample("y", host.dist.Poisson(rate), obs=y)
+
+    counts = np.array([3.0, 0.0, 2.0, 5.0])
+    fitted = host.random(host.room.fit, model, host.array(counts))
+    tree = host.random(fitted.draws, 100, posterior_predictive=True).to_datatree()
+    for group in ("posterior_predictive", "observed_data"):
+        assert tree[group]["y"].dtype.kind in "iu", group
+    np.testing.assert_array_equal(tree["observed_data"]["y"], counts)

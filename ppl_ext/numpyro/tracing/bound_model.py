@@ -10,6 +10,7 @@ import numpy as np
 import numpyro
 from numpyro.infer.reparam import Reparam
 
+from ppl_ext.draws.counts import read_counts
 from ppl_ext.numpyro.tracing.data_kinds import DataError, blame_arguments, is_foreign
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 from ppl_ext.numpyro.tracing.model_call import (
@@ -91,10 +92,11 @@ class BoundModel:
     @functools.cached_property
     def observed(self) -> dict[str, np.ndarray]:
         """The observed values, by site, NaN where they are masked."""
-        return {
+        data = {
             name: value if present.all() else np.where(present, value, np.nan)
             for name, (value, present) in self.data.items()
         }
+        return read_counts((site.name for site in self.sites.observed if site.discrete), data)
 
     def drop_missing(self, log_likelihood: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The log likelihood of every datum, NaN where the datum is missing.

@@ -1,6 +1,6 @@
 """Draws of a guide with both densities, in batches."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,14 @@ from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 
 from ppl_ext.diagnostics import Gaussian
+from ppl_ext.draws.counts import read_counts
 from ppl_ext.draws.draws import Draws
 from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.pyro.tracing.isolation import own_random_state, vectorised_noise, whole_plates
 from ppl_ext.pyro.tracing.ordinary_data import mask_of
 from ppl_ext.pyro.tracing.run_at_point import Replay, Visit, bijection_of
-from ppl_ext.pyro.tracing.sites import name_dims
+from ppl_ext.pyro.tracing.sites import Latent, Observed, name_dims
 
 __all__ = ["draw_gaussian", "draw_guide", "score_samples"]
 
@@ -195,11 +196,17 @@ def _to_draws(bound: BoundModel, out: Arrays, log_q: np.ndarray) -> Draws:
         return {key[1]: array for key, array in out.items() if key[0] == kind}
 
     return Draws(
-        values=group("values"),
+        values=read_counts(_discrete(bound.sites.latents), group("values")),
         log_p=out["log_p"],
         log_q=log_q,
         dims=name_dims(bound.sites),
         observed=bound.observed,
         log_likelihood=group("log_likelihood"),
-        posterior_predictive=group("posterior_predictive"),
+        posterior_predictive=read_counts(
+            _discrete(bound.sites.observed), group("posterior_predictive")
+        ),
     )
+
+
+def _discrete(sites: Iterable[Latent | Observed]) -> list[str]:
+    return [site.name for site in sites if site.discrete]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ppl_ext.density import Site
+from ppl_ext.draws.counts import read_counts
 from ppl_ext.pyro.tracing.data_kinds import DataError, blame_arguments, to_tensors
 from ppl_ext.pyro.tracing.find_sites import FirstVisit, trace_sites
 from ppl_ext.pyro.tracing.isolation import (
@@ -193,7 +194,7 @@ def _read_data(sites: Sites, visit: FirstVisit) -> dict[str, np.ndarray]:
             seen = seen.reshape(seen.shape + (1,) * site.event_dim).expand(site.shape)
             value = value if seen.all() else torch.where(seen, value.double(), torch.nan)
         data[site.name] = np.array(value.cpu().numpy().reshape(site.unpadded_shape))
-    return data
+    return read_counts((site.name for site in sites.observed if site.discrete), data)
 
 
 def _count_floats(sites: Sites, visit: FirstVisit) -> int:
