@@ -5,6 +5,7 @@ other room are not collected; a test of a room named here fails where its host i
 """
 
 import gc
+import signal
 import sys
 from collections.abc import Generator, Iterator
 
@@ -31,6 +32,13 @@ def _free_programs() -> Iterator[None]:
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> None:
+    """Let tests interrupt themselves where the run was started with Ctrl-C switched off."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
