@@ -15,7 +15,7 @@ from ppl_ext.numpyro.estimators.estimator import AbstractPathEstimator
 from ppl_ext.numpyro.estimators.one_hot_draws import draw_one_hot
 from ppl_ext.numpyro.objectives.discrete.as_categorical import read_choice
 from ppl_ext.numpyro.objectives.discrete.dependence import find_dependence
-from ppl_ext.numpyro.objectives.discrete.estimator_matching import discrete_sites, needs_of
+from ppl_ext.numpyro.objectives.discrete.estimator_needs import discrete_sites, needs_of
 from ppl_ext.numpyro.objectives.discrete.guide_and_model import Pair
 from ppl_ext.numpyro.objectives.discrete.joint import JointDraws
 from ppl_ext.numpyro.objectives.mismatch import find_mismatches

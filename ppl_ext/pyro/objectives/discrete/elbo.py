@@ -17,7 +17,7 @@ from ppl_ext.pyro.estimators.estimator import AbstractPathEstimator
 from ppl_ext.pyro.estimators.one_hot_draws import draw_one_hot
 from ppl_ext.pyro.objectives.discrete.as_categorical import read_choice
 from ppl_ext.pyro.objectives.discrete.dependence import find_dependence
-from ppl_ext.pyro.objectives.discrete.estimator_matching import discrete_sites, needs_of
+from ppl_ext.pyro.objectives.discrete.estimator_needs import discrete_sites, needs_of
 from ppl_ext.pyro.objectives.discrete.guide_and_model import Pair, Run
 from ppl_ext.pyro.objectives.discrete.joint import JointDraws
 from ppl_ext.pyro.objectives.mismatch import warn_once
