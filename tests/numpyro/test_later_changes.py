@@ -79,15 +79,3 @@ def test_what_calls_itself_or_its_base_is_copied_too():
     y = np.zeros(3)
     low = trace_density(Study(y).model).log_p(Z)
     assert trace_density(Bounded(y).model).log_p(Z) - low == pytest.approx(1.5, abs=1e-5)
-
-
-def test_what_a_model_writes_reaches_its_owner():
-    runs = 0
-
-    def model(y):
-        nonlocal runs
-        runs += 1
-        normal(y)
-
-    trace_density(model, np.zeros(3)).log_p(Z)
-    assert runs > 0

@@ -119,3 +119,15 @@ def test_a_buffer_that_is_filled_anew_leaves_the_fit_its_data(host, tmp_path):
     fitted.save(tmp_path / "fit.safetensors")
     loaded = host.room.load(tmp_path / "fit.safetensors", model, host.array(Y))
     np.testing.assert_allclose(host.random(loaded.draws, 100).log_p, draws.log_p, rtol=1e-5)
+
+
+def test_what_a_model_writes_reaches_its_owner(host):
+    runs = 0
+
+    def model(y):
+        nonlocal runs
+        runs += 1
+        normal(host, y)
+
+    host.room.trace_density(model, Y).log_p(np.zeros((1, 1)))
+    assert runs > 0

@@ -1,21 +1,17 @@
 """Stand-ins for values by which two programs can be told apart or known to be the same."""
 
-import builtins
 import hashlib
 import pickle
-import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import jax
 import numpy as np
 
-__all__ = ["is_users", "names_in", "take_fingerprint", "what_it_holds", "what_it_reads"]
+from ppl_ext.closures.reading import is_users, what_it_holds, what_it_reads
 
-# A library's functions do not change between two calls, so what they read is not followed.
-_LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))
+__all__ = ["take_fingerprint"]
 
 
 class _Same:
@@ -81,48 +77,6 @@ def take_fingerprint(value: Any, seen: dict[int, tuple[int, Any]] | None = None)
     # An object whose method is the model, a handler around a model, a compiled function.
     held = (_state_of(value), _read_slots(value), type(value))
     return (_Same(value), take_fingerprint(held, seen))
-
-
-def is_users(value: FunctionType | ModuleType | type) -> bool:
-    """Whether a function, module or class is the user's own and not a library's."""
-    if isinstance(value, FunctionType):
-        return not value.__code__.co_filename.startswith(_LIBRARIES)
-    module = sys.modules.get(value.__module__) if isinstance(value, type) else value
-    if module is None or module is builtins:
-        return module is None
-    return not (getattr(module, "__file__", None) or "").startswith((*_LIBRARIES, "<frozen"))
-
-
-def what_it_holds(kind: type) -> dict[str, Any]:
-    """The attributes of a class of the user's own, those of its bases among them."""
-    held: dict[str, Any] = {}
-    for base in reversed(kind.__mro__):
-        if is_users(base):
-            held.update({k: v for k, v in vars(base).items() if not k.startswith("__")})
-    return held
-
-
-def what_it_reads(function: FunctionType) -> dict[str, Any]:
-    """The values a function takes from its defaults, its closure and its modules."""
-    read = {"": (function.__defaults__, function.__kwdefaults__)}
-    names = sorted(names_in(function.__code__))
-    for name in names:
-        if name in function.__globals__:
-            value = read[name] = function.__globals__[name]
-            if isinstance(value, ModuleType) and is_users(value):
-                read.update({f"{name}.{k}": vars(value)[k] for k in names if k in vars(value)})
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            read[name] = cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-    return read
-
-
-def names_in(code: CodeType) -> set[str]:
-    """Names of globals and attributes in a function and in the functions written inside it."""
-    inner = (const for const in code.co_consts if isinstance(const, CodeType))
-    return set(code.co_names).union(*(names_in(const) for const in inner))
 
 
 def _state_of(value: Any) -> Any:

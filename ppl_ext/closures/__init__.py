@@ -1,0 +1,1 @@
+"""What a user's function reads beside its arguments, and copies of it."""
