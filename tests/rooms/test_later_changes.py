@@ -131,3 +131,52 @@ def test_what_a_model_writes_reaches_its_owner(host):
 
     host.room.trace_density(model, Y).log_p(np.zeros((1, 1)))
     assert runs > 0
+
+
+class Study:
+    """A model that is a method, and what it reads."""
+
+    noise = 1.0
+
+    def __init__(self, host, y):
+        self.host, self.y = host, y
+
+    def model(self):
+        normal(self.host, self.y, self.noise)
+
+
+def test_a_report_sees_what_was_fitted(host, monkeypatch):
+    y = np.random.default_rng(0).normal(size=500)
+    study, scale = Study(host, y.copy()), 1.0
+
+    def model():
+        normal(host, y, scale * Config.scale)
+
+    fits = [fit(host, each) for each in (model, study.model)]
+    mean = y.mean()
+    y += 5.0
+    study.y += 5.0
+    scale = 3.0
+    monkeypatch.setattr(Config, "scale", 7.0)
+    for fitted in fits:
+        assert fitted.report().verdict == "good"
+        draws = host.random(fitted.draws, 100)
+        assert draws.observed["y"].mean() == pytest.approx(mean, abs=1e-6)
+        assert draws.log_likelihood["y"].mean() > -2.0
+
+
+def test_what_calls_itself_or_its_base_is_copied_too(host):
+    class Bounded(Study):
+        def model(self):
+            super().model()
+            depth(2)
+
+    def depth(n):
+        return depth(n - 1) if n else host.ppl.factor("bonus", host.array(bonus)[0])
+
+    bonus = np.array([1.5])
+    low, high = (
+        host.room.trace_density(kind(host, np.zeros(3)).model).log_p(np.zeros((1, 1)))
+        for kind in (Study, Bounded)
+    )
+    assert high - low == pytest.approx(1.5, abs=1e-5)
