@@ -55,4 +55,5 @@ PARTS = (
     Part("Pyro", extra="pyro", module="ppl_ext.pyro", is_host=True),
     Part("plots", extra="plots", module="arviz_plots"),
     Part("factorization", extra="factorization", module="numba"),
+    Part("enumeration", extra="enumeration", module="funsor"),
 )
