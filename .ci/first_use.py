@@ -85,6 +85,23 @@ def use_plots() -> None:
     assert plot_elbo(log).get_ylabel() == "ELBO (nats)"
 
 
+def use_enumeration() -> None:
+    """The sum over a coin's two sides by the host's own machinery."""
+    import numpyro
+    import numpyro.distributions as dist
+    from numpyro.contrib.funsor import config_enumerate, enum
+    from numpyro.contrib.funsor.infer_util import log_density
+    from numpyro.handlers import seed
+
+    @config_enumerate
+    def model() -> None:
+        side = numpyro.sample("side", dist.Bernoulli(0.5))
+        numpyro.sample("height", dist.Normal(side, 0.1), obs=0.0)
+
+    log_p = float(log_density(enum(seed(model, 0), -1), (), {}, {})[0])
+    assert abs(log_p - np.log(0.5 / (0.1 * np.sqrt(2 * np.pi)))) < 1e-5
+
+
 def _import_all(package) -> None:
     """Import every module: a room loads what is behind a name when it is first used."""
     for module in walk_packages(package.__path__, f"{package.__name__}."):
@@ -102,7 +119,13 @@ def main(parts: list[str]) -> None:
     use_hall()
     for part in parts:
         globals()[f"use_{part}"]()
-    others = {"numpyro": "jax", "pyro": "torch", "factorization": "numba", "plots": "matplotlib"}
+    others = {
+        "numpyro": "jax",
+        "pyro": "torch",
+        "factorization": "numba",
+        "plots": "matplotlib",
+        "enumeration": "funsor",
+    }
     for part, module in others.items():
         if part not in parts:
             try:

@@ -21,7 +21,7 @@ class Part:
 
     Example:
         >>> [part.extra for part in PARTS]
-        ['', 'numpyro', 'pyro', 'plots', 'factorization']
+        ['', 'numpyro', 'pyro', 'plots', 'factorization', 'enumeration']
     """
 
     name: str
@@ -55,5 +55,6 @@ PARTS = (
     Part("Pyro", extra="pyro", module="ppl_ext.pyro", is_host=True),
     Part("plots", extra="plots", module="arviz_plots"),
     Part("factorization", extra="factorization", module="numba"),
-    Part("enumeration", extra="enumeration", module="funsor"),
+    # funsor 0.4.8 exports a name that it does not have: its top level does not star-import.
+    Part("enumeration", extra="enumeration", module="funsor.terms"),
 )

@@ -11,7 +11,7 @@ from tests.repo.source import ROOT
 
 COMBINATIONS = [
     (), ("factorization",), ("pyro",), ("pyro", "plots"), ("numpyro",), ("numpyro", "plots"),
-    ("pyro", "numpyro", "plots", "factorization"),
+    ("pyro", "numpyro", "plots", "factorization", "enumeration"),
 ]  # fmt: skip
 INSTALLED = [
     extras
@@ -52,7 +52,7 @@ def test_the_doctor_is_content_with_one_host(host, tmp_path):
     process = run(make_environment(tmp_path / "env", host), "-m", "ppl_ext", "doctor")
     assert process.returncode == 0, process.stdout + process.stderr
     advice = process.stdout.partition("What to do")[2]
-    for extra in ("plots", "factorization"):
+    for extra in ("plots", "factorization", "enumeration"):
         assert f'install it with pip install "ppl-ext[{extra}]", or do without.' in advice
     assert not any(f"[{host}]" in advice for host in ALL_HOSTS)
 
