@@ -5,6 +5,7 @@ from ppl_ext.plots.coverage import plot_coverage
 from ppl_ext.plots.estimators import plot_estimators
 from ppl_ext.plots.overlay import plot_marginal_overlay, plot_pair_overlay
 from ppl_ext.plots.trace import plot_elbo
+from ppl_ext.plots.vsbc import plot_vsbc
 from ppl_ext.plots.weights import plot_khat
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "plot_khat",
     "plot_marginal_overlay",
     "plot_pair_overlay",
+    "plot_vsbc",
 ]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ppl_ext.pyro import estimators as estimators
     from ppl_ext.pyro import factorization as factorization
     from ppl_ext.pyro.arviz_data import from_mcmc, from_svi
+    from ppl_ext.pyro.calibration.entry import calibrate
     from ppl_ext.pyro.fitting.entry import fit
     from ppl_ext.pyro.fitting.result import Fit
     from ppl_ext.pyro.fitting.saving import load
@@ -28,6 +29,7 @@ __all__ = [
     "RelaxedDensityWarning",
     "StickTheLanding",
     "Stochastic",
+    "calibrate",
     "check_densities",
     "fit",
     "from_mcmc",
