@@ -15,6 +15,7 @@ from torch.distributions import (
     biject_to,
     constraints,
 )
+from torch.distributions.mixture_same_family import MixtureSameFamilyConstraint
 
 __all__ = [
     "ChangedSitesError",
@@ -144,7 +145,8 @@ def support_of(msg: dict) -> constraints.Constraint | None:
     """The support of a site; None where its distribution does not tell.
 
     The host calls the support of an angle the real line, on which every mode comes back again and
-    again: a latent angle lies on the circle, cut open at -pi and pi.
+    again: a latent angle lies on the circle, cut open at -pi and pi. The support of a mixture,
+    for which torch has no bijection, is that of its components.
     """
     try:
         support = msg["fn"].support
@@ -154,6 +156,18 @@ def support_of(msg: dict) -> constraints.Constraint | None:
         wrapped = isinstance(support, constraints.independent)
         around = support.reinterpreted_batch_ndims if wrapped else 0
         return constraints.independent(_CUT_CIRCLE, around) if wrapped else _CUT_CIRCLE
+    return _unmix(support)
+
+
+def _unmix(support: constraints.Constraint) -> constraints.Constraint:
+    if isinstance(support, constraints.independent):
+        inner = _unmix(support.base_constraint)
+        if inner is not support.base_constraint:
+            return constraints.independent(inner, support.reinterpreted_batch_ndims)
+    elif isinstance(support, MixtureSameFamilyConstraint):
+        # Bounds that are tensors may differ between the components.
+        shared = not _has_tensor_bounds(support.base_constraint)
+        return support.base_constraint if shared else support
     return support
 
 
@@ -182,7 +196,10 @@ def bijection_of(msg: dict) -> Transform | None:
 
 def has_moving_support(msg: dict) -> bool:
     """Whether the bounds of a site's support are tensors, which may depend on other sites."""
-    support = support_of(msg)
+    return _has_tensor_bounds(support_of(msg))
+
+
+def _has_tensor_bounds(support: constraints.Constraint | None) -> bool:
     while isinstance(support, constraints.independent):
         support = support.base_constraint
     bounds = (getattr(support, side, None) for side in ("lower_bound", "upper_bound"))
