@@ -92,6 +92,23 @@ def draw_points(
 
     Returns:
         The points.
+
+    Example:
+        >>> from ppl_ext.density import Site
+        >>> from ppl_ext.diagnostics import Step, Verdict
+        >>> normal = Density(
+        ...     dim=1,
+        ...     sites=(Site("x", (1,), 0, 1),),
+        ...     log_density=lambda z: (-0.5 * (z**2).sum(-1), -z),
+        ...     log_p=lambda z: -0.5 * (z**2).sum(-1),
+        ...     constrain=lambda z: {"x": z},
+        ...     explain=lambda z: "",
+        ... )
+        >>> wide = Gaussian(np.zeros(1), np.array([1.5]))
+        >>> climb = Climb((Step("importance resampling", Verdict.GOOD, -1.0, 0, 0.0),))
+        >>> points = draw_points(normal, wide, climb, 20_000, np.random.default_rng(0))
+        >>> round(float(points.z.std()), 1)
+        1.0
     """
     if climb.samples:
         assert climb.corrected is not None

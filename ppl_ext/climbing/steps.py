@@ -60,6 +60,32 @@ def climb_from(
     Returns:
         The best of the fits, the climb, and the verdict on the draws; None where Ctrl-C came
         before there was one.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> import numpy as np
+        >>> from ppl_ext.density import Site
+        >>> from ppl_ext.diagnostics import judge
+        >>> from ppl_ext.draws import Draws
+        >>> from ppl_ext.gaussian_vi import solve_full_rank
+        >>> normal = Density(
+        ...     dim=1,
+        ...     sites=(Site("x", (1,), 0, 1),),
+        ...     log_density=lambda z: (-0.5 * (z**2).sum(-1), -z),
+        ...     log_p=lambda z: -0.5 * (z**2).sum(-1),
+        ...     constrain=lambda z: {"x": z},
+        ...     explain=lambda z: "",
+        ... )
+        >>> solution = solve_full_rank(normal)
+        >>> def report():
+        ...     z = np.random.default_rng(0).normal(size=(2, 5000))
+        ...     return judge([Draws({"x": x}, -(x**2) / 2, -(x**2) / 2) for x in z], solution.log)
+        >>> fit = SimpleNamespace(
+        ...     log=solution.log, density=normal, solution=solution, report=report
+        ... )
+        >>> _, climb, report = climb_from(fit, Correction(), progress_bar=False)
+        >>> [step.name for step in climb.steps], report.ok
+        (['full rank'], True)
     """
     steps: list[Step] = []
     best, report = fit, None
@@ -94,6 +120,10 @@ def stay_below(plates: Sequence[str], parameters: Sequence[str]) -> Climb | None
 
     Returns:
         A climb without a step that says why; None where nothing in the model is the reason.
+
+    Example:
+        >>> stay_below(["row"], []).notes[0].partition(":")[0]
+        'the fit did not climb'
     """
     if plates:
         names = ", ".join(f"'{name}'" for name in plates)
