@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from ppl_ext.correction.result import Corrected
+from ppl_ext.correction.result import MIXED, Corrected
 from ppl_ext.diagnostics.report import Report
 from ppl_ext.diagnostics.steps import Chains, Step
 from ppl_ext.diagnostics.verdict import Verdict
@@ -82,6 +82,6 @@ class Climb:
             num_modes=log.num_modes,
         )
         notes = [*report.notes, *log.notes]
-        if not corrected.ok:
+        if log.reason != MIXED:
             notes.append(f"sequential Monte Carlo ended because {log.reason}.")
         return replace(report, chains=chains, notes=tuple(notes))

@@ -5,18 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from ppl_ext.correction.population import ISLANDS, Population
-from ppl_ext.correction.result import Corrected, CorrectionLog
+from ppl_ext.correction.result import DEAD, MIXED, SPENT, Corrected, CorrectionLog
 from ppl_ext.correction.temperatures import pool_evidence
 from ppl_ext.correction.verdict import Elements, choose_evidence, judge_elements
 from ppl_ext.density import Density
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fitting.fit_log import INTERRUPTED
 
-__all__ = ["DEAD", "MIXED", "SPENT", "collect_draws", "conclude"]
+__all__ = ["collect_draws", "conclude"]
 
-MIXED = "islands, halves and fresh points tell the same"
-SPENT = "the budget is spent"
-DEAD = "the particles died out"
 _ROUNDING = 0.1  # nats of rounding in a log density worth a word
 
 

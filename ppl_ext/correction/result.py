@@ -7,7 +7,12 @@ import numpy as np
 
 from ppl_ext.draws.draws import Draws
 
-__all__ = ["Corrected", "CorrectionLog", "Stage"]
+__all__ = ["DEAD", "MIXED", "SPENT", "Corrected", "CorrectionLog", "Stage"]
+
+# Why a correction ended, beside the user's interruption.
+MIXED = "islands, halves and fresh points tell the same"
+SPENT = "the budget is spent"
+DEAD = "the particles died out"
 
 _WIDTH = 88
 

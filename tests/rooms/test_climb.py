@@ -99,7 +99,7 @@ def test_a_skewed_posterior_is_resampled(host):
         assert np.mean(rate < stats.expon.ppf(level, scale=0.5)) == pytest.approx(level, abs=0.02)
     np.testing.assert_allclose(draws.log_likelihood["y"][:, 0], -rate, rtol=1e-4, atol=1e-5)
     assert draws.posterior_predictive["y"].mean() == pytest.approx(0.5, abs=0.03)
-    assert repr(fit).startswith("Fit(AutoFullRank, good by importance resampling, ELBO")
+    assert repr(fit).startswith("Fit(AutoFullRank, good, by importance resampling, ELBO")
 
 
 def test_a_funnel_is_sampled(host, schools):

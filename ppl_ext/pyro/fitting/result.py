@@ -82,7 +82,7 @@ class Fit:
             elbo = self._reports[0].elbo
             words.append(self._reports[0].verdict)
         if self.climb is not None and self.climb.leaves_guide:
-            words[-1] += f" by {self.climb.steps[-1].name}"
+            words.append(f"by {self.climb.steps[-1].name}")
         return f"Fit({', '.join([*words, f'ELBO {elbo:,.2f}', self.log.end])})"
 
     @in_turn
