@@ -12,9 +12,9 @@ from ppl_ext.numpyro.tracing.rng_keys import seed_from
 
 __all__ = ["climb_beyond"]
 
-# Steps that fit a Gaussian anew in other coordinates: their names, and functions that return None
-# where they can do nothing.
-_REFITS: tuple[tuple[str, Callable[[Fit], Fit | None]], ...] = ()
+# Steps that fit a Gaussian anew in other coordinates: their names, and functions of the key, the
+# fit and the wish for a bar, which return None where they can do nothing.
+_REFITS: tuple[tuple[str, Callable[[jax.Array, Fit, bool], Fit | None]], ...] = ()
 
 
 def climb_beyond(rng_key: jax.Array, fit: Fit, settings: Correction, progress_bar: bool) -> Fit:
@@ -36,7 +36,10 @@ def climb_beyond(rng_key: jax.Array, fit: Fit, settings: Correction, progress_ba
     best, climb, report = climb_from(
         fit,
         settings,
-        refits=_REFITS,
+        refits=[
+            (name, lambda last, refit=refit: refit(rng_key, last, progress_bar))
+            for name, refit in _REFITS
+        ],
         seed=int(seed_from(rng_key).generate_state(2)[1]),
         progress_bar=progress_bar,
     )

@@ -9,9 +9,9 @@ from ppl_ext.pyro.fitting.result import Fit
 
 __all__ = ["climb_beyond"]
 
-# Steps that fit a Gaussian anew in other coordinates: their names, and functions that return None
-# where they can do nothing.
-_REFITS: tuple[tuple[str, Callable[[Fit], Fit | None]], ...] = ()
+# Steps that fit a Gaussian anew in other coordinates: their names, and functions of the fit, the
+# seed and the wish for a bar, which return None where they can do nothing.
+_REFITS: tuple[tuple[str, Callable[[Fit, int, bool], Fit | None]], ...] = ()
 
 
 def climb_beyond(fit: Fit, settings: Correction, seed: int, progress_bar: bool) -> Fit:
@@ -31,6 +31,13 @@ def climb_beyond(fit: Fit, settings: Correction, seed: int, progress_bar: bool) 
         plates = [plate.name for plate in sites.plates if plate.subsamples]
         return replace(fit, climb=stay_below(plates, sites.parameters))
     best, climb, report = climb_from(
-        fit, settings, refits=_REFITS, seed=seed, progress_bar=progress_bar
+        fit,
+        settings,
+        refits=[
+            (name, lambda last, refit=refit: refit(last, seed, progress_bar))
+            for name, refit in _REFITS
+        ],
+        seed=seed,
+        progress_bar=progress_bar,
     )
     return replace(best, climb=climb, _reports=[] if report is None else [report])
