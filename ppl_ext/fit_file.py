@@ -38,6 +38,7 @@ class SavedFit:
         log: The log of the run.
         solution: The solver's Gaussian, None after stochastic gradients.
         settings: What a room needs besides: numbers, words and flags.
+        climb: Arrays and words of the climb beyond the guide, None where there was none.
 
     Example:
         >>> import pathlib, tempfile
@@ -56,6 +57,7 @@ class SavedFit:
     log: FitLog
     solution: GaussianSolution | None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    climb: tuple[Mapping[str, np.ndarray], Mapping[str, Any]] | None = None
 
     def write(self, path: str | os.PathLike[str], *, host: str, host_version: str) -> None:
         """Write the file.
@@ -76,10 +78,14 @@ class SavedFit:
             "settings": dict(self.settings),
             "log": {key: getattr(self.log, key) for key in _LOG},
             "solution": None,
+            "climb": None,
         }
         if self.solution is not None:
             arrays |= {"solution/loc": self.solution.loc, "solution/scale": self.solution.scale}
             header["solution"] = {key: getattr(self.solution, key) for key in _SOLUTION}
+        if self.climb is not None:
+            arrays |= {f"climb/{name}": array for name, array in self.climb[0].items()}
+            header["climb"] = dict(self.climb[1])
         write_arrays(path, arrays, header)
 
     def check_sites(
@@ -170,15 +176,22 @@ def read_fit(path: str | os.PathLike[str], *, host: str, guides: Collection[str]
     if header["solution"] is not None:
         loc, scale = arrays["solution/loc"], arrays["solution/scale"]
         solution = GaussianSolution(loc=loc, scale=scale, **header["solution"], log=log)
+
+    def group(prefix: str) -> dict[str, np.ndarray]:
+        return {
+            name.removeprefix(prefix): array
+            for name, array in arrays.items()
+            if name.startswith(prefix)
+        }
+
+    # Files written before there was a climb do not speak of one.
+    climbed = header.get("climb")
     return SavedFit(
         guide=header["guide"],
         sites={name: tuple(shape) for name, shape in header["sites"].items()},
-        params={
-            name.removeprefix("params/"): array
-            for name, array in arrays.items()
-            if name.startswith("params/")
-        },
+        params=group("params/"),
         log=log,
         solution=solution,
         settings=header["settings"],
+        climb=None if climbed is None else (group("climb/"), climbed),
     )

@@ -229,5 +229,6 @@ np.testing.assert_array_equal(same.values["beta"], draws.values["beta"])
 # %% [markdown]
 # ## Your own model
 #
-# `px.fit(key, model, *data)` chooses the guide by the number of dimensions. Look at
-# `fit.report()` first, and do what it says.
+# `px.fit(key, model, *data)` chooses the guide by the number of dimensions and climbs on where its
+# draws are not good: by resampling them, or by sequential Monte Carlo. Look at `fit.report()`
+# first, and do what it says.

@@ -59,7 +59,7 @@ def correct_fit(folder: str, name: str, seeds: list[int]) -> dict[str, Any]:
         fit = px.fit(
             jax.random.key(seed),
             problem.model,
-            GUIDES["full rank"](problem.model),
+            guide=GUIDES["full rank"],
             progress_bar=False,
             **problem.kwargs,
         )

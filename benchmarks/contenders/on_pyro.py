@@ -56,7 +56,7 @@ def correct_fit(folder: str, name: str, seeds: list[int]) -> dict[str, Any]:
     for seed in seeds:
         fit = px.fit(
             problem.model,
-            GUIDES["full rank"](problem.model),
+            guide=GUIDES["full rank"],
             seed=seed,
             progress_bar=False,
             **problem.kwargs,

@@ -5,18 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from ppl_ext.correction.population import ISLANDS, Population
-from ppl_ext.correction.result import Corrected, CorrectionLog
+from ppl_ext.correction.result import DEAD, MIXED, SPENT, Corrected, CorrectionLog
 from ppl_ext.correction.temperatures import pool_evidence
 from ppl_ext.correction.verdict import Elements, choose_evidence, judge_elements
 from ppl_ext.density import Density
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fitting.fit_log import INTERRUPTED
 
-__all__ = ["DEAD", "MIXED", "SPENT", "conclude"]
+__all__ = ["collect_draws", "conclude"]
 
-MIXED = "islands, halves and fresh points tell the same"
-SPENT = "the budget is spent"
-DEAD = "the particles died out"
 _ROUNDING = 0.1  # nats of rounding in a log density worth a word
 
 
@@ -34,17 +31,9 @@ def conclude(density: Density, population: Population, reason: str) -> Corrected
     states = population.states or [population.particles]
     z, log_p = _arrange([s.z for s in states]), _arrange([s.log_p for s in states])
     arrived = population.temperature == 1
-    with np.errstate(all="ignore"):
-        values = dict(density.constrain(z))
-    draws = Draws(
-        values,
-        log_p=log_p,
-        log_q=log_p if arrived else _tempered(population, z, log_p),
-        dims={site.name: site.dims for site in density.sites if site.dims},
-        chains=ISLANDS,
-        resampled=arrived,
-    )
-    elements = judge_elements(values, len(states), ISLANDS)
+    log_q = log_p if arrived else _tempered(population, z, log_p)
+    draws = collect_draws(density, z, log_p, log_q, chains=ISLANDS, resampled=arrived)
+    elements = judge_elements(draws.values, len(states), ISLANDS)
     along_path = pool_evidence(population.log_evidences)
     evidence, error = choose_evidence(population.renewal, along_path)
     log = CorrectionLog(
@@ -61,6 +50,7 @@ def conclude(density: Density, population: Population, reason: str) -> Corrected
     mixed = elements.rhat <= population.settings.max_rhat and reason == MIXED
     return Corrected(
         draws,
+        z,
         evidence,
         error,
         elements.rhat,
@@ -69,6 +59,22 @@ def conclude(density: Density, population: Population, reason: str) -> Corrected
         ok=mixed and not elements.heavy,
         advice=_advise(population, elements, reason, mixed=mixed),
     )
+
+
+def collect_draws(
+    density: Density,
+    z: np.ndarray,
+    log_p: np.ndarray,
+    log_q: np.ndarray,
+    *,
+    chains: int,
+    resampled: bool,
+) -> Draws:
+    """Draws ``z[draw, dim]`` of known densities with their values at all sites."""
+    with np.errstate(all="ignore"):
+        values = dict(density.constrain(z))
+    dims = {site.name: site.dims for site in density.sites if site.dims}
+    return Draws(values, log_p, log_q, dims, chains=chains, resampled=resampled)
 
 
 def _arrange(columns: list[np.ndarray]) -> np.ndarray:

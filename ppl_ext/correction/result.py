@@ -3,9 +3,16 @@
 import textwrap
 from dataclasses import dataclass
 
+import numpy as np
+
 from ppl_ext.draws.draws import Draws
 
-__all__ = ["Corrected", "CorrectionLog", "Stage"]
+__all__ = ["DEAD", "MIXED", "SPENT", "Corrected", "CorrectionLog", "Stage"]
+
+# Why a correction ended, beside the user's interruption.
+MIXED = "islands, halves and fresh points tell the same"
+SPENT = "the budget is spent"
+DEAD = "the particles died out"
 
 _WIDTH = 88
 
@@ -90,6 +97,7 @@ class Corrected:
     Args:
         draws: One chain for each island, the draws of a particle side by side, so that ArviZ's
             own R-hat and effective sample size read them.
+        z: The same draws on unconstrained space, ``[draw, dim]``.
         evidence: Log evidence in nats.
         evidence_error: Its standard error.
         rhat: Largest rank-normalised R-hat over elements of all sites.
@@ -99,10 +107,11 @@ class Corrected:
         advice: What to do, in a sentence.
 
     Example:
-        >>> import numpy as np
         >>> draws = Draws({"x": np.zeros(4)}, log_p=np.zeros(4), log_q=np.zeros(4), chains=2)
         >>> log = CorrectionLog((), 2, 4, 1, (0.0, 0.1), 4, 0.1, "the budget is spent")
-        >>> result = Corrected(draws, 0.0, 0.1, 1.2, 4.0, log, ok=False, advice="give it more.")
+        >>> result = Corrected(
+        ...     draws, np.zeros((4, 1)), 0.0, 0.1, 1.2, 4.0, log, ok=False, advice="give it more."
+        ... )
         >>> print(result)
         verdict       not to be trusted
         draws         4 in 2 chains, ESS 4, R-hat 1.200
@@ -113,6 +122,7 @@ class Corrected:
     """
 
     draws: Draws
+    z: np.ndarray
     evidence: float
     evidence_error: float
     rhat: float
@@ -120,6 +130,11 @@ class Corrected:
     log: CorrectionLog
     ok: bool
     advice: str
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the draws are of the posterior at all, and not of a density on the way to it."""
+        return self.log.temperature == 1
 
     @property
     def verdict(self) -> str:

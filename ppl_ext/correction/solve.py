@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ppl_ext.correction.conclusion import DEAD, MIXED, SPENT, conclude
+from ppl_ext.correction.conclusion import conclude
 from ppl_ext.correction.modes import add_missed_modes
 from ppl_ext.correction.path import Path
 from ppl_ext.correction.population import ISLANDS, DeadError, Population, SpentError
-from ppl_ext.correction.result import Corrected
+from ppl_ext.correction.result import DEAD, MIXED, SPENT, Corrected
 from ppl_ext.correction.settings import Correction
 from ppl_ext.correction.start import Part, Start
 from ppl_ext.correction.verdict import measure_gap

@@ -1,7 +1,8 @@
 """What to do about a fit, in a sentence."""
 
 from ppl_ext.diagnostics.gaussian import Gaussian
-from ppl_ext.diagnostics.report import Details, Verdict
+from ppl_ext.diagnostics.report import Details
+from ppl_ext.diagnostics.verdict import Verdict
 
 __all__ = ["advise_on"]
 

@@ -14,8 +14,9 @@ from ppl_ext.diagnostics.moments import (
     pool_moments,
     summarize_batch,
 )
-from ppl_ext.diagnostics.report import Details, Report, Verdict
+from ppl_ext.diagnostics.report import Details, Report
 from ppl_ext.diagnostics.tails import compare_tails, probe_tails
+from ppl_ext.diagnostics.verdict import Verdict
 from ppl_ext.draws.draws import Draws
 from ppl_ext.draws.psis import smooth_weights
 from ppl_ext.fitting.fit_log import FitLog

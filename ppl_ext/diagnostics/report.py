@@ -3,42 +3,18 @@
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
 from ppl_ext.diagnostics.modes import MissedMode
+from ppl_ext.diagnostics.steps import Chains, Step, tabulate_steps
+from ppl_ext.diagnostics.verdict import Verdict
 from ppl_ext.fitting.fit_log import FitLog
 
-__all__ = ["Details", "Report", "Verdict"]
+__all__ = ["Details", "Report"]
 
 _WIDTH = 88  # columns of a printed report
 _UNSEEN = "not looked at"
-
-
-class Verdict(StrEnum):
-    """What may be done with the draws of a guide.
-
-    Example:
-        >>> print(Verdict.RESAMPLE)
-        good after importance resampling
-        >>> Verdict.RESAMPLE.ok, Verdict.RESAMPLE.resampled_ok
-        (False, True)
-    """
-
-    GOOD = "good"
-    RESAMPLE = "good after importance resampling"
-    DISTRUST = "not to be trusted"
-
-    @property
-    def ok(self) -> bool:
-        """Whether the guide's draws are good as they are."""
-        return self is Verdict.GOOD
-
-    @property
-    def resampled_ok(self) -> bool:
-        """Whether the importance-resampled draws are good."""
-        return self is not Verdict.DISTRUST
 
 
 @dataclass(frozen=True)
@@ -92,15 +68,18 @@ class Report:
     """Whether a fit can be trusted, and what to do if it cannot.
 
     Args:
-        verdict: Whether the guide's draws are good as they are (every mean within 0.1 posterior
-            standard deviations and every standard deviation within 15 %, as far as the checks
-            can see), good once resampled, or neither.
-        khat: Pareto k-hat of the importance weights of all draws; ``-inf`` where the largest of
-            them are equal, ``inf`` where no tail fits.
-        ess: Effective number of the importance weights.
-        elbo: Evidence lower bound in nats.
+        verdict: Whether the draws that the fit gives are good as they are (every mean within 0.1
+            posterior standard deviations and every standard deviation within 15 %, as far as the
+            checks can see), good once resampled, or neither.
+        khat: Pareto k-hat of the importance weights of the guide's draws; ``-inf`` where the
+            largest of them are equal, ``inf`` where no tail fits.
+        ess: Effective number of these weights.
+        elbo: Evidence lower bound of the guide in nats.
         advice: What to do, in a sentence.
         details: The numbers behind it.
+        steps: The steps that a climbing fit took; empty where there was no climb.
+        chains: What is known of the draws where sequential Monte Carlo has made them, else None.
+        notes: What the reader should know of the climb, one sentence each.
 
     Example:
         >>> from ppl_ext.diagnostics import judge
@@ -120,10 +99,13 @@ class Report:
     elbo: float
     advice: str
     details: Details
+    steps: tuple[Step, ...] = ()
+    chains: Chains | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether the guide's draws are good as they are."""
+        """Whether the draws that the fit gives are good as they are."""
         return self.verdict.ok
 
     @property
@@ -132,20 +114,22 @@ class Report:
         return self.verdict.resampled_ok
 
     def __repr__(self) -> str:
-        return (
-            f"Report({self.verdict}, k-hat {self.khat:.2f}, ESS {self.ess:,.0f} of "
-            f"{self.details.num_draws:,}, ELBO {self.elbo:,.2f})"
-        )
+        quality = f"k-hat {self.khat:.2f}, ESS {self.ess:,.0f} of {self.details.num_draws:,}"
+        if self.chains is not None:
+            quality = f"R-hat {self.chains.rhat:.3f}, ESS {self.chains.ess:,.0f}"
+        return f"Report({self.verdict}, {quality}, ELBO {self.elbo:,.2f})"
 
     def __str__(self) -> str:
-        return "\n".join(
-            textwrap.fill(text, _WIDTH, initial_indent=f"{name:<14}", subsequent_indent=14 * " ")
-            for name, text in self._lines()
-        )
+        lines = [("verdict", str(self.verdict))]
+        if len(self.steps) > 1:
+            lines.append(("steps", tabulate_steps(self.steps)))
+        lines += self._describe_guide() if self.chains is None else _describe_chains(self)
+        notes = (*self.details.log.notes, *self.notes)
+        lines += [*(("note", note) for note in notes), ("advice", self.advice)]
+        return "\n".join(_format_line(name, text) for name, text in lines)
 
-    def _lines(self) -> Iterator[tuple[str, str]]:
+    def _describe_guide(self) -> Iterator[tuple[str, str]]:
         details, log = self.details, self.details.log
-        yield "verdict", self.verdict
         yield "k-hat", _describe_khat(self.khat, details.khat_of_batches)
         yield "ESS", f"{self.ess:,.0f} of {details.num_draws:,} draws"
         yield "ELBO", f"{self.elbo:,.3f} +- {details.elbo_error:.3f}"
@@ -166,8 +150,30 @@ class Report:
         compiled = f", {log.compile_seconds:.1f} s compiling" * bool(log.compile_seconds)
         yield "run", f"{log.gradients:,} gradients in {log.seconds:.2f} s{compiled}"
         yield "ended", log.reason
-        yield from (("note", note) for note in log.notes)
-        yield "advice", self.advice
+
+
+def _describe_chains(report: Report) -> Iterator[tuple[str, str]]:
+    """The lines of draws that sequential Monte Carlo has made, and of the guide they came from."""
+    assert report.chains is not None
+    chains, details = report.chains, report.details
+    yield "draws", str(chains)
+    yield (
+        "log evidence",
+        f"{chains.log_evidence:,.3f} +- {chains.log_evidence_error:.3f} by sequential Monte Carlo",
+    )
+    modes = "one among those found"
+    if chains.num_modes > 1:
+        modes = f"{chains.num_modes} found, among which the draws are shared out"
+    yield "modes", modes
+    yield "ELBO", f"{report.elbo:,.3f} +- {details.elbo_error:.3f} of the guide"
+    yield "k-hat", f"{_describe_khat(report.khat, details.khat_of_batches)} of the guide"
+
+
+def _format_line(name: str, text: str) -> str:
+    indent = 14 * " "
+    if "\n" in text:  # a table keeps its lines
+        return textwrap.indent(text, indent).replace(indent, f"{name:<14}", 1)
+    return textwrap.fill(text, _WIDTH, initial_indent=f"{name:<14}", subsequent_indent=indent)
 
 
 def _describe_khat(khat: float, of_batches: tuple[float, float]) -> str:

@@ -40,8 +40,9 @@ class Draws:
         log_likelihood: ``{observed site: array[draw, ...]}``, one entry for each datum.
         posterior_predictive: ``{observed site: array[draw, ...]}``.
         chains: Number of independent fits, their draws stored one after the other.
-        resampled: True after `resample`: the draws follow the posterior, not the guide.
-        khat: Pareto k-hat of the importance weights where it is known.
+        resampled: True where the draws follow the posterior and not the guide: after `resample`,
+            or where a fit climbed beyond its guide.
+        khat: Pareto k-hat of the importance weights by which `resample` drew; else None.
         make_generator: What `resample` makes of a seed; a room takes its host's random keys too.
 
     Raises:
@@ -94,7 +95,9 @@ class Draws:
                     )
 
     def __repr__(self) -> str:
-        kind = "resampled draws" if self.resampled else "draws"
+        kind = "draws"
+        if self.resampled:
+            kind = "posterior draws" if self.khat is None else "resampled draws"
         chains = f" in {self.chains} chains" if self.chains > 1 else ""
         sites = ", ".join(
             f"{name}{list(array.shape[1:]) or ''}" for name, array in self.values.items()
@@ -214,6 +217,7 @@ class Draws:
     def _refuse_resampled(self, called: str) -> None:
         if self.resampled:
             raise ValueError(
-                f"Draws.{called}: these draws were resampled and follow the posterior already; "
-                "weighting them again would count the weights twice. Use the raw draws."
+                f"Draws.{called}: these draws follow the posterior already; weighting them again "
+                "would count the weights twice. Take them as they are, or a guide's own: "
+                "fit(..., climb=False)."
             )

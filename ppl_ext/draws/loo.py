@@ -20,10 +20,11 @@ def estimate_loo(
     Importance sampling from the guide to the posterior without datum i, with log weights
     ``log p - log q - log p(y_i | draw)``, Pareto-smoothed. ArviZ's ``loo`` leaves out
     ``log p - log q``: it takes the draws for the posterior's own and is wrong for a guide by as
-    much as the guide is. Draws of MCMC belong to ``arviz_stats.loo``.
+    much as the guide is. Draws that follow the posterior, resampled or from the chains of a fit,
+    are taken for what they are. Draws of MCMC belong to ``arviz_stats.loo``.
 
     Args:
-        draws: Raw draws with ``log_likelihood``, or their tree. Resampled draws are refused.
+        draws: Draws with ``log_likelihood``, or their tree.
         site: The observed site; may be None where there is one.
         pointwise: Keep the value and k-hat of every datum; ArviZ's setting if None.
 
@@ -32,8 +33,8 @@ def estimate_loo(
         ``pareto_k``; ``arviz_stats.compare`` takes it.
 
     Raises:
-        ValueError: Resampled draws, a tree without ``lp`` and ``log_q``, no log likelihood, or
-            several observed sites and none chosen.
+        ValueError: A tree without ``lp`` and ``log_q``, no log likelihood, or several observed
+            sites and none chosen.
 
     Example:
         >>> import numpy as np
@@ -56,13 +57,10 @@ def estimate_loo(
     import arviz_stats
 
     tree = draws.to_datatree() if isinstance(draws, Draws) else draws
-    if tree.attrs.get("resampled") or tree["posterior"].attrs.get("resampled"):
-        raise ValueError(
-            "estimate_loo: these draws were resampled, so log_p and log_q no longer say how they "
-            "were drawn. Use the raw draws: estimate_loo(fit.draws(...))."
-        )
+    # The tree's own mark may be lost on the way through a file, that of its draws is not.
+    own = bool(tree.attrs.get("resampled") or tree["posterior"].attrs.get("resampled"))
     stats = tree.children.get("sample_stats")
-    if stats is None or "lp" not in stats or "log_q" not in stats:
+    if not own and (stats is None or "lp" not in stats or "log_q" not in stats):
         raise ValueError(
             "estimate_loo: the tree has no sample_stats 'lp' and 'log_q'; both are needed for "
             "draws of a guide. For draws of MCMC use arviz_stats.loo(tree)."
@@ -80,6 +78,10 @@ def estimate_loo(
         )
     tree = _drop_missing(tree, sites[0] if site is None else site)
     arviz: Any = arviz_stats  # untyped
+    if own:
+        # Draws thinned over chains are as good as independent; ArviZ would estimate it.
+        return arviz.loo(tree, pointwise=pointwise, var_name=site, reff=1.0)
+    assert stats is not None
     return arviz.loo_approximate_posterior(
         tree, stats["lp"], stats["log_q"], pointwise=pointwise, var_name=site
     )

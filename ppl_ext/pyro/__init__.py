@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ppl_ext.lazy_names import load_when_used
 
 if TYPE_CHECKING:
+    from ppl_ext.correction.settings import Correction
     from ppl_ext.fitting.settings import Deterministic, Stochastic
     from ppl_ext.pyro import distributions as distributions
     from ppl_ext.pyro import estimators as estimators
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AutoFullRank",
     "AutoMeanField",
+    "Correction",
     "Deterministic",
     "DiscreteELBO",
     "Fit",

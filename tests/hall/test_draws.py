@@ -119,9 +119,9 @@ def test_khat_has_the_right_sign(shape):
 
 def test_resampled_draws_are_not_weighted_again():
     resampled = gaussian_draws(2000).resample(seed=0)
-    with pytest.raises(ValueError, match=r"Draws.resample: these draws were resampled"):
+    with pytest.raises(ValueError, match=r"Draws.resample: these draws follow the posterior"):
         resampled.resample(seed=0)
-    with pytest.raises(ValueError, match=r"Draws.log_weights: these draws were resampled"):
+    with pytest.raises(ValueError, match=r"Draws.log_weights: these draws follow the posterior"):
         _ = resampled.log_weights
 
 

@@ -141,7 +141,7 @@ def test_khat_says_what_is_wrong_and_what_is_perfect():
 
 
 def test_khat_refuses_resampled_draws():
-    with pytest.raises(ValueError, match="these draws were resampled"):
+    with pytest.raises(ValueError, match="these draws follow the posterior"):
         plot_khat(draws_of(0).resample(seed=0))
 
 

@@ -64,7 +64,7 @@ def test_a_column_of_a_frame_in_a_plate():
         with numpyro.plate("row", len(frame)):
             numpyro.sample("y", dist.Normal(mu, 1.0), obs=frame["y"])
 
-    fitted = fit(jax.random.key(0), model, FRAME, progress_bar=False)
+    fitted = fit(jax.random.key(0), model, FRAME, climb=False, progress_bar=False)
     draws = fitted.draws(jax.random.key(1), 2000)
     assert draws.values["mu"].mean() == pytest.approx(3.5 / 4, abs=0.05)
     np.testing.assert_allclose(draws.observed["y"], FRAME["y"])
@@ -96,7 +96,7 @@ def test_what_holds_none_is_refused_with_the_line_that_converts_it(model, args, 
 
 
 def test_an_integer_is_no_key():
-    fitted = fit(jax.random.key(0), model, 1.0, progress_bar=False)
+    fitted = fit(jax.random.key(0), model, 1.0, climb=False, progress_bar=False)
     guide = AutoFullRank(model)
     svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(0.1), numpyro.infer.Trace_ELBO())
     calls = [

@@ -36,7 +36,7 @@ from tests.numpyro.models import (
 
 @pytest.fixture(scope="module")
 def full_rank():
-    return fit(jax.random.key(0), regression, X, y=Y, enable_x64=True)
+    return fit(jax.random.key(0), regression, X, y=Y, climb=False, enable_x64=True)
 
 
 @pytest.fixture(scope="module")
@@ -152,14 +152,14 @@ def test_a_fit_reads_its_model_once(monkeypatch):
             next(fingerprints)
         return take_fingerprint(value, seen)
 
-    first = fit(jax.random.key(0), model, X[:, 1:], Y)
+    first = fit(jax.random.key(0), model, X[:, 1:], Y, climb=False)
     first.report()  # compiles
     first.draws(jax.random.key(0), 50, posterior_predictive=True)
     for module in (bound_model, model_call, guide_call):
         monkeypatch.setattr(module, "take_fingerprint", counted)
     before = calls(counter)
     data = Y.copy()
-    second = fit(jax.random.key(1), model, X[:, 1:], data)
+    second = fit(jax.random.key(1), model, X[:, 1:], data, climb=False)
     assert calls(fingerprints) == 1
     # A buffer that is filled anew must not change what was fitted.
     data[:] = np.nan
@@ -190,7 +190,7 @@ def test_a_second_fit_compiles_and_traces_nothing():
         b = numpyro.sample("b", dist.Normal(jnp.zeros(2), 2.0).to_event(1))
         numpyro.sample("y", dist.Normal(x @ b, 1.0), obs=y)
 
-    first = fit(jax.random.key(0), model, X[:, 1:], Y)
+    first = fit(jax.random.key(0), model, X[:, 1:], Y, climb=False)
     first.draws(jax.random.key(0), 300)
     before = calls(counter)
     second = fit(jax.random.key(1), model, X[:, 1:], Y + 1, guide=AutoFullRank(model))

@@ -43,13 +43,13 @@ def counts(y, present):
 
 @pytest.fixture(scope="module")
 def gaps():
-    fitted = fit(jax.random.key(0), masked, GAPS, progress_bar=False)
+    fitted = fit(jax.random.key(0), masked, GAPS, climb=False, progress_bar=False)
     return fitted.draws(jax.random.key(1), 4000)
 
 
 @pytest.fixture(scope="module")
 def rest():
-    fitted = fit(jax.random.key(0), masked, GAPS[PRESENT], progress_bar=False)
+    fitted = fit(jax.random.key(0), masked, GAPS[PRESENT], climb=False, progress_bar=False)
     return fitted.draws(jax.random.key(1), 4000)
 
 
@@ -70,7 +70,9 @@ def test_leave_one_out_counts_what_is_there(gaps, rest):
 
 def test_an_event_is_missing_where_all_of_it_is():
     y, present = np.array([1, 2, 0]), np.array([True, True, False])
-    draws = fit(jax.random.key(0), counts, y, present, progress_bar=False).draws(jax.random.key(1))
+    draws = fit(jax.random.key(0), counts, y, present, climb=False, progress_bar=False).draws(
+        jax.random.key(1)
+    )
     np.testing.assert_array_equal(draws.observed["y"], [1.0, 2.0, np.nan])
     assert np.isfinite(draws.log_likelihood["y"]).all()
 
@@ -106,7 +108,7 @@ def test_imputed_entries_are_standard_normal_where_there_are_data():
 
 
 def test_missing_data_come_out_as_draws():
-    fitted = fit(jax.random.key(0), imputing, np.exp(GAPS), progress_bar=False)
+    fitted = fit(jax.random.key(0), imputing, np.exp(GAPS), climb=False, progress_bar=False)
     report = fitted.report()
     assert report.khat < 0.3
     assert report.elbo == pytest.approx(report.details.log_evidence, abs=1e-3)

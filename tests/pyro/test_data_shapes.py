@@ -45,7 +45,7 @@ def test_predictions_have_the_shape_of_data_that_share_a_distribution():
         mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
         pyro.sample("y", dist.Normal(mu, 1.0), obs=y)
 
-    fitted = fit(model, torch.arange(4.0))
+    fitted = fit(model, torch.arange(4.0), climb=False)
     draws = fitted.draws(4000, posterior_predictive=True, seed=1)
     predicted = draws.posterior_predictive["y"]
     assert predicted.shape == (4000, 4)

@@ -17,7 +17,7 @@ from tests.pyro.models import QUICK, X, Y, regression
 
 @pytest.fixture(scope="module")
 def full_rank():
-    return px.fit(regression, X, Y)
+    return px.fit(regression, X, Y, climb=False)
 
 
 def test_draws(full_rank):
@@ -58,7 +58,8 @@ def test_a_model_that_cannot_be_vectorised_is_fitted_with_a_note():
         assert float(x.detach()) < 1e6
         pyro.sample("y", dist.Normal(x, 1.0), obs=y)
 
-    fitted = px.fit(model, torch.tensor(1.0), optimizer=px.Deterministic(num_draws=32))
+    settings = px.Deterministic(num_draws=32)
+    fitted = px.fit(model, torch.tensor(1.0), optimizer=settings, climb=False)
     assert "draw by draw" in fitted.log.notes[-1]
     np.testing.assert_allclose(fitted.guide.gaussian()[0], 0.5, atol=1e-2)
     assert fitted.draws(5).log_likelihood["y"].shape == (5,)
@@ -144,7 +145,7 @@ def test_a_fit_reads_its_model_once(monkeypatch):
 
     monkeypatch.setattr(bound_model, "trace_sites", counted)
     y = Y.clone()
-    fitted = px.fit(model, X, y)
+    fitted = px.fit(model, X, y, climb=False)
     # A buffer that is filled anew must not change what was fitted.
     y[:] = torch.nan
     before = next(runs)

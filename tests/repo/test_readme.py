@@ -32,12 +32,10 @@ def test_program_runs(program, capsys, tmp_path, monkeypatch):
     printed = capsys.readouterr().out
     if program in PROGRAMS[:2]:
         assert "verdict" in printed
-        assert state["fit"].report().resampled_ok
-        assert state["tree"]["posterior"]["theta"].sizes == {
-            "chain": 1,
-            "draw": 4000,
-            "school": 8,
-        }
+        assert state["fit"].report().ok
+        sizes = state["tree"]["posterior"]["theta"].sizes
+        assert sizes["chain"] * sizes["draw"] == 4000
+        assert sizes["school"] == 8
     elif "px.load" in program:
         x, y = state["x"], state["y"]  # x is centred: the posterior of the slope stands alone
         slope = x @ y / (x @ x + 0.2**2)

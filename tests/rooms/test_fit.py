@@ -104,7 +104,7 @@ def test_more_than_a_thousand_dimensions_get_a_mean_field_guide(host):
         host.ppl.sample("x", host.dist.Normal(host.math.zeros(1001), 2.0).to_event(1))
 
     settings = host.room.Deterministic(num_draws=16, max_draws=16, num_starts=1)
-    fit = host.random(host.room.fit, model, optimizer=settings)
+    fit = host.random(host.room.fit, model, optimizer=settings, climb=False)
     assert isinstance(fit.guide, host.room.AutoMeanField)
     np.testing.assert_allclose(fit.solution.scale, 2.0, rtol=1e-3)
 
@@ -128,7 +128,7 @@ def test_global_state_is_left_alone(host, linear, stochastic):
 
 
 def test_no_guide_is_full_rank(host, linear):
-    fit = host.random(host.room.fit, linear.model, linear.x, y=linear.y)
+    fit = host.random(host.room.fit, linear.model, linear.x, y=linear.y, climb=False)
     assert isinstance(fit.guide, host.room.AutoFullRank)
 
 
@@ -261,7 +261,7 @@ def test_arguments_of_a_partial_are_the_models_alone(host, linear):
         linear.model(sign * x, sign * y)
 
     bound = functools.partial(scaled, -1.0)
-    ours = host.random(host.room.fit, bound, linear.x, linear.y)
+    ours = host.random(host.room.fit, bound, linear.x, linear.y, climb=False)
     np.testing.assert_allclose(ours.solution.loc, truth.MEAN, atol=1e-3)
     fit = host.random(
         host.room.fit,
@@ -277,7 +277,7 @@ def test_arguments_of_a_partial_are_the_models_alone(host, linear):
 
 
 def test_a_fit_tells_what_it_is(host, linear):
-    fit = host.random(host.room.fit, linear.model, linear.x, y=linear.y)
+    fit = host.random(host.room.fit, linear.model, linear.x, y=linear.y, climb=False)
     told = repr(fit)
     assert "\n" not in told
     assert told == f"Fit(AutoFullRank, ELBO {truth.LOG_EVIDENCE:.2f}, converged)"

@@ -18,7 +18,7 @@ class Config:
 
 
 def fit(host, model, *args):
-    return host.random(host.room.fit, model, *args, progress_bar=False)
+    return host.random(host.room.fit, model, *args, climb=False, progress_bar=False)
 
 
 def spread(host, fitted) -> float:

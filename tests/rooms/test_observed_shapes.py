@@ -9,7 +9,7 @@ LEAST = 1.0 / np.sqrt(ROWS)  # standard deviation of the mean of ROWS unit norma
 
 
 def fit(host, model, *args, **kwargs):
-    return host.random(host.room.fit, model, *args, progress_bar=False, **kwargs)
+    return host.random(host.room.fit, model, *args, climb=False, progress_bar=False, **kwargs)
 
 
 def in_a_plate(host, size=ROWS):

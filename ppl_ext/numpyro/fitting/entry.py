@@ -13,10 +13,13 @@ import numpyro
 import optax
 from numpyro.infer.autoguide import AutoGuide
 
+from ppl_ext.climbing import read_climb
+from ppl_ext.correction import Correction
 from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
+from ppl_ext.numpyro.fitting.beyond_guide import climb_beyond
 from ppl_ext.numpyro.fitting.deterministic import fit_deterministic
 from ppl_ext.numpyro.fitting.result import Fit
 from ppl_ext.numpyro.fitting.stochastic_fit import fit_stochastic
@@ -38,7 +41,7 @@ __all__ = ["fit"]
 
 _MOST_FULL_RANK = 1000
 _LINE = "fit(rng_key, model"
-_OWN_NAMES = ("guide", "optimizer", "num_starts", "progress_bar", "enable_x64")
+_OWN_NAMES = ("guide", "optimizer", "climb", "num_starts", "progress_bar", "enable_x64")
 _HostOptimizer = numpyro.optim._NumPyroOptim | optax.GradientTransformation
 
 
@@ -49,14 +52,20 @@ def fit(
     *args: Any,
     guide: Callable[..., Any] | type | None = None,
     optimizer: Deterministic | Stochastic | _HostOptimizer | None = None,
+    climb: bool | Correction = True,
     num_starts: int = 4,
     progress_bar: bool = True,
     enable_x64: bool = False,
     **kwargs: Any,
 ) -> Fit:
-    r"""Fit a guide to a model by maximising the evidence lower bound.
+    r"""Fit a guide to a model by maximising the evidence lower bound, and climb on from it.
 
     .. math:: \max_q \ E_q [\log p(x, y) - \log q(x)]
+
+    Where no guide is named, the report on the best Gaussian decides: if its draws are not good,
+    they are resampled by their importance weights, and if that will not do, sequential Monte
+    Carlo carries them to the posterior. ``fit(...).draws`` are then draws that may be used, and
+    ``fit(...).report()`` tells the steps and the verdict.
 
     `AutoFullRank` and `AutoMeanField` on a model that sees all its data are solved
     deterministically: no learning rate, and the end is where the answer no longer moves. Every
@@ -71,6 +80,8 @@ def fit(
             1,000 dimensions `AutoMeanField`.
         optimizer: `Deterministic` or `Stochastic`, or an optimiser of the host or of optax, which
             is taken for ``Stochastic(optim=...)``; None chooses as said above.
+        climb: Whether to go on from a Gaussian that nobody named, or a `Correction`, which says
+            what sequential Monte Carlo is asked for and may cost; False ends with the guide.
         num_starts: Number of starts.
         progress_bar: Whether to draw a bar where there is a terminal.
         enable_x64: Run this fit and its draws in float64, whatever JAX's flag says.
@@ -102,6 +113,8 @@ def fit(
     refuse_guide_by_position(model, args, kwargs, guides=(AutoGuide,), line=_LINE)
     check_guide(guide, _LINE)
     settings = read_optimizer(optimizer, num_starts, 4, get_args(_HostOptimizer), _LINE)
+    road = "optimizer" if isinstance(settings, Stochastic) else ""
+    correction = read_climb(climb, named="guide" if guide is not None else road, line=_LINE)
     with x64_scope(True) if enable_x64 else contextlib.nullcontext():
         bound = bind_model("fit", model, args, kwargs)
         guide = _make_guide(guide, bound)
@@ -130,7 +143,10 @@ def fit(
         if gaussian:
             # Fitting the same guide again must not show this fit other data.
             guide = copy.copy(guide)
-        return Fit(guide, params, log, density, solution, bound)
+        fitted = Fit(guide, params, log, density, solution, bound)
+    if correction is None:
+        return fitted
+    return climb_beyond(rng_key, fitted, correction, progress_bar)
 
 
 def _make_guide(guide: Callable[..., Any] | type | None, bound: BoundModel) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpyro import handlers
 from numpyro.distributions import biject_to
 
+from ppl_ext.climbing import Points
 from ppl_ext.diagnostics import Gaussian
 from ppl_ext.draws.draws import Draws
 from ppl_ext.numpyro.guides.guide_call import GuideCall, call_guide
@@ -24,7 +25,7 @@ from ppl_ext.numpyro.tracing.compiled_density import (
 from ppl_ext.numpyro.tracing.rng_keys import make_generator
 from ppl_ext.numpyro.tracing.sites import name_dims
 
-__all__ = ["draw_gaussian", "draw_guide"]
+__all__ = ["draw_gaussian", "draw_guide", "score_points"]
 
 
 def draw_gaussian(
@@ -51,24 +52,56 @@ def draw_gaussian(
     Returns:
         The draws, their densities on unconstrained space.
     """
-    bound = bound.whole
-    compiled, arrays = compile_density(bound.call), bound.arrays
+    compiled = compile_density(bound.whole.call)
     rng = np.random.default_rng(seed)
     z = gaussian.push(rng.standard_normal((num_draws, compiled.dim)))
     # What the model sees is rounded; both densities must be those of the same point.
     z = z.astype(compiled.dtype).astype(np.float64)
-    seeds = rng.integers(2**32, size=num_draws, dtype=np.uint32)
+    return score_points(
+        rng,
+        bound,
+        Points(z, gaussian.log_prob(z)),
+        likelihood=likelihood,
+        posterior_predictive=posterior_predictive,
+    )
+
+
+def score_points(
+    rng: np.random.Generator,
+    bound: BoundModel,
+    points: Points,
+    *,
+    likelihood: bool = True,
+    posterior_predictive: bool = False,
+) -> Draws:
+    """Score points on unconstrained space on all rows of all plates.
+
+    Args:
+        rng: Source of randomness of the data that are drawn.
+        bound: The model.
+        points: The points and what they were drawn from.
+        likelihood: Whether to keep the log likelihood of every datum.
+        posterior_predictive: Whether to draw data too.
+
+    Returns:
+        The draws, their densities on unconstrained space.
+    """
+    bound = bound.whole
+    compiled, arrays, z = compile_density(bound.call), bound.arrays, points.z
+    seeds = rng.integers(2**32, size=len(z), dtype=np.uint32)
     scored = compiled.score_draws(arrays, z, likelihood=likelihood)
     return Draws(
         values=scored["values"],
         log_p=scored["log_p"],
-        log_q=gaussian.log_prob(z),
+        log_q=scored["log_p"] if points.log_q is None else points.log_q,
         log_likelihood=bound.drop_missing(scored["log_likelihood"]),
         posterior_predictive=(
             compiled.run(compiled.predict, arrays, z, seeds) if posterior_predictive else {}
         ),
         dims=name_dims(bound.sites),
         observed=bound.observed,
+        chains=points.chains,
+        resampled=points.resampled,
         make_generator=make_generator,
     )
 

@@ -11,14 +11,14 @@ import jax
 import numpy as np
 import numpyro
 
+from ppl_ext.climbing import Climb, count_draws, draw_points, pack_climb
 from ppl_ext.density import Density
 from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fit_file import SavedFit, check_guide_kind
-from ppl_ext.fitting.calls import check_count
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
-from ppl_ext.numpyro.fitting.guide_draws import draw_gaussian, draw_guide
+from ppl_ext.numpyro.fitting.guide_draws import draw_gaussian, draw_guide, score_points
 from ppl_ext.numpyro.guides.full_rank import AutoFullRank
 from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.numpyro.guides.mean_field import AutoMeanField
@@ -37,7 +37,7 @@ SAVED_GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit:
-    """A fitted guide.
+    """A fitted guide, and the way from it to draws that can be trusted.
 
     Args:
         guide: The guide; where it is one of ours, the fit's own copy of it.
@@ -47,6 +47,8 @@ class Fit:
             parameters of its own.
         solution: The solver's Gaussian; None after a stochastic fit.
         bound: The model with its arguments, in the precision in which the fit ran.
+        climb: The steps beyond the first guide, with the draws of the last where it is no
+            guide's; None where there was no climb.
 
     Example:
         >>> import jax, numpy as np, numpyro, numpyro.distributions as dist
@@ -59,7 +61,7 @@ class Fit:
         >>> fitted.draws(jax.random.key(1), 1000).values["mu"].shape
         (1000,)
         >>> print(fitted)
-        Fit(AutoFullRank, ELBO -6.66, converged)
+        Fit(AutoFullRank, good, ELBO -6.66, converged)
     """
 
     guide: Callable[..., Any]
@@ -68,6 +70,7 @@ class Fit:
     density: Density | None
     solution: GaussianSolution | None
     bound: BoundModel
+    climb: Climb | None = None
     _reports: list[Report] = field(default_factory=list)
 
     def __repr__(self) -> str:
@@ -76,55 +79,74 @@ class Fit:
         if self._reports:
             elbo = self._reports[0].elbo
             words.append(self._reports[0].verdict)
+        if self.climb is not None and self.climb.leaves_guide:
+            words.append(f"by {self.climb.steps[-1].name}")
         return f"Fit({', '.join([*words, f'ELBO {elbo:,.2f}', self.log.end])})"
 
     @in_turn
     def draws(
-        self, rng_key: jax.Array, num_draws: int = 4000, *, posterior_predictive: bool = False
+        self,
+        rng_key: jax.Array,
+        num_draws: int | None = None,
+        *,
+        posterior_predictive: bool = False,
     ) -> Draws:
-        """Draw from the guide, with both log densities and the log likelihood of every datum.
+        """Draw from what was reached, with densities and the log likelihood of every datum.
 
-        The draws are those of the guide as it is; ``.resample(seed)`` moves them to the
-        posterior. Where model and guide draw minibatches, every row is used here. Predicted data
-        are drawn given the latent sites and, where a datum depends on others, the observed ones.
+        Those of a guide are its draws as they are; ``.resample(seed)`` moves them to the
+        posterior. A fit that climbed beyond its guide gives draws of the posterior, resampled or
+        from chains. Where model and guide draw minibatches, every row is used here. Predicted
+        data are drawn given the latent sites and, where a datum depends on others, the observed
+        ones.
 
         Args:
             rng_key: Random key.
-            num_draws: Number of draws.
+            num_draws: Number of draws; None for 4,000, or for all where chains have left fewer.
             posterior_predictive: Whether to draw data for every observed site too.
 
         Returns:
             The draws.
 
         Raises:
-            ValueError: ``rng_key`` is no key, or ``num_draws`` no positive whole number.
+            ValueError: ``rng_key`` is no key, or ``num_draws`` no positive whole number or more
+                than chains have left.
         """
         check_rng_key("Fit.draws", rng_key, "fit.draws(jax.random.key(0))")
-        check_count("Fit.draws", "num_draws", num_draws, "fit.draws(rng_key, 4000)")
-        return self._draw(rng_key, num_draws, posterior_predictive=posterior_predictive)
+        count = count_draws(self.climb, num_draws, "fit.draws(rng_key, 4000)")
+        what = {"posterior_predictive": posterior_predictive}
+        if self.climb is None or not self.climb.leaves_guide:
+            return self._draw(rng_key, count, **what)
+        rng = np.random.default_rng(seed_from(rng_key))
+        points = draw_points(self.density, self._gaussian, self.climb, count, rng)
+        with x64_scope(self.bound.x64):
+            return score_points(rng, self.bound, points, **what)
 
     def to_datatree(
-        self, rng_key: jax.Array, num_draws: int = 4000, *, posterior_predictive: bool = False
+        self,
+        rng_key: jax.Array,
+        num_draws: int | None = None,
+        *,
+        posterior_predictive: bool = False,
     ) -> "xarray.DataTree":
-        """Draw from the guide, as an ArviZ tree: ``fit.draws(...).to_datatree()``.
+        """Draw, as an ArviZ tree: ``fit.draws(...).to_datatree()``.
 
         Args:
             rng_key: Random key.
-            num_draws: Number of draws.
+            num_draws: Number of draws, as in ``draws``.
             posterior_predictive: Whether to draw data for every observed site too.
 
         Returns:
             The tree.
 
         Raises:
-            ValueError: ``rng_key`` is no key, or ``num_draws`` no positive whole number.
+            ValueError: As ``draws``.
         """
         draws = self.draws(rng_key, num_draws, posterior_predictive=posterior_predictive)
         return draws.to_datatree()
 
     @in_turn
     def report(self) -> Report:
-        """Judge the fit by twenty thousand draws; made once and kept.
+        """Judge the draws, by twenty thousand of the guide's; made once and kept.
 
         Returns:
             The verdict with the numbers behind it; print it.
@@ -133,7 +155,8 @@ class Fit:
             ValueError: The model's density is zero or not finite at every draw.
         """
         if not self._reports:
-            self._reports.append(self._judge())
+            report = self._judge()
+            self._reports.append(report if self.climb is None else self.climb.conclude(report))
         return self._reports[0]
 
     @in_turn
@@ -161,7 +184,9 @@ class Fit:
             guide._set_up(self.bound)
             params = guide.set_gaussian(solution.loc, solution.scale)
             params = {name: np.asarray(value) for name, value in params.items()}
-        return replace(self, guide=guide, params=params, solution=solution, _reports=[])
+        return replace(
+            self, guide=guide, params=params, solution=solution, climb=None, _reports=[]
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to one safetensors file; see `load`.
@@ -179,6 +204,7 @@ class Fit:
             log=self.log,
             solution=self.solution,
             settings={"prefix": self.guide.prefix, "x64": self.bound.x64},
+            climb=None if self.climb is None else pack_climb(self.climb),
         )
         saved.write(path, host="numpyro", host_version=numpyro.__version__)
 

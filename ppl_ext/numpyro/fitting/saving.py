@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from ppl_ext.climbing import unpack_climb
 from ppl_ext.fit_file import read_fit
 from ppl_ext.numpyro.fitting.result import SAVED_GUIDES, Fit
 from ppl_ext.numpyro.tracing.bound_model import bind_model, x64_scope
@@ -57,4 +58,5 @@ def load(
         guide._set_up(bound)
         saved.check_sites(path, {site.name: site.shape for site in guide.sites})
         density = density_of(bound) if bound.has_density else None
-    return Fit(guide, saved.params, saved.log, density, saved.solution, bound)
+        climb = None if saved.climb is None else unpack_climb(*saved.climb, density)
+    return Fit(guide, saved.params, saved.log, density, saved.solution, bound, climb)

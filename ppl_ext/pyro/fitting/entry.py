@@ -10,10 +10,13 @@ import torch
 from pyro.infer.autoguide import AutoGuide
 from pyro.optim import PyroOptim
 
+from ppl_ext.climbing import read_climb
+from ppl_ext.correction import Correction
 from ppl_ext.density import Density
 from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
+from ppl_ext.pyro.fitting.beyond_guide import climb_beyond
 from ppl_ext.pyro.fitting.deterministic import fit_deterministic
 from ppl_ext.pyro.fitting.own_copies import copy_fitted, read_params
 from ppl_ext.pyro.fitting.result import Fit
@@ -37,7 +40,7 @@ __all__ = ["fit"]
 
 _MOST_FULL_RANK = 1000
 _LINE = "fit(model"
-_OWN_NAMES = ("guide", "optimizer", "num_starts", "progress_bar", "seed")
+_OWN_NAMES = ("guide", "optimizer", "climb", "num_starts", "progress_bar", "seed")
 
 
 @in_turn
@@ -46,14 +49,20 @@ def fit(
     *args: Any,
     guide: Callable[..., Any] | type | None = None,
     optimizer: Deterministic | Stochastic | PyroOptim | torch.optim.Optimizer | None = None,
+    climb: bool | Correction = True,
     num_starts: int = 4,
     progress_bar: bool = True,
     seed: int = 0,
     **kwargs: Any,
 ) -> Fit:
-    r"""Fit a guide to a model by maximising the evidence lower bound.
+    r"""Fit a guide to a model by maximising the evidence lower bound, and climb on from it.
 
     .. math:: \max_q \ E_q [\log p(x, y) - \log q(x)]
+
+    Where no guide is named, the report on the best Gaussian decides: if its draws are not good,
+    they are resampled by their importance weights, and if that will not do, sequential Monte
+    Carlo carries them to the posterior. ``fit(...).draws`` are then draws that may be used, and
+    ``fit(...).report()`` tells the steps and the verdict.
 
     `AutoFullRank` and `AutoMeanField` on a model that sees all its data are solved
     deterministically: no learning rate, and the end is where the answer no longer moves. Every
@@ -68,6 +77,8 @@ def fit(
             1,000 dimensions `AutoMeanField`.
         optimizer: `Deterministic` or `Stochastic`, or an optimiser of the host or of torch, which
             is taken for ``Stochastic(optim=...)``; None chooses as said above.
+        climb: Whether to go on from a Gaussian that nobody named, or a `Correction`, which says
+            what sequential Monte Carlo is asked for and may cost; False ends with the guide.
         num_starts: Number of starts.
         progress_bar: Whether to draw a bar where there is a terminal.
         seed: Seed of starts and draws; the same seed gives the same answer.
@@ -104,6 +115,8 @@ def fit(
     check_guide(guide, _LINE)
     hosts = (PyroOptim, torch.optim.Optimizer)
     settings = read_optimizer(optimizer, num_starts, 4, hosts, _LINE)
+    road = "optimizer" if isinstance(settings, Stochastic) else ""
+    correction = read_climb(climb, named="guide" if guide is not None else road, line=_LINE)
     bound = bind_model("fit", model, args, kwargs)
     with model_scope(), own_random_state(seed), own_param_store():
         guide = _make_guide(guide, bound)
@@ -122,7 +135,9 @@ def fit(
             store, log = fit_stochastic(bound, guide, settings, num_starts, seed, progress_bar)
         guide, store = copy_fitted(guide, store)
     log = replace(log, notes=(*log.notes, *_note_density(density), *_note_circles(bound)))
-    return Fit(guide, read_params(guide, store), log, density, solution, bound, store)
+    params = read_params(guide, store)
+    fitted = Fit(guide, params, log, density, solution, bound, _store=store)
+    return fitted if correction is None else climb_beyond(fitted, correction, seed, progress_bar)
 
 
 def _signature_of(model: Callable[..., Any]) -> inspect.Signature:

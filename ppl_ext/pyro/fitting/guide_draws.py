@@ -1,6 +1,7 @@
 """Draws of a guide with both densities, in batches."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 
+from ppl_ext.climbing import Points
 from ppl_ext.diagnostics import Gaussian
 from ppl_ext.draws.counts import read_counts
 from ppl_ext.draws.draws import Draws
@@ -18,7 +20,7 @@ from ppl_ext.pyro.tracing.ordinary_data import mask_of
 from ppl_ext.pyro.tracing.run_at_point import Replay, Visit, bijection_of
 from ppl_ext.pyro.tracing.sites import Latent, Observed, name_dims
 
-__all__ = ["draw_gaussian", "draw_guide", "score_samples"]
+__all__ = ["draw_gaussian", "draw_guide", "score_points", "score_samples"]
 
 _Shapes = Mapping[Hashable, tuple[int, ...]]
 
@@ -50,6 +52,38 @@ def draw_gaussian(
     noise = np.random.default_rng(seed).standard_normal((num_draws, bound.dim))
     # The model sees its own precision, and log q is wanted at the point that it sees.
     z = bound.points(gaussian.push(noise)).double().cpu().numpy()
+    return score_points(
+        bound,
+        Points(z, gaussian.log_prob(z)),
+        seed,
+        likelihood=likelihood,
+        posterior_predictive=posterior_predictive,
+        batched=batched,
+    )
+
+
+def score_points(
+    bound: BoundModel,
+    points: Points,
+    seed: int,
+    *,
+    likelihood: bool = True,
+    posterior_predictive: bool = False,
+    batched: bool = True,
+) -> Draws:
+    """Score points on the unconstrained space of a model that sees all rows.
+
+    Args:
+        bound: The model.
+        points: The points and what they were drawn from.
+        seed: Seed of the data that are drawn.
+        likelihood: Whether to keep the log likelihood of every datum.
+        posterior_predictive: Whether to draw data too.
+        batched: Whether the model can be vectorised.
+
+    Returns:
+        The draws, their densities on unconstrained space.
+    """
     shapes = _shapes(bound, likelihood, posterior_predictive)
 
     def one(point: torch.Tensor) -> Tensors:
@@ -57,8 +91,9 @@ def draw_gaussian(
 
     randomness = "different" if posterior_predictive else "same"
     size = batch_size(bound.work) if batched else 1
-    out = _over_draws(one, bound.points(z), shapes, size, seed, randomness)
-    return _to_draws(bound, out, log_q=gaussian.log_prob(z))
+    out = _over_draws(one, bound.points(points.z), shapes, size, seed, randomness)
+    draws = _to_draws(bound, out, out["log_p"] if points.log_q is None else points.log_q)
+    return replace(draws, chains=points.chains, resampled=points.resampled)
 
 
 def draw_guide(

@@ -11,14 +11,14 @@ import numpy as np
 import pyro
 import torch
 
+from ppl_ext.climbing import Climb, count_draws, draw_points, pack_climb
 from ppl_ext.density import Density
 from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fit_file import SavedFit, check_guide_kind
-from ppl_ext.fitting.calls import check_count
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
-from ppl_ext.pyro.fitting.guide_draws import draw_gaussian, draw_guide
+from ppl_ext.pyro.fitting.guide_draws import draw_gaussian, draw_guide, score_points
 from ppl_ext.pyro.fitting.own_copies import FittedStore, read_params
 from ppl_ext.pyro.guides.full_rank import AutoFullRank
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
@@ -38,7 +38,7 @@ SAVED_GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit:
-    """A fitted guide.
+    """A fitted guide, and the way from it to draws that can be trusted.
 
     Args:
         guide: The fit's own copy of the guide, with its fitted parameters.
@@ -48,6 +48,8 @@ class Fit:
             parameters of its own.
         solution: The solver's Gaussian; None after a stochastic fit.
         bound: The model with its arguments.
+        climb: The steps beyond the first guide, with the draws of the last where it is no
+            guide's; None where there was no climb.
 
     Example:
         >>> import pyro, pyro.distributions as dist, torch
@@ -60,7 +62,7 @@ class Fit:
         >>> fitted.draws(1000).values["mu"].shape
         (1000,)
         >>> print(fitted)
-        Fit(AutoFullRank, ELBO -6.66, converged)
+        Fit(AutoFullRank, good, ELBO -6.66, converged)
     """
 
     guide: Callable[..., Any]
@@ -69,6 +71,7 @@ class Fit:
     density: Density | None
     solution: GaussianSolution | None
     bound: BoundModel
+    climb: Climb | None = None
     _store: FittedStore | None = None
     _reports: list[Report] = field(default_factory=list)
 
@@ -78,24 +81,28 @@ class Fit:
         if self._reports:
             elbo = self._reports[0].elbo
             words.append(self._reports[0].verdict)
+        if self.climb is not None and self.climb.leaves_guide:
+            words.append(f"by {self.climb.steps[-1].name}")
         return f"Fit({', '.join([*words, f'ELBO {elbo:,.2f}', self.log.end])})"
 
     @in_turn
     def draws(
         self,
-        num_draws: int = 4000,
+        num_draws: int | None = None,
         *,
         posterior_predictive: bool = False,
         seed: int | None = None,
     ) -> Draws:
-        """Draw from the guide, with both log densities and the log likelihood of every datum.
+        """Draw from what was reached, with densities and the log likelihood of every datum.
 
-        The draws are those of the guide as it is; ``.resample(seed)`` moves them to the
-        posterior. Where model and guide draw minibatches, every row is used here. Predicted data
-        are drawn given the latent sites and, where a datum depends on others, the observed ones.
+        Those of a guide are its draws as they are; ``.resample(seed)`` moves them to the
+        posterior. A fit that climbed beyond its guide gives draws of the posterior, resampled or
+        from chains. Where model and guide draw minibatches, every row is used here. Predicted
+        data are drawn given the latent sites and, where a datum depends on others, the observed
+        ones.
 
         Args:
-            num_draws: Number of draws.
+            num_draws: Number of draws; None for 4,000, or for all where chains have left fewer.
             posterior_predictive: Whether to draw data for every observed site too.
             seed: Seed of the draws, which leaves the random state of torch as it was; None draws
                 a seed from it, so that ``pyro.set_rng_seed`` decides.
@@ -104,24 +111,29 @@ class Fit:
             The draws.
 
         Raises:
-            ValueError: ``num_draws`` is no positive whole number.
+            ValueError: ``num_draws`` is no positive whole number or more than chains have left.
         """
-        check_count("Fit.draws", "num_draws", num_draws, "fit.draws(4000)")
+        count = count_draws(self.climb, num_draws, "fit.draws(4000)")
         if seed is None:
             seed = int(torch.randint(2**31, ()))
-        return self._draw(num_draws, seed, posterior_predictive=posterior_predictive)
+        what = {"posterior_predictive": posterior_predictive}
+        if self.climb is None or not self.climb.leaves_guide:
+            return self._draw(count, seed, **what)
+        rng = np.random.default_rng(seed)
+        points = draw_points(self.density, self._gaussian, self.climb, count, rng)
+        return score_points(self.bound, points, seed, batched=self.density.batched, **what)
 
     def to_datatree(
         self,
-        num_draws: int = 4000,
+        num_draws: int | None = None,
         *,
         posterior_predictive: bool = False,
         seed: int | None = None,
     ) -> "xarray.DataTree":
-        """Draw from the guide, as an ArviZ tree: ``fit.draws(...).to_datatree()``.
+        """Draw, as an ArviZ tree: ``fit.draws(...).to_datatree()``.
 
         Args:
-            num_draws: Number of draws.
+            num_draws: Number of draws, as in ``draws``.
             posterior_predictive: Whether to draw data for every observed site too.
             seed: Seed of the draws, as in ``draws``.
 
@@ -129,14 +141,14 @@ class Fit:
             The tree.
 
         Raises:
-            ValueError: ``num_draws`` is no positive whole number.
+            ValueError: As ``draws``.
         """
         draws = self.draws(num_draws, posterior_predictive=posterior_predictive, seed=seed)
         return draws.to_datatree()
 
     @in_turn
     def report(self) -> Report:
-        """Judge the fit by twenty thousand draws; made once and kept.
+        """Judge the draws, by twenty thousand of the guide's; made once and kept.
 
         Returns:
             The verdict with the numbers behind it; print it.
@@ -145,7 +157,8 @@ class Fit:
             ValueError: The model's density is zero or not finite at every draw.
         """
         if not self._reports:
-            self._reports.append(self._judge())
+            report = self._judge()
+            self._reports.append(report if self.climb is None else self.climb.conclude(report))
         return self._reports[0]
 
     @in_turn
@@ -173,7 +186,8 @@ class Fit:
             guide.setup(*self.bound.args, **self.bound.kwargs)
         guide.set_gaussian(solution.loc, solution.scale)
         params = read_params(guide, None)
-        return replace(self, guide=guide, params=params, solution=solution, _reports=[])
+        repaired = replace(self, guide=guide, params=params, solution=solution)
+        return replace(repaired, climb=None, _reports=[])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to one safetensors file; see `load`.
@@ -197,6 +211,7 @@ class Fit:
             params={key: value.cpu().numpy() for key, value in self.guide.state_dict().items()},
             log=self.log,
             solution=self.solution,
+            climb=None if self.climb is None else pack_climb(self.climb),
         )
         saved.write(path, host="pyro", host_version=pyro.__version__)
 

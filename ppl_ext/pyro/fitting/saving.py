@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ppl_ext.climbing import unpack_climb
 from ppl_ext.fit_file import read_fit
 from ppl_ext.pyro.fitting.own_copies import read_params
 from ppl_ext.pyro.fitting.result import SAVED_GUIDES, Fit
@@ -61,4 +62,5 @@ def load(
     guide.load_state_dict({key: torch.as_tensor(value) for key, value in saved.params.items()})
     density = density_of(bound) if bound.has_density else None
     params = read_params(guide, None)
-    return Fit(guide, params, saved.log, density, saved.solution, bound)
+    climb = None if saved.climb is None else unpack_climb(*saved.climb, density)
+    return Fit(guide, params, saved.log, density, saved.solution, bound, climb)

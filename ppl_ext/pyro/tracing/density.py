@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ppl_ext.density import Density
-from ppl_ext.pyro.tracing.batched_density import batch_size, in_batches, over_draws
+from ppl_ext.pyro.tracing.batched_density import Tensors, batch_size, in_batches, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
 from ppl_ext.pyro.tracing.hidden_draws import find_hidden_draws
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
@@ -114,12 +114,14 @@ def density_of(bound: BoundModel) -> Density:
         return over_draws(named, bound.points(z), {"log_p": ()}, size)["log_p"]
 
     @in_turn
-    def constrain(z: np.ndarray) -> dict[str, np.ndarray]:
-        def values(z: torch.Tensor) -> dict[str, torch.Tensor]:
-            sites = bound.visit(z).sites
-            return {name: sites[name]["value"].reshape(shape) for name, shape in shapes.items()}
+    def values_and_log_p(z: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        def scored(z: torch.Tensor) -> Tensors:
+            visit = bound.visit(z)
+            values = {name: visit.sites[name]["value"].reshape(shapes[name]) for name in shapes}
+            return {None: visit.log_p, **values}  # a site may have any name
 
-        return over_draws(values, bound.points(z), shapes, size)
+        out = over_draws(scored, bound.points(z), {None: (), **shapes}, size)
+        return {name: out[name] for name in shapes}, out[None]
 
     @in_turn
     def explain(z: np.ndarray) -> str:
@@ -130,10 +132,11 @@ def density_of(bound: BoundModel) -> Density:
         sites=bound.coordinates,
         log_density=log_density,
         log_p=log_p,
-        constrain=constrain,
+        constrain=lambda z: values_and_log_p(z)[0],
         explain=explain,
         dtype=np.dtype(str(bound.dtype).removeprefix("torch.")),
         batched=batched,
+        values_and_log_p=values_and_log_p,
     )
 
 
