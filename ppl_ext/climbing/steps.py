@@ -16,6 +16,9 @@ from ppl_ext.gaussian_vi.solution import GaussianSolution
 __all__ = ["climb_from", "stay_below"]
 
 _MOST_SAMPLED = 1000  # dimensions
+# Shifts of means (in sds) and log sds that weights may show without a reason to use them: three
+# standard errors of a log sd of a report's draws.
+_UNMOVED = 0.03
 
 
 class _GaussianFit(Protocol):
@@ -99,7 +102,7 @@ def climb_from(
                 judged = _judge(again, f"{name} {_family(again)}", steps)
                 if judged.resampled_ok or judged.elbo > report.elbo:
                     best, report = again, judged
-        if report.verdict is Verdict.RESAMPLE:
+        if report.resampled_ok and _is_worth_resampling(report):
             steps.append(Step(RESAMPLING, Verdict.GOOD, report.elbo, 0, 0.0))
         if report.resampled_ok:
             climb = Climb(tuple(steps))
@@ -153,6 +156,12 @@ def _judge(fit: _GaussianFit, name: str, steps: list[Step]) -> Report:
     seconds = log.seconds + time.perf_counter() - began
     steps[-1] = Step(name, report.verdict, report.elbo, log.gradients, seconds)
     return report
+
+
+def _is_worth_resampling(report: Report) -> bool:
+    """Whether the weights move the draws by more than chance alone would."""
+    details = report.details
+    return not report.ok or max(details.mean_shift, details.sd_shift) > _UNMOVED
 
 
 def _sample(

@@ -113,6 +113,13 @@ class Report:
         """Whether the importance-resampled draws are good."""
         return self.verdict.resampled_ok
 
+    @property
+    def log_evidence(self) -> float:
+        """Log evidence in nats, of the chains where there are some, else by the weights."""
+        if self.chains is not None:
+            return self.chains.log_evidence
+        return self.details.log_evidence
+
     def __repr__(self) -> str:
         quality = f"k-hat {self.khat:.2f}, ESS {self.ess:,.0f} of {self.details.num_draws:,}"
         if self.chains is not None:

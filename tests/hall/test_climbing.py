@@ -113,6 +113,21 @@ def test_a_skewed_density_is_resampled():
     np.testing.assert_allclose(points.log_q, fitted.gaussian.log_prob(points.z))
 
 
+@pytest.mark.parametrize(("shape", "last"), [(6.0, "importance resampling"), (1e4, "full rank")])
+def test_good_draws_are_resampled_where_that_makes_them_better(shape, last):
+    """It costs nothing more than the report, which has the weights."""
+    fitted = fit(skewed(shape))
+    _, climbed, report = climb(fitted)
+    assert climbed.steps[0].verdict == "good"
+    assert climbed.steps[-1].name == last
+    assert report.ok
+    if climbed.resamples:
+        rng = np.random.default_rng(1)
+        z = draw_points(fitted.density, fitted.gaussian, climbed, 20_000, rng).z[:, 0]
+        truth = stats.loggamma(shape).std()
+        assert abs(np.log(z.std() / truth)) < abs(np.log(fitted.gaussian.sd[0] / truth)) / 2
+
+
 def test_two_modes_are_sampled(two):
     fitted, climbed, report = two
     assert [step.name for step in climbed.steps] == ["full rank", "sequential Monte Carlo"]
