@@ -1,5 +1,6 @@
 """What ``fit`` has to do in Pyro alone; what both rooms must do is asked in tests/rooms."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -11,6 +12,7 @@ from pyro.infer.autoguide import AutoNormal
 from scipy import stats
 
 import ppl_ext.pyro as px
+from ppl_ext.diagnostics import judging
 from ppl_ext.pyro.tracing import bound_model
 from tests.pyro.models import QUICK, X, Y, regression
 
@@ -63,6 +65,29 @@ def test_a_model_that_cannot_be_vectorised_is_fitted_with_a_note():
     assert "draw by draw" in fitted.log.notes[-1]
     np.testing.assert_allclose(fitted.guide.gaussian()[0], 0.5, atol=1e-2)
     assert fitted.draws(5).log_likelihood["y"].shape == (5,)
+
+
+def test_a_model_that_cannot_be_vectorised_is_not_sampled(monkeypatch):
+    # Draw by draw the whole of a report would take its time.
+    monkeypatch.setattr(judging, "_DRAWS", 3000)
+    for name, less in (
+        ("probe_tails", {"num_draws": 1024}),
+        ("find_missed_modes", {"num_starts": 6}),
+    ):
+        monkeypatch.setattr(judging, name, functools.partial(getattr(judging, name), **less))
+
+    def model(y):
+        x = pyro.sample("x", dist.Normal(0.0, 2.0))
+        assert float(x.detach()) < 1e6
+        pyro.sample("y", dist.Normal(x**2, 0.5), obs=y)
+
+    settings = px.Deterministic(num_draws=32, num_starts=1)
+    fitted = px.fit(model, torch.tensor(4.0), optimizer=settings, progress_bar=False)
+    assert [step.name for step in fitted.climb.steps] == ["full rank"]
+    report = fitted.report()
+    assert report.verdict == "not to be trusted"
+    assert "before sequential Monte Carlo: the model of 'x' cannot be" in report.notes[0]
+    assert not fitted.draws(5).resampled
 
 
 def test_zero_density_everywhere_is_explained():
