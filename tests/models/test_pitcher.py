@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from models.pitcher.data import GRAVITY, HEIGHT, LANDED, LOG_EVIDENCE, NOISE, REFERENCE
+from models.pitcher.data import (
+    FAR,
+    GRAVITY,
+    HEIGHT,
+    HEIGHTS,
+    LANDED,
+    LOG_EVIDENCE,
+    LOG_EVIDENCES,
+    NOISE,
+    REFERENCE,
+    WIND,
+)
 
 
 def land(speed, angle):
@@ -118,3 +129,57 @@ def test_the_reference_is_the_quadrature(name):
     assert math.log(evidence) == pytest.approx(LOG_EVIDENCE, abs=1e-3)
     assert mean == pytest.approx(REFERENCE.mean[name], rel=1e-3)
     assert sd == pytest.approx(REFERENCE.sd[name], rel=1e-3)
+
+
+@pytest.mark.parametrize(("site", "low", "high"), [("height", *HEIGHTS), ("push", None, None)])
+def test_the_densities_of_the_variants_are_those_of_scipy(host, worked, site, low, high):
+    """Height and wind enter the parabola; time is solved for anew."""
+    name = {"height": "unknown_height", "push": "windy"}[site]
+    density = host.room.trace_density(getattr(worked("pitcher"), name), host.array(LANDED))
+    z = np.random.default_rng(0).normal(size=(5, 3))
+    values = density.constrain(z)
+    more = np.zeros(5)
+    for i in range(5):
+        speed, angle, extra = (float(values[each][i]) for each in ("speed", "angle", site))
+        height, push = (extra, 0.0) if site == "height" else (HEIGHT, extra)
+        flight = np.roots([-GRAVITY / 2, speed * math.sin(angle), height]).max()
+        landed = speed * math.cos(angle) * flight + push * flight**2 / 2
+        fraction = special.expit(z[i, 1:])
+        more[i] = (
+            stats.norm.logpdf(LANDED[0], landed, NOISE) + np.log(fraction * (1 - fraction)).sum()
+        )
+        if site == "height":
+            inside = special.expit(z[i, 0])
+            assert extra == pytest.approx(low + (high - low) * inside, rel=1e-5)
+            more[i] += np.log(inside * (1 - inside))
+        else:
+            more[i] += stats.norm.logpdf(extra, 0, WIND)
+    np.testing.assert_allclose(density.log_p(z), more, rtol=1e-4)
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["near", "far"])
+@pytest.mark.parametrize("name", sorted(LOG_EVIDENCES))
+def test_the_evidences_are_the_quadratures(name, place):
+    """By Simpson's rule on a grid of throws, given a grid of heights or pushes."""
+    seen = (LANDED, FAR)[place][0]
+    speed = np.linspace(0, 10, 401)[:, None]
+    angle = np.linspace(0, math.pi / 2, 401)
+    rise, run = speed * np.sin(angle), speed * np.cos(angle)
+
+    def likelihood(height, push):
+        flight = (rise + np.sqrt(rise**2 + 2 * GRAVITY * height)) / GRAVITY
+        densities = stats.norm.pdf(seen, run * flight + push * flight**2 / 2, NOISE)
+        return integrate.simpson(integrate.simpson(densities, x=angle), x=speed[:, 0]) / (
+            10 * math.pi / 2
+        )
+
+    if name == "model":
+        evidence = likelihood(HEIGHT, 0.0)
+    elif name == "unknown_height":
+        grid = np.linspace(*HEIGHTS, 21)
+        evidence = integrate.simpson([likelihood(height, 0.0) for height in grid], x=grid)
+    else:
+        grid = np.linspace(-6 * WIND, 6 * WIND, 41)
+        weights = stats.norm.pdf(grid, 0, WIND)
+        evidence = integrate.simpson(weights * [likelihood(HEIGHT, push) for push in grid], x=grid)
+    assert math.log(evidence) == pytest.approx(LOG_EVIDENCES[name][place], abs=0.01)

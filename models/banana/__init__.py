@@ -1,0 +1,1 @@
+"""Two coefficients of which only a + b**2 is seen."""

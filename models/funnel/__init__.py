@@ -1,0 +1,1 @@
+"""A scale that is sampled itself: Neal's funnel."""

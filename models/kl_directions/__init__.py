@@ -1,0 +1,1 @@
+"""Which Gaussian is nearest depends on the direction of the divergence."""
