@@ -4,7 +4,7 @@ from ppl_ext.climbing.filing import pack_climb, unpack_climb
 from ppl_ext.climbing.points import Points, count_draws, draw_points
 from ppl_ext.climbing.result import Climb
 from ppl_ext.climbing.settings import read_climb
-from ppl_ext.climbing.steps import climb_from, stay_below
+from ppl_ext.climbing.steps import climb_from, raise_interrupt, stay_below
 
 __all__ = [
     "Climb",
@@ -13,6 +13,7 @@ __all__ = [
     "count_draws",
     "draw_points",
     "pack_climb",
+    "raise_interrupt",
     "read_climb",
     "stay_below",
     "unpack_climb",

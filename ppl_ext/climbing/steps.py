@@ -13,7 +13,7 @@ from ppl_ext.diagnostics.verdict import Verdict
 from ppl_ext.fitting.fit_log import INTERRUPTED, FitLog
 from ppl_ext.gaussian_vi.solution import GaussianSolution
 
-__all__ = ["climb_from", "stay_below"]
+__all__ = ["climb_from", "raise_interrupt", "stay_below"]
 
 _MOST_SAMPLED = 1000  # dimensions
 # Shifts of means (in sds) and log sds that weights may show without a reason to use them: three
@@ -137,6 +137,23 @@ def stay_below(plates: Sequence[str], parameters: Sequence[str]) -> Climb | None
     else:
         return None
     return Climb((), notes=(f"the fit did not climb: {why}",))
+
+
+def raise_interrupt(log: FitLog, climb: Climb | None) -> None:
+    """Raise what a fit has kept to itself, for who runs many of them.
+
+    Args:
+        log: The log of the fit.
+        climb: Its climb, None where it has none.
+
+    Raises:
+        KeyboardInterrupt: The fit or a step of its climb was interrupted.
+
+    Example:
+        >>> raise_interrupt(FitLog([1.0], "converged", True, seconds=0.1), None)
+    """
+    if log.interrupted or (climb and any(step.verdict is None for step in climb.steps)):
+        raise KeyboardInterrupt
 
 
 def _family(fit: _GaussianFit) -> str:

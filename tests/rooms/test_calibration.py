@@ -45,6 +45,20 @@ def test_mean_field_on_a_ridge_is_too_narrow(host, regression):
         assert departures[element].symmetry_p > 0.001
 
 
+def test_the_climb_is_calibrated_where_no_gaussian_is(host):
+    """A scale with one datum: its posterior is skewed, the Gaussian too narrow in the tail."""
+
+    def model(y):
+        scale = host.ppl.sample("scale", host.dist.HalfNormal(1.0))
+        host.ppl.sample("y", host.dist.Normal(0.0, scale), obs=y)
+
+    y = host.array(np.array(0.0))
+    found = calibrate(host, model, y, num_simulations=20)
+    assert found.ok, str(found)
+    assert set(found.verdicts) <= {"good", "not to be trusted"}
+    assert found.verdicts["good"] >= 18
+
+
 def test_counts_with_missing_ones(host):
     seen = np.arange(15) % 3 > 0
 

@@ -10,11 +10,14 @@ import optax
 
 from ppl_ext.calibration import Calibration
 from ppl_ext.calibration.simulate_and_fit import Simulation, place_truths
+from ppl_ext.climbing import raise_interrupt
+from ppl_ext.correction import Correction
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fitting.calls import check_count
 from ppl_ext.fitting.settings import Deterministic, Stochastic
 from ppl_ext.numpyro.calibration.simulation import condition_on, make_simulator
 from ppl_ext.numpyro.fitting.entry import fit
+from ppl_ext.numpyro.fitting.result import Fit
 from ppl_ext.numpyro.tracing.bound_model import bind_model
 from ppl_ext.numpyro.tracing.refusals import refuse_latents, refuse_subsampling
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key, seed_from
@@ -35,6 +38,7 @@ def calibrate(
     num_draws: int = 400,
     guide: Callable[..., Any] | type | None = None,
     optimizer: Deterministic | Stochastic | _HostOptimizer | None = None,
+    climb: bool | Correction = True,
     num_starts: int = 4,
     progress_bar: bool = True,
     **kwargs: Any,
@@ -54,6 +58,7 @@ def calibrate(
         num_draws: Draws of each fit.
         guide: As `fit` takes it.
         optimizer: As `fit` takes it.
+        climb: As `fit` takes it: without a guide the whole climb is calibrated.
         num_starts: As `fit` takes it.
         progress_bar: Whether to draw a bar where there is a terminal.
         **kwargs: Keyword arguments of the model.
@@ -107,10 +112,12 @@ def calibrate(
     def fit_to(index: int, simulation: Simulation) -> tuple[Draws, str]:
         fitted = fit(
             jax.random.fold_in(fit_key, index), conditioned, dict(simulation.data), *args,
-            guide=guide, optimizer=optimizer, num_starts=num_starts, progress_bar=False, **kwargs,
+            guide=guide, optimizer=optimizer, climb=climb, num_starts=num_starts,
+            progress_bar=False, **kwargs,
         )  # fmt: skip
+        raise_interrupt(fitted.log, fitted.climb)
         draws = fitted.draws(jax.random.fold_in(draw_key, index), num_draws)
-        return draws, fitted.log.end
+        return draws, _name_outcome(fitted)
 
     return place_truths(
         simulate,
@@ -120,3 +127,8 @@ def calibrate(
         dims=name_dims(bound.sites),
         progress_bar=progress_bar,
     )
+
+
+def _name_outcome(fitted: Fit) -> str:
+    """The verdict that a climb has, and what the optimiser says of a guide that was named."""
+    return fitted.log.end if fitted.climb is None else str(fitted.report().verdict)

@@ -9,11 +9,14 @@ from pyro.optim import PyroOptim
 
 from ppl_ext.calibration import Calibration
 from ppl_ext.calibration.simulate_and_fit import Simulation, place_truths
+from ppl_ext.climbing import raise_interrupt
+from ppl_ext.correction import Correction
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fitting.calls import check_count
 from ppl_ext.fitting.settings import Deterministic, Stochastic
 from ppl_ext.pyro.calibration.simulation import condition_on, draw_simulation
 from ppl_ext.pyro.fitting.entry import fit
+from ppl_ext.pyro.fitting.result import Fit
 from ppl_ext.pyro.tracing.bound_model import bind_model
 from ppl_ext.pyro.tracing.refusals import refuse_latents, refuse_subsampling
 from ppl_ext.pyro.tracing.sites import name_dims
@@ -30,6 +33,7 @@ def calibrate(
     num_draws: int = 400,
     guide: Callable[..., Any] | type | None = None,
     optimizer: Deterministic | Stochastic | PyroOptim | torch.optim.Optimizer | None = None,
+    climb: bool | Correction = True,
     num_starts: int = 4,
     progress_bar: bool = True,
     seed: int = 0,
@@ -49,6 +53,7 @@ def calibrate(
         num_draws: Draws of each fit.
         guide: As `fit` takes it.
         optimizer: As `fit` takes it.
+        climb: As `fit` takes it: without a guide the whole climb is calibrated.
         num_starts: As `fit` takes it.
         progress_bar: Whether to draw a bar where there is a terminal.
         seed: Seed of all draws; the same seed gives the same answer.
@@ -103,10 +108,11 @@ def calibrate(
     def fit_to(index: int, simulation: Simulation) -> tuple[Draws, str]:
         fitted = fit(
             conditioned, dict(data), *bound.args,
-            guide=guide, optimizer=optimizer, num_starts=num_starts, progress_bar=False,
-            seed=int(seeds[index, 1]), **bound.kwargs,
+            guide=guide, optimizer=optimizer, climb=climb, num_starts=num_starts,
+            progress_bar=False, seed=int(seeds[index, 1]), **bound.kwargs,
         )  # fmt: skip
-        return fitted.draws(num_draws), fitted.log.end
+        raise_interrupt(fitted.log, fitted.climb)
+        return fitted.draws(num_draws), _name_outcome(fitted)
 
     return place_truths(
         simulate,
@@ -116,3 +122,8 @@ def calibrate(
         dims=name_dims(bound.sites),
         progress_bar=progress_bar,
     )
+
+
+def _name_outcome(fitted: Fit) -> str:
+    """The verdict that a climb has, and what the optimiser says of a guide that was named."""
+    return fitted.log.end if fitted.climb is None else str(fitted.report().verdict)
