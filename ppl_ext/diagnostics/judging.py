@@ -7,6 +7,7 @@ import numpy as np
 from ppl_ext.density import Density
 from ppl_ext.diagnostics.advice import advise_on
 from ppl_ext.diagnostics.gaussian import Gaussian
+from ppl_ext.diagnostics.jumps import find_jumps
 from ppl_ext.diagnostics.modes import find_missed_modes
 from ppl_ext.diagnostics.moments import (
     Moments,
@@ -123,11 +124,12 @@ def judge(
     )
     rng = np.random.default_rng(seed)
     fixed_site = _find_fixed_site(density, gaussian, raw_moments, labels)
-    tail_shift, heavy_site, missed = None, "", None
+    tail_shift, heavy_site, missed, jumps = None, "", None, None
     if density is not None and gaussian is not None and not fixed_site:
         shift = compare_tails(probe_tails(density, gaussian, rng), corrected)
         tail_shift, heavy_site = float(shift.max()), labels[int(np.argmax(shift))]
         missed = find_missed_modes(density, gaussian, log_evidence, rng)
+        jumps = find_jumps(density, gaussian, np.random.default_rng([seed, 1]))
     confirmed = tail_shift is not None and max(tail_shift, correction_error) < _CONFIRMED
     ess_least = _ESS_LEAST_CONFIRMED if confirmed else _ESS_LEAST
     khat_most = _KHAT_MOST_CONFIRMED if confirmed else _KHAT_MOST
@@ -165,6 +167,7 @@ def judge(
         heavy_site=heavy_site,
         missed_modes=missed,
         log=log,
+        jumps=jumps,
     )
     advice = advise_on(
         verdict,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppl_ext.diagnostics.jumps import Jumps
 from ppl_ext.diagnostics.modes import MissedMode
 from ppl_ext.diagnostics.steps import Chains, Step, tabulate_steps
 from ppl_ext.diagnostics.verdict import Verdict
@@ -36,6 +37,7 @@ class Details:
         heavy_site: The element with that shift.
         missed_modes: Modes that the guide does not cover; None where none was looked for.
         log: The log of the fit.
+        jumps: Where the gradient is not that of the density, None where it is or was not looked.
 
     Example:
         >>> from ppl_ext.diagnostics import judge
@@ -61,6 +63,7 @@ class Details:
     heavy_site: str
     missed_modes: tuple[MissedMode, ...] | None
     log: FitLog
+    jumps: Jumps | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,7 +134,8 @@ class Report:
         if len(self.steps) > 1:
             lines.append(("steps", tabulate_steps(self.steps)))
         lines += self._describe_guide() if self.chains is None else _describe_chains(self)
-        notes = (*self.details.log.notes, *self.notes)
+        jumps = [] if self.details.jumps is None else [f"{self.details.jumps}."]
+        notes = (*self.details.log.notes, *jumps, *self.notes)
         lines += [*(("note", note) for note in notes), ("advice", self.advice)]
         return "\n".join(_format_line(name, text) for name, text in lines)
 

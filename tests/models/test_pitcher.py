@@ -1,5 +1,6 @@
 """The pitcher: the closed form, the posterior by quadrature, and the gradient that steps break."""
 
+import functools
 import math
 
 import numpy as np
@@ -101,6 +102,19 @@ def test_the_pathwise_gradient_of_the_steps_is_biased(host, worked):
     assert truth == pytest.approx(1.1, abs=0.05)
     assert pathwise(pitcher.landing) == pytest.approx(truth, abs=0.05)
     assert pathwise(pitcher.stepped_landing) == pytest.approx(0.71, abs=0.03)
+
+
+def test_the_report_sees_that_the_stepped_density_jumps(host, worked):
+    pitcher = worked("pitcher")
+    guide = host.room.AutoFullRank
+    for simulator in (pitcher.landing, pitcher.stepped_landing):
+        model = functools.partial(pitcher.model, simulator=simulator)
+        landed = host.array(LANDED)
+        fitted = host.random(host.room.fit, model, landed, guide=guide, progress_bar=False)
+        jumps = fitted.report().details.jumps
+        assert (jumps is None) == (simulator is pitcher.landing)
+    assert jumps.sites == ("speed", "angle")
+    assert "closed form" in str(fitted.report())
 
 
 def test_the_density_is_that_of_scipy(host, worked):
