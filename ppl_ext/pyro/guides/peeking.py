@@ -75,15 +75,14 @@ def find_moving_supports(
     ):
         model(*args, **kwargs)
 
-    def centre(fn: torch.distributions.Distribution, name: str) -> torch.Tensor:
-        return biject_to(fn.support)(torch.zeros_like(elsewhere[name]))
+    def image(fn: torch.distributions.Distribution, name: str) -> torch.Tensor:
+        # Not of zero: intervals around the same middle differ elsewhere only.
+        return biject_to(fn.support)(torch.ones_like(elsewhere[name]))
 
     return frozenset(
         name
         for name in candidates
-        if not torch.equal(
-            centre(latents[name]["fn"], name), centre(visit.sites[name]["fn"], name)
-        )
+        if not torch.equal(image(latents[name]["fn"], name), image(visit.sites[name]["fn"], name))
     )
 
 
