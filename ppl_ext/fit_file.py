@@ -9,6 +9,7 @@ import numpy as np
 
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution
+from ppl_ext.gaussian_vi.location_scale import PartialCentering
 from ppl_ext.storage import read_arrays, write_arrays
 
 __all__ = ["SavedFit", "check_guide_kind", "read_fit"]
@@ -38,6 +39,7 @@ class SavedFit:
         log: The log of the run.
         solution: The solver's Gaussian, None after stochastic gradients.
         settings: What a room needs besides: numbers, words and flags.
+        centering: Coordinates of the sites that are not in those of the model.
 
     Example:
         >>> import pathlib, tempfile
@@ -56,6 +58,7 @@ class SavedFit:
     log: FitLog
     solution: GaussianSolution | None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    centering: Mapping[str, PartialCentering] = field(default_factory=dict)
 
     def write(self, path: str | os.PathLike[str], *, host: str, host_version: str) -> None:
         """Write the file.
@@ -67,6 +70,10 @@ class SavedFit:
         """
         arrays = {f"params/{name}": np.asarray(value) for name, value in self.params.items()}
         arrays["losses"] = self.log.losses
+        for name, coordinates in self.centering.items():
+            arrays |= {
+                f"{part}/{name}": np.asarray(v) for part, v in coordinates._asdict().items()
+            }
         header: dict[str, Any] = {
             "kind": "fit",
             "host": host,
@@ -181,4 +188,11 @@ def read_fit(path: str | os.PathLike[str], *, host: str, guides: Collection[str]
         log=log,
         solution=solution,
         settings=header["settings"],
+        centering={
+            name.removeprefix("degree/"): PartialCentering(
+                array, arrays[f"unit/{name.removeprefix('degree/')}"]
+            )
+            for name, array in arrays.items()
+            if name.startswith("degree/")
+        },
     )

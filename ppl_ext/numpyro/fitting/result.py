@@ -179,6 +179,7 @@ class Fit:
             log=self.log,
             solution=self.solution,
             settings={"prefix": self.guide.prefix, "x64": self.bound.x64},
+            centering=self.bound.centering,
         )
         saved.write(path, host="numpyro", host_version=numpyro.__version__)
 

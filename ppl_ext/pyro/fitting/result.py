@@ -197,6 +197,7 @@ class Fit:
             params={key: value.cpu().numpy() for key, value in self.guide.state_dict().items()},
             log=self.log,
             solution=self.solution,
+            centering=self.bound.centering,
         )
         saved.write(path, host="pyro", host_version=pyro.__version__)
 
