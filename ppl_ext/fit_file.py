@@ -9,6 +9,7 @@ import numpy as np
 
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution
+from ppl_ext.gaussian_vi.location_scale import PartialCentering
 from ppl_ext.storage import read_arrays, write_arrays
 
 __all__ = ["SavedFit", "check_guide_kind", "read_fit"]
@@ -39,6 +40,7 @@ class SavedFit:
         solution: The solver's Gaussian, None after stochastic gradients.
         settings: What a room needs besides: numbers, words and flags.
         climb: Arrays and words of the climb beyond the guide, None where there was none.
+        centering: Coordinates of the sites that are not in those of the model.
 
     Example:
         >>> import pathlib, tempfile
@@ -58,6 +60,7 @@ class SavedFit:
     solution: GaussianSolution | None
     settings: Mapping[str, Any] = field(default_factory=dict)
     climb: tuple[Mapping[str, np.ndarray], Mapping[str, Any]] | None = None
+    centering: Mapping[str, PartialCentering] = field(default_factory=dict)
 
     def write(self, path: str | os.PathLike[str], *, host: str, host_version: str) -> None:
         """Write the file.
@@ -69,6 +72,10 @@ class SavedFit:
         """
         arrays = {f"params/{name}": np.asarray(value) for name, value in self.params.items()}
         arrays["losses"] = self.log.losses
+        for name, coordinates in self.centering.items():
+            arrays |= {
+                f"{part}/{name}": np.asarray(v) for part, v in coordinates._asdict().items()
+            }
         header: dict[str, Any] = {
             "kind": "fit",
             "host": host,
@@ -194,4 +201,11 @@ def read_fit(path: str | os.PathLike[str], *, host: str, guides: Collection[str]
         solution=solution,
         settings=header["settings"],
         climb=None if climbed is None else (group("climb/"), climbed),
+        centering={
+            name.removeprefix("degree/"): PartialCentering(
+                array, arrays[f"unit/{name.removeprefix('degree/')}"]
+            )
+            for name, array in arrays.items()
+            if name.startswith("degree/")
+        },
     )

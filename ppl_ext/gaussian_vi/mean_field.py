@@ -112,5 +112,6 @@ def _find_frame(
     _, down = density(loc - scale * half)
     with np.errstate(all="ignore"):
         curvature = half.T @ (0.5 * (down - up) * scale) / pairs
-    factor = factor_covariance(0.5 * (curvature + curvature.T))
+        curvature = 0.5 * (curvature + curvature.T)
+    factor = factor_covariance(curvature)
     return scale if factor is None else scale[:, None] * factor

@@ -11,6 +11,9 @@ from importlib import import_module
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.integrate import quad
+from scipy.optimize import brentq
+from scipy.special import log_expit
 
 from tests.rooms.guide_rows import (
     DIM,
@@ -107,6 +110,22 @@ def test_sites_stand_in_their_plates(host, mixed):
     assert tuple(trace["share"]["fn"].batch_shape) == (3,)
 
 
+def quantile_below(level, loc, covariance):
+    """A quantile of ``exp(a) * sigmoid(b)``, with a and b normal."""
+    slope = covariance[0, 1] / covariance[1, 1]
+    spread = np.sqrt(covariance[0, 0] - slope * covariance[0, 1])
+    of_b = stats.norm(loc[1], np.sqrt(covariance[1, 1]))
+
+    def below(x):
+        def given(b):
+            middle = loc[0] + slope * (b - loc[1])
+            return of_b.pdf(b) * stats.norm.cdf(np.log(x) - log_expit(b), middle, spread)
+
+        return quad(given, *of_b.ppf([1e-9, 1 - 1e-9]))[0]
+
+    return brentq(lambda x: below(x) - level, 1e-6, 1e6)
+
+
 @rows
 def test_a_support_that_depends_on_another_site(host, row):
     ppl, dist = host.ppl, host.dist
@@ -118,7 +137,11 @@ def test_a_support_that_depends_on_another_site(host, row):
     placed = Placed(host, row.name, moving)
     scale = row.scale(2)
     placed.set_gaussian([1.0, 0.5], scale)
-    np.testing.assert_allclose(placed.median()["x"], np.e / (1 + np.exp(-0.5)), rtol=1e-5)
+    covariance = covariance_of(scale)
+    levels = [0.05, 0.5, 0.95]
+    expected = [quantile_below(level, [1.0, 0.5], covariance) for level in levels]
+    np.testing.assert_allclose(placed.quantiles(levels)["x"], expected, rtol=0.01)
+    np.testing.assert_allclose(placed.median()["x"], expected[1], rtol=0.01)
     draws = placed.sample(3)
     assert draws["x"].shape == (3,)
     assert (draws["x"] < draws["top"]).all()
@@ -134,6 +157,22 @@ def test_a_support_that_depends_on_another_site(host, row):
     expected -= np.log(top) + np.log(x * (top - x) / top)
     np.testing.assert_allclose(log_q, expected, rtol=1e-4, atol=1e-3)
     assert np.isfinite(placed.train(ppl.infer.Trace_ELBO(), 3, 0.02)).all()
+
+
+@rows
+def test_a_support_that_moves_around_one_middle_inside_a_plate(host, row):
+    ppl, dist = host.ppl, host.dist
+
+    def moving():
+        top = ppl.sample("top", dist.LogNormal(0.0, 1.0))
+        with ppl.plate("row", 2):
+            ppl.sample("x", dist.Uniform(-top, top))
+
+    placed = Placed(host, row.name, moving)
+    placed.set_gaussian([1.0, 0.5, -0.5], row.scale(3))
+    for values in (placed.sample(50), placed.run(50)[0]):
+        assert values["x"].shape == (50, 2)
+        assert (np.abs(values["x"]) < values["top"].reshape(50, 1)).all()
 
 
 @rows

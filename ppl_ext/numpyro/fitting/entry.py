@@ -4,7 +4,6 @@ import contextlib
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, get_args
 
 import jax
@@ -17,10 +16,10 @@ from ppl_ext.climbing import read_climb
 from ppl_ext.correction import Correction
 from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
-from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.numpyro.fitting.beyond_guide import climb_beyond
 from ppl_ext.numpyro.fitting.deterministic import fit_deterministic
+from ppl_ext.numpyro.fitting.notes import add_notes
 from ppl_ext.numpyro.fitting.result import Fit
 from ppl_ext.numpyro.fitting.stochastic_fit import fit_stochastic
 from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
@@ -135,9 +134,7 @@ def fit(
                 params, log = fit_stochastic(
                     rng_key, bound, guide, settings, num_starts, progress_bar
                 )
-        log = replace(
-            log, notes=(*log.notes, *_note_precision(bound.x64, log), *_note_circles(bound))
-        )
+        log = add_notes(log, bound)
         # As NumPy arrays float64 parameters serve outside of the scope too.
         params = jax.tree.map(np.asarray, dict(params))
         if gaussian:
@@ -146,7 +143,7 @@ def fit(
         fitted = Fit(guide, params, log, density, solution, bound)
     if correction is None:
         return fitted
-    return climb_beyond(rng_key, fitted, correction, progress_bar)
+    return climb_beyond(rng_key, fitted, settings, correction, progress_bar)
 
 
 def _make_guide(guide: Callable[..., Any] | type | None, bound: BoundModel) -> Callable[..., Any]:
@@ -217,24 +214,3 @@ def _refuse(
     if isinstance(guide, AbstractGaussianGuide) and not bound.sites.parameters:
         refuse_hidden_draws(bound)
     refuse_data(bound)
-
-
-def _note_precision(x64: bool, log: FitLog) -> list[str]:
-    if x64 or not len(log.losses):
-        return []
-    rounding = float(np.finfo(np.float32).eps) * abs(log.final_loss)
-    return [
-        f"float32 rounds log densities near {log.final_loss:,.0f} to about {rounding:.1g} nats; "
-        "enable_x64=True runs this fit in float64"
-    ]
-
-
-def _note_circles(bound: BoundModel) -> list[str]:
-    return [
-        f"site '{site.name}' is circular and was cut open at -pi and pi; where its mass lies "
-        "across the cut, turn the circle: sample an angle that is pi less, "
-        f"{site.distribution}(loc - jnp.pi, ...), and write "
-        f"numpyro.deterministic('{site.name}', angle + jnp.pi)"
-        for site in bound.sites.latents
-        if site.circular
-    ]

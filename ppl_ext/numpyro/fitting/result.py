@@ -205,6 +205,7 @@ class Fit:
             solution=self.solution,
             settings={"prefix": self.guide.prefix, "x64": self.bound.x64},
             climb=None if self.climb is None else pack_climb(self.climb),
+            centering=self.bound.centering,
         )
         saved.write(path, host="numpyro", host_version=numpyro.__version__)
 

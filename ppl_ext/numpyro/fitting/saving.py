@@ -54,7 +54,8 @@ def load(
     with x64_scope(saved.settings["x64"]):
         bound = bind_model("load", model, args, kwargs)
         refuse_data(bound)
-        guide = SAVED_GUIDES[saved.guide](model, prefix=saved.settings["prefix"])
+        bound = bound.centred(saved.centering) if saved.centering else bound
+        guide = SAVED_GUIDES[saved.guide](bound.model, prefix=saved.settings["prefix"])
         guide._set_up(bound)
         saved.check_sites(path, {site.name: site.shape for site in guide.sites})
         density = density_of(bound) if bound.has_density else None

@@ -12,6 +12,7 @@ import numpy as np
 import numpyro.distributions as dist
 from numpyro import handlers
 
+from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
 from ppl_ext.numpyro.guides.unconstrained import AbstractUnconstrainedGuide
 from ppl_ext.numpyro.tracing.bound_model import bind_model
 from ppl_ext.numpyro.tracing.find_sites import put_unconstrained
@@ -20,6 +21,8 @@ from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
 from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["AbstractGaussianGuide"]
+
+_PAIRS = 1024  # of fixed draws, where quantiles have no closed form
 
 
 class AbstractGaussianGuide(AbstractUnconstrainedGuide):
@@ -103,6 +106,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
 
         Not for the joint spread of a site whose entries are bound together (a simplex, a
         correlation matrix): there the bijection is applied to the quantiles of its coordinates.
+        Where it depends on other sites they are those of fixed draws.
 
         Args:
             params: Parameters of the guide.
@@ -122,7 +126,19 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         # A bijection onto an interval without a lower end is decreasing and turns them around.
         lower, upper = at(jnp.array([[0.25]])), at(jnp.array([[0.75]]))
         rising, falling = at(probability), at(1 - probability)
-        return {k: jnp.where(lower[k] <= upper[k], rising[k], falling[k]) for k in rising}
+        exact = {k: jnp.where(lower[k] <= upper[k], rising[k], falling[k]) for k in rising}
+        moving = [site.name for site in self.sites if site.latent.transform is None]
+        if not moving:
+            return exact
+        half = draw_standard_normal(_PAIRS, self.dim, 0)
+        values = self._constrain(self._push(params, np.concatenate([half, -half])), (), {})
+        return exact | {k: jnp.quantile(values[k], probability[:, 0], axis=0) for k in moving}
+
+    def _push(self, params: Mapping[str, jax.Array], noise: np.ndarray) -> jax.Array:
+        """Draws of the Gaussian from standard normal ones, ``[draw, dim]``."""
+        loc, scale = self.gaussian(params)
+        noise = jnp.asarray(noise, loc.dtype)
+        return loc + (noise * scale if scale.ndim == 1 else noise @ scale.T)
 
     def _constrain(self, z: jax.Array, args: tuple, kwargs: Mapping) -> dict[str, jax.Array]:
         """Values of latent and, where the model can be run, deterministic sites."""

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import FrameType
 from typing import Any, NoReturn
 
 import jax
@@ -11,6 +12,8 @@ import numpyro
 from numpyro.infer.reparam import Reparam
 
 from ppl_ext.draws.counts import read_counts
+from ppl_ext.gaussian_vi.location_scale import PartialCentering
+from ppl_ext.numpyro.tracing.centering import Centering
 from ppl_ext.numpyro.tracing.data_kinds import DataError, blame_arguments, is_foreign
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 from ppl_ext.numpyro.tracing.model_call import (
@@ -18,7 +21,7 @@ from ppl_ext.numpyro.tracing.model_call import (
     Given,
     ModelCall,
     split_call,
-    take_off_partials,
+    take_off_wrappers,
 )
 from ppl_ext.numpyro.tracing.sites import Sites
 
@@ -85,9 +88,9 @@ class BoundModel:
         # JAX sorts the keys of a dictionary; the model's order is the readable one.
         for site in self.sites.observed:
             value, present = found[site.name]
-            everywhere = np.ones(np.shape(value), bool)
-            data[site.name] = np.asarray(value), everywhere if present is None else present
-        return {name: (value, np.asarray(present)) for name, (value, present) in data.items()}
+            present = np.ones(np.shape(value), bool) if present is None else present
+            data[site.name] = np.asarray(value), np.asarray(present)
+        return data
 
     @functools.cached_property
     def observed(self) -> dict[str, np.ndarray]:
@@ -131,6 +134,17 @@ class BoundModel:
             return self
         return bind_model(*self.__reduce__()[1])
 
+    @property
+    def centering(self) -> Mapping[str, PartialCentering]:
+        """The sites whose coordinates are not those in which they are written."""
+        return self.model.sites if isinstance(self.model, Centering) else {}
+
+    def centred(self, sites: Mapping[str, PartialCentering]) -> "BoundModel":
+        """The same model with these location-scale sites in other coordinates."""
+        args, kwargs = self.given
+        with x64_scope(self.x64):
+            return bind_model(self.caller, Centering(self.model, sites), args, kwargs)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # A fingerprint holds code, which cannot be pickled, and another process has its own.
         args, kwargs = self.call.given(tuple(np.asarray(array) for array in self.arrays))
@@ -154,7 +168,7 @@ def bind_model(
     Raises:
         ValueError: A plate is empty.
     """
-    surroundings = take_fingerprint(take_off_partials(model)[0])
+    surroundings = take_fingerprint(take_off_wrappers(model)[0])
     # Kinds of arrays, by NumPy's letters, that are fixed; a series is an array but to a model
     # that asks it for what only a series has.
     foreign = True
@@ -166,9 +180,7 @@ def bind_model(
         except DataError as error:
             raise ValueError(f"{caller}: {error}.") from error
         except AttributeError:
-            if not foreign or not any(
-                is_foreign(leaf) for leaf in jax.tree.leaves((args, kwargs))
-            ):
+            if not (foreign and any(map(is_foreign, jax.tree.leaves((args, kwargs))))):
                 raise
             foreign = False
         except _NEEDS_VALUES as error:
@@ -209,11 +221,7 @@ def x64_scope(x64: bool):
 
 def _raise_reparam(caller: str, error: AssertionError) -> NoReturn:
     """Raise for a site of the host's scan that is reparametrised outside of it, else as it was."""
-    frames = []
-    traceback = error.__traceback__
-    while traceback is not None:
-        frames.append(traceback.tb_frame)
-        traceback = traceback.tb_next
+    frames = _frames_of(error)
     last = frames[-1].f_locals
     scanned = any(frame.f_globals.get("__name__") == _SCAN for frame in frames)
     if not scanned or not isinstance(last.get("self"), Reparam):
@@ -228,11 +236,14 @@ def _raise_reparam(caller: str, error: AssertionError) -> NoReturn:
 
 def _plate_that_raised(error: AssertionError) -> str:
     """Name of the plate whose constructor raised, empty if it was none."""
-    traceback = error.__traceback__
-    name = ""
+    raised = [frame.f_locals.get("self") for frame in _frames_of(error)]
+    plates = [getattr(each, "name", "") for each in raised if isinstance(each, numpyro.plate)]
+    return plates[-1] if plates else ""
+
+
+def _frames_of(error: AssertionError) -> list[FrameType]:
+    frames, traceback = [], error.__traceback__
     while traceback is not None:
-        plate = traceback.tb_frame.f_locals.get("self")
-        if isinstance(plate, numpyro.plate):
-            name = getattr(plate, "name", "")
+        frames.append(traceback.tb_frame)
         traceback = traceback.tb_next
-    return name
+    return frames

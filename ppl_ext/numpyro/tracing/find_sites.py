@@ -15,7 +15,7 @@ from numpyro.primitives import Messenger
 from ppl_ext.numpyro.tracing.hidden_draws import watch_hidden_draws
 from ppl_ext.numpyro.tracing.sites import DeterministicSite, Latent, Observed, Plate, Sites
 
-__all__ = ["WholePlates", "put_unconstrained", "trace_sites"]
+__all__ = ["WholePlates", "put_unconstrained", "trace_sites", "without_wrappers"]
 
 _WRAPPERS = (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)
 
@@ -164,8 +164,9 @@ def _describe_latent(name, site, plates) -> Latent:
         transform=None if traced else transform,
         plates=plates,
         discrete=_is_discrete(fn),
-        determined=isinstance(_unwrap(fn), dist.Delta),
-        circular=transform is not None and _unwrap(fn).support is dist.constraints.circular,
+        determined=isinstance(without_wrappers(fn), dist.Delta),
+        circular=transform is not None
+        and without_wrappers(fn).support is dist.constraints.circular,
     )
 
 
@@ -202,11 +203,12 @@ def _present(fn, shape) -> jax.Array | None:
     return functools.reduce(jnp.logical_and, masks) if masks else None
 
 
-def _unwrap(fn):
+def without_wrappers(fn: dist.Distribution) -> dist.Distribution:
+    """The distribution inside of expansions, masks and event dimensions."""
     while isinstance(fn, _WRAPPERS):
         fn = fn.base_dist
     return fn
 
 
 def _class_name(fn) -> str:
-    return type(_unwrap(fn)).__name__
+    return type(without_wrappers(fn)).__name__

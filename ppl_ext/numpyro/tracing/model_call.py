@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ppl_ext.gaussian_vi.location_scale import PartialCentering
+from ppl_ext.numpyro.tracing.centering import Centering
 from ppl_ext.numpyro.tracing.data_kinds import ReadsData, array_from, is_foreign
 from ppl_ext.numpyro.tracing.find_sites import WholePlates, trace_sites
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
@@ -22,10 +24,11 @@ from ppl_ext.numpyro.tracing.imputation import Imputes
 from ppl_ext.numpyro.tracing.sites import Sites
 from ppl_ext.numpyro.tracing.snapshot import take_snapshot
 
-__all__ = ["Arrays", "Given", "ModelCall", "split_call", "take_off_partials"]
+__all__ = ["Arrays", "Given", "ModelCall", "split_call", "take_off_wrappers"]
 
 Arrays = tuple[jax.Array, ...]
 Given = tuple[tuple[Any, ...], dict[str, Any]]
+_Around = tuple[Given, dict[str, PartialCentering]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class ModelCall:
     """A model and the fixed half of its arguments; hashable, equal for equal programs.
 
     Args:
-        model: The model, ``functools.partial`` taken off, with what it read when it was bound.
+        model: The model, partials and `Centering` taken off, with what it read when it was bound.
         treedef: Structure of the arguments, those of the partial apart from those given.
         fixed: One entry for each leaf: its fingerprint, or None where it is an array argument.
         avals: ``(shape, dtype)`` of the array arguments, in order.
@@ -57,8 +60,8 @@ class ModelCall:
 
     def run(self, arrays: Arrays) -> Any:
         """The model as a function of its array arguments."""
-        (first, keywords), (args, kwargs) = self._unflatten(arrays)
-        with self._plates(), Imputes(), ReadsData():
+        ((first, keywords), centering), (args, kwargs) = self._unflatten(arrays)
+        with self._plates(), Centering(sites=centering), Imputes(), ReadsData():
             return self.model(*first, *args, **{**keywords, **kwargs})
 
     def run_guide(self, guide: Callable[..., Any], arrays: Arrays) -> Any:
@@ -87,7 +90,7 @@ class ModelCall:
     def _plates(self) -> contextlib.AbstractContextManager:
         return WholePlates() if self.whole else contextlib.nullcontext()
 
-    def _unflatten(self, arrays: Arrays) -> tuple[Given, Given]:
+    def _unflatten(self, arrays: Arrays) -> tuple[_Around, Given]:
         rest = iter(arrays)
         leaves = [next(rest) if leaf is None else leaf.value for leaf in self.fixed]
         return jax.tree.unflatten(self.treedef, leaves)
@@ -113,7 +116,7 @@ def split_call(
         foreign: Whether the arrays of other libraries, such as a series, become arrays.
     """
     x64 = bool(jax.config.jax_enable_x64)
-    model, bound = take_off_partials(model)
+    model, bound = take_off_wrappers(model)
     leaves, treedef = jax.tree.flatten((bound, (tuple(args), dict(kwargs))))
     fixed: list[_Leaf | None] = []
     arrays = []
@@ -145,13 +148,21 @@ def _as_argument(leaf: Any, x64: bool) -> jax.Array:
     return array
 
 
-def take_off_partials(model: Callable[..., Any]) -> tuple[Callable[..., Any], Given]:
-    """The function inside of partials, and the arguments that they give it."""
+def take_off_wrappers(model: Callable[..., Any]) -> tuple[Callable[..., Any], _Around]:
+    """The function inside of partials and `Centering`, and the arrays that they hold.
+
+    Returns:
+        The function, the arguments that partials give it, and the coordinates of sites.
+    """
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
-    while isinstance(model, functools.partial):
-        args, kwargs, model = model.args + args, {**model.keywords, **kwargs}, model.func
-    return model, (args, kwargs)
+    centering: dict[str, PartialCentering] = {}
+    while isinstance(model, (functools.partial, Centering)):
+        if isinstance(model, Centering):
+            centering, model = {**model.sites, **centering}, model.fn
+        else:
+            args, kwargs, model = model.args + args, {**model.keywords, **kwargs}, model.func
+    return model, ((args, kwargs), centering)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import copy
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,12 +11,12 @@ from pyro.optim import PyroOptim
 
 from ppl_ext.climbing import read_climb
 from ppl_ext.correction import Correction
-from ppl_ext.density import Density
 from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.pyro.fitting.beyond_guide import climb_beyond
 from ppl_ext.pyro.fitting.deterministic import fit_deterministic
+from ppl_ext.pyro.fitting.notes import add_notes
 from ppl_ext.pyro.fitting.own_copies import copy_fitted, read_params
 from ppl_ext.pyro.fitting.result import Fit
 from ppl_ext.pyro.fitting.stochastic_fit import fit_stochastic
@@ -134,10 +133,14 @@ def fit(
         with having_told(mismatches):
             store, log = fit_stochastic(bound, guide, settings, num_starts, seed, progress_bar)
         guide, store = copy_fitted(guide, store)
-    log = replace(log, notes=(*log.notes, *_note_density(density), *_note_circles(bound)))
+    log = add_notes(log, bound, density)
     params = read_params(guide, store)
     fitted = Fit(guide, params, log, density, solution, bound, _store=store)
-    return fitted if correction is None else climb_beyond(fitted, correction, seed, progress_bar)
+    return (
+        fitted
+        if correction is None
+        else climb_beyond(fitted, settings, correction, seed, progress_bar)
+    )
 
 
 def _signature_of(model: Callable[..., Any]) -> inspect.Signature:
@@ -200,23 +203,3 @@ def _refuse(
                 "AutoMeanField or AutoFullRank. Use optimizer=Stochastic()."
             )
     refuse_data(bound)
-
-
-def _note_density(density: Density | None) -> list[str]:
-    if density is None or density.batched:
-        return []
-    return [
-        "the model could not be vectorised and was called draw by draw; write branches on sampled "
-        "values with torch.where"
-    ]
-
-
-def _note_circles(bound: BoundModel) -> list[str]:
-    return [
-        f"site '{site.name}' is circular and was cut open at -pi and pi; where its mass lies "
-        "across the cut, turn the circle: sample an angle that is pi less, "
-        f"{site.distribution}(loc - torch.pi, ...), and write "
-        f"pyro.deterministic('{site.name}', angle + torch.pi)"
-        for site in bound.sites.latents
-        if site.circular
-    ]

@@ -212,6 +212,7 @@ class Fit:
             log=self.log,
             solution=self.solution,
             climb=None if self.climb is None else pack_climb(self.climb),
+            centering=self.bound.centering,
         )
         saved.write(path, host="pyro", host_version=pyro.__version__)
 

@@ -55,7 +55,8 @@ def load(
     """
     saved = read_fit(path, host="pyro", guides=SAVED_GUIDES)
     bound = bind_model("load", model, args, kwargs)
-    guide = SAVED_GUIDES[saved.guide](model)
+    bound = bound.centred(saved.centering) if saved.centering else bound
+    guide = SAVED_GUIDES[saved.guide](bound.model if saved.centering else model)
     with model_scope(), own_random_state(0):
         guide.setup(*bound.args, **bound.kwargs)
     saved.check_sites(path, {site: tuple(shape) for site, shape in guide._shapes.items()})

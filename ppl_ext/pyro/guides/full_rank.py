@@ -110,9 +110,10 @@ class AutoFullRank(AbstractGaussianGuide):
             # Plates outside of the guide, such as vectorised particles, stand to the left.
             outer = flat.shape[:-1] + (1,) * self._event_dims[name]
             part = flat[..., start:stop].reshape(torch.broadcast_shapes(shape, outer))
+            support = self._support_of(name, result, (args, kwargs))
             with ExitStack() as stack:
                 self._enter_plates(stack, name, [])
-                result[name] = self._sample_transformed(name, part, result, (args, kwargs))
+                result[name] = self._sample_transformed(name, part, support)
             start = stop
         return result
 

@@ -9,33 +9,42 @@ import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.distributions.util import sum_rightmost
-from torch.distributions import biject_to
+from torch.distributions import biject_to, constraints
 
-from ppl_ext.pyro.guides.peeking import peek_support
+from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
+from ppl_ext.pyro.guides.peeking import peek_support, visit_draws
 from ppl_ext.pyro.guides.unconstrained import AbstractUnconstrainedGuide
-from ppl_ext.pyro.tracing.isolation import model_scope, whole_plates
-from ppl_ext.pyro.tracing.run_at_point import Visit, bijection_of, is_real, support_of
+from ppl_ext.pyro.tracing.run_at_point import bijection_of, is_real, support_of
 from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["AbstractGaussianGuide"]
+
+_PAIRS = 1024  # of fixed draws, where quantiles have no closed form
 
 
 class AbstractGaussianGuide(AbstractUnconstrainedGuide):
     """A Gaussian over the unconstrained latent space of a model."""
 
+    def _support_of(
+        self, name: str, earlier: dict[str, torch.Tensor], call: tuple
+    ) -> constraints.Constraint:
+        """The support of a site, which may depend on the values before it.
+
+        Asked outside of the site's plates, for the model enters plates of the same names.
+        """
+        if name not in self._moving:
+            return support_of(self.prototype_trace.nodes[name])
+        rows = {plate.name: plate.indices for plate in self.plates.values()}
+        return peek_support(self.model, name, earlier | rows, *call)
+
     def _sample_transformed(
-        self, name: str, unconstrained: torch.Tensor, earlier: dict[str, torch.Tensor], call: tuple
+        self, name: str, unconstrained: torch.Tensor, support: constraints.Constraint
     ) -> torch.Tensor:
         """Emits the site of a model as the image of an unconstrained value sampled before."""
-        site = self.prototype_trace.nodes[name]
-        event_dim = site["fn"].event_dim
-        support = support_of(site)
-        if name in self._moving:
-            rows = {plate.name: plate.indices for plate in self.plates.values()}
-            support = peek_support(self.model, name, earlier | rows, *call)
+        event_dim = self.prototype_trace.nodes[name]["fn"].event_dim
         transform = biject_to(support)
         value = transform(unconstrained)
-        if poutine.get_mask() is False or is_real(support_of(site)):
+        if poutine.get_mask() is False or is_real(support):
             log_density = 0.0
         else:
             jacobian = transform.log_abs_det_jacobian(unconstrained, value)
@@ -61,20 +70,11 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
 
     def _constrain_in_turn(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
         """The same where a support depends on other sites: the model is run for every draw."""
-        args, kwargs = self._arguments
-        draws = []
-        with whole_plates(), model_scope():
-            for row in flat.reshape(-1, flat.shape[-1]):
-                point = self._split(row)
-                with poutine.block(), Visit(point, type(self).__name__) as visit:
-                    self.model(*args, **kwargs)
-                draws.append({name: visit.sites[name]["value"] for name in self._shapes})
-        return {
-            name: torch.stack([draw[name] for draw in draws]).reshape(
-                flat.shape[:-1] + draws[0][name].shape
-            )
-            for name in self._shapes
-        }
+        rows = flat.reshape(-1, flat.shape[-1])
+        kind, call = type(self).__name__, self._arguments
+        drawn = visit_draws(kind, self._given_model, self._split, rows, *call)
+        shape = flat.shape[:-1]
+        return {name: drawn[name].reshape(shape + drawn[name].shape[1:]) for name in self._shapes}
 
     @abstractmethod
     def _flat(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -137,7 +137,9 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
             **kwargs: Keyword arguments of the model.
         """
         self._require_setup(args, kwargs)
-        return self._constrain(self._flat()[0].clone())
+        medians = self._constrain(self._flat()[0].clone())
+        half = torch.full((1,), 0.5)
+        return medians | {name: value[0] for name, value in self._drawn_quantiles(half).items()}
 
     @torch.no_grad()
     @in_turn
@@ -145,6 +147,9 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         self, quantiles: object, *args: object, **kwargs: object
     ) -> dict[str, torch.Tensor]:
         """Quantiles of every latent site.
+
+        Exact where the bijection works entry by entry, and by fixed draws where it depends on
+        other sites.
 
         Args:
             quantiles: Probabilities between 0 and 1, shape [quantile].
@@ -165,9 +170,24 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         # A bijection onto an interval without a lower end is decreasing and turns them around.
         quarters = at(torch.tensor([0.25, 0.75]).to(probabilities))
         rising, falling = at(probabilities), at(1 - probabilities)
-        return {
+        exact = {
             name: torch.where(low <= high, rising[name], falling[name])
             for name, (low, high) in quarters.items()
+        }
+        return exact | self._drawn_quantiles(probabilities)
+
+    def _drawn_quantiles(self, probabilities: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Quantiles of the sites whose bijection depends on other sites."""
+        if not self._moving:
+            return {}
+        loc, scale = self._flat()
+        half = torch.as_tensor(draw_standard_normal(_PAIRS, len(loc), 0)).to(loc)
+        noise = torch.cat([half, -half])
+        values = self._constrain(loc + (noise * scale if scale.dim() == 1 else noise @ scale.T))
+        return {
+            name: torch.quantile(values[name], probabilities.to(loc), dim=0)
+            for name in self._shapes
+            if name in self._moving
         }
 
     @torch.no_grad()

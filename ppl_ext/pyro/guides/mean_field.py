@@ -11,7 +11,7 @@ from pyro.infer.autoguide.utils import deep_setattr
 from pyro.nn import PyroModule, PyroParam
 
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
-from ppl_ext.pyro.tracing.run_at_point import is_real, support_of
+from ppl_ext.pyro.tracing.run_at_point import is_real
 
 __all__ = ["AutoMeanField"]
 
@@ -106,18 +106,17 @@ class AutoMeanField(AbstractGaussianGuide):
         self._require_setup(args, kwargs)
         self._create_plates(*args, **kwargs)
         result = {}
-        for name, site in self.prototype_trace.iter_stochastic_nodes():
+        for name in self._shapes:
+            support = self._support_of(name, result, (args, kwargs))
             with ExitStack() as stack:
                 loc, scale = self._enter_plates(stack, name, self._site_parameters(name))
                 normal = dist.Normal(loc, scale).to_event(self._event_dims[name])
-                if is_real(support_of(site)):
+                if is_real(support):
                     result[name] = pyro.sample(name, normal)
                 else:
                     auxiliary = {"is_auxiliary": True}
                     unconstrained = pyro.sample(f"{name}_unconstrained", normal, infer=auxiliary)
-                    result[name] = self._sample_transformed(
-                        name, unconstrained, result, (args, kwargs)
-                    )
+                    result[name] = self._sample_transformed(name, unconstrained, support)
         return result
 
     def get_posterior(self, *args: object, **kwargs: object) -> dist.TorchDistribution:  # noqa: D102

@@ -13,10 +13,18 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch.distributions import biject_to, constraints
 
-from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
+from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state, whole_plates
 from ppl_ext.pyro.tracing.run_at_point import Visit, bijection_of, has_moving_support
 
-__all__ = ["GivenSubsamples", "find_moving_supports", "peek_subsamples", "peek_support"]
+__all__ = [
+    "GivenSubsamples",
+    "find_moving_supports",
+    "peek_subsamples",
+    "peek_support",
+    "visit_draws",
+]
+
+_CHUNK = 256  # draws for which a model is run at once
 
 
 class GivenSubsamples(Messenger):
@@ -75,15 +83,14 @@ def find_moving_supports(
     ):
         model(*args, **kwargs)
 
-    def centre(fn: torch.distributions.Distribution, name: str) -> torch.Tensor:
-        return biject_to(fn.support)(torch.zeros_like(elsewhere[name]))
+    def image(fn: torch.distributions.Distribution, name: str) -> torch.Tensor:
+        # Not of zero: intervals around the same middle differ elsewhere only.
+        return biject_to(fn.support)(torch.ones_like(elsewhere[name]))
 
     return frozenset(
         name
         for name in candidates
-        if not torch.equal(
-            centre(latents[name]["fn"], name), centre(visit.sites[name]["fn"], name)
-        )
+        if not torch.equal(image(latents[name]["fn"], name), image(visit.sites[name]["fn"], name))
     )
 
 
@@ -102,6 +109,42 @@ def peek_support(
     with poutine.block(), _UpTo(name, earlier) as seen, suppress(_SeenError):
         model(*args, **kwargs)
     return seen.support
+
+
+def visit_draws(
+    caller: str,
+    model: Callable,
+    split: Callable[[torch.Tensor], dict[str, torch.Tensor]],
+    rows: torch.Tensor,
+    args: tuple,
+    kwargs: dict,
+) -> dict[str, torch.Tensor]:
+    """Runs a model at every draw of its latent sites and returns their values.
+
+    Args:
+        caller: Name of the guide, for errors.
+        model: The model.
+        split: ``row -> point`` of unconstrained values.
+        rows: The draws, shape [draw, dim].
+        args: Positional arguments of the model.
+        kwargs: Its keyword arguments.
+
+    Returns:
+        For each site its values, shape [draw, ...].
+    """
+
+    def values(row: torch.Tensor) -> dict[str, torch.Tensor]:
+        point = split(row)
+        with poutine.block(), Visit(point, caller) as visit:
+            model(*args, **kwargs)
+        return {name: visit.sites[name]["value"] for name in point}
+
+    with whole_plates(), model_scope():
+        try:
+            return torch.func.vmap(values, randomness="same", chunk_size=_CHUNK)(rows)
+        except RuntimeError:  # a model that vmap cannot follow
+            each = [values(row) for row in rows]
+            return {name: torch.stack([one[name] for one in each]) for name in each[0]}
 
 
 class _UpTo(Messenger):

@@ -175,6 +175,11 @@ class AbstractUnconstrainedGuide(AutoGuide):
                 )
         return self.plates
 
+    @property
+    def _given_model(self) -> Callable:
+        """The model without the strategy that was put around it."""
+        return self.model.func.args[1]
+
     def _require_setup(self, args: tuple, kwargs: dict) -> None:
         if self.prototype_trace is None:
             self._setup_prototype(*args, **kwargs)

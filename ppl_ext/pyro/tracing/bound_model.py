@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import torch
 
 from ppl_ext.density import Site
 from ppl_ext.draws.counts import read_counts
+from ppl_ext.gaussian_vi.location_scale import PartialCentering
+from ppl_ext.pyro.tracing.centering import Centering
 from ppl_ext.pyro.tracing.data_kinds import DataError, blame_arguments, to_tensors
 from ppl_ext.pyro.tracing.find_sites import FirstVisit, trace_sites
 from ppl_ext.pyro.tracing.isolation import (
@@ -42,6 +44,7 @@ class BoundModel:
         work: Floats that one run of the model holds at its sites.
         dtype: Type of the flat unconstrained vector.
         device: Where the model runs.
+        centering: The sites whose coordinates are not those in which they are written.
     """
 
     caller: str
@@ -54,6 +57,7 @@ class BoundModel:
     work: int
     dtype: torch.dtype
     device: torch.device
+    centering: Mapping[str, PartialCentering] = field(default_factory=dict)
 
     @property
     def has_density(self) -> bool:
@@ -94,6 +98,11 @@ class BoundModel:
                 "it to take all data and to pick its rows by the plate: with pyro.plate(...) as "
                 "i, and obs=y[i]."
             ) from error
+
+    def centred(self, sites: Mapping[str, PartialCentering]) -> "BoundModel":
+        """The same model with these location-scale sites in other coordinates."""
+        model = Centering(sites)(self.model)
+        return replace(_look(self.caller, model, self.args, self.kwargs), centering=sites)
 
     @functools.cached_property
     def scored(self) -> Callable[..., Any]:

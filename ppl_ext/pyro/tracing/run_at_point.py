@@ -195,12 +195,12 @@ def bijection_of(msg: dict) -> Transform | None:
 
 
 def has_moving_support(msg: dict) -> bool:
-    """Whether the bounds of a site's support are tensors, which may depend on other sites."""
+    """Whether bounds or shift of a site's support are tensors, which may depend on others."""
     return _has_tensor_bounds(support_of(msg))
 
 
 def _has_tensor_bounds(support: constraints.Constraint | None) -> bool:
     while isinstance(support, constraints.independent):
         support = support.base_constraint
-    bounds = (getattr(support, side, None) for side in ("lower_bound", "upper_bound"))
+    bounds = (getattr(support, side, None) for side in ("lower_bound", "upper_bound", "ratio"))
     return any(isinstance(bound, torch.Tensor) for bound in bounds)

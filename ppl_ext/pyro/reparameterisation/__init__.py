@@ -1,0 +1,5 @@
+"""Location-scale sites in the coordinates that a Gaussian fits best."""
+
+from ppl_ext.pyro.reparameterisation.choice import reparameterise
+
+__all__ = ["reparameterise"]
