@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from ppl_ext.density import Density
+from ppl_ext.fitting.fit_log import INTERRUPTED
 from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi.full_rank import ascend_full_rank
 from ppl_ext.gaussian_vi.location_scale import LocationScale, PartialCentering
@@ -23,6 +24,9 @@ from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal, round_up
 from ppl_ext.gaussian_vi.starts import triangular_root
 
 __all__ = ["Form", "choose_centering"]
+
+# A prior far out may overflow; its draw is left out, or the coordinates lose.
+_overflow_is_no_news = np.errstate(all="ignore")
 
 _LOOKS = 3  # each from the fit of the one before
 _STEP = 0.1  # of a standard deviation: above rounding, and local
@@ -45,6 +49,7 @@ class Form:
     look: Callable[[np.ndarray], Mapping[str, LocationScale]]
 
 
+@_overflow_is_no_news
 def choose_centering(
     written: Form,
     solution: GaussianSolution,
@@ -73,6 +78,9 @@ def choose_centering(
         The coordinates by site, entries in a row; empty where none are better than those of the
         model.
 
+    Raises:
+        KeyboardInterrupt: It was interrupted; the model as it is written is there to go on with.
+
     References:
         Papaspiliopoulos, Roberts, Sköld (2007), A general framework for the parametrization of
         hierarchical models, Statistical Science 22(1).
@@ -84,7 +92,7 @@ def choose_centering(
     form = written
     for _ in range(_LOOKS):
         points, priors = _look(form, solution, rng)
-        if not priors:
+        if not priors or len(points) < _LEAST_PAIRS:
             break
         for name, centering in chosen.items():
             own = slice(priors[name].start, priors[name].stop)
@@ -133,8 +141,7 @@ def _find_centering(
     found = {}
     for name, prior in priors.items():
         own = slice(prior.start, prior.stop)
-        with np.errstate(all="ignore"):
-            information = turn[:, own] / (2 * step[:, own]) - prior.scale**-2
+        information = turn[:, own] / (2 * step[:, own]) - prior.scale**-2
         unit = np.exp(np.median(np.log(prior.scale), axis=0))
         finite = np.where(np.isfinite(information), information, 0.0)
         strength = np.maximum(np.median(finite, axis=0), 0.0) * unit**2
@@ -150,14 +157,15 @@ def _fit_roughly(
     counted = CountedDensity(density.log_density)
     loc = points.mean(axis=0)
     half = draw_standard_normal(len(points) // 2, density.dim, rng)
-    if not full_rank:
-        start = loc, points.std(axis=0)
-        return refine(
-            partial(ascend_mean_field, counted), [start], half, counted, _ROUGH, rng, began
-        )
-    start = loc, triangular_root((points - loc).T / np.sqrt(len(points)))
-    ascend = partial(ascend_full_rank, counted, precision=density.dtype)
-    return refine(ascend, [start], half, counted, _ROUGH, rng, began)
+    if full_rank:
+        scale = triangular_root((points - loc).T / np.sqrt(len(points)))
+        ascend = partial(ascend_full_rank, counted, precision=density.dtype)
+    else:
+        scale, ascend = points.std(axis=0), partial(ascend_mean_field, counted)
+    solution = refine(ascend, [(loc, scale)], half, counted, _ROUGH, rng, began)
+    if solution.log.reason == INTERRUPTED:
+        raise KeyboardInterrupt
+    return solution
 
 
 def _is_better(
