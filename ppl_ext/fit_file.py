@@ -38,6 +38,7 @@ class SavedFit:
         log: The log of the run.
         solution: The solver's Gaussian, None after stochastic gradients.
         settings: What a room needs besides: numbers, words and flags.
+        theta: The parameters of the model in a row, on unconstrained space; None if it has none.
 
     Example:
         >>> import pathlib, tempfile
@@ -56,6 +57,7 @@ class SavedFit:
     log: FitLog
     solution: GaussianSolution | None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    theta: np.ndarray | None = None
 
     def write(self, path: str | os.PathLike[str], *, host: str, host_version: str) -> None:
         """Write the file.
@@ -67,6 +69,8 @@ class SavedFit:
         """
         arrays = {f"params/{name}": np.asarray(value) for name, value in self.params.items()}
         arrays["losses"] = self.log.losses
+        if self.theta is not None:
+            arrays["theta"] = self.theta
         header: dict[str, Any] = {
             "kind": "fit",
             "host": host,
@@ -99,6 +103,23 @@ class SavedFit:
                 f"load: '{os.fspath(path)}' was fitted to the sites {dict(self.sites)} "
                 f"(unconstrained shapes), the model has {dict(found)}; expected the same. Give "
                 "the model and the shapes of data that were fitted."
+            )
+
+    def check_parameters(self, path: str | os.PathLike[str], found: int) -> None:
+        """Refuse a model with other parameters.
+
+        Args:
+            path: The file.
+            found: How many numbers the parameters of the model are.
+
+        Raises:
+            ValueError: The fit has another number of them.
+        """
+        expected = 0 if self.theta is None else len(self.theta)
+        if found != expected:
+            raise ValueError(
+                f"load: '{os.fspath(path)}' holds {expected:,} parameters of its model, the model "
+                f"has {found:,}; expected the same. Give the model that was fitted."
             )
 
 
@@ -181,4 +202,5 @@ def read_fit(path: str | os.PathLike[str], *, host: str, guides: Collection[str]
         log=log,
         solution=solution,
         settings=header["settings"],
+        theta=arrays.get("theta"),
     )

@@ -18,6 +18,7 @@ from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_posi
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.numpyro.fitting.deterministic import fit_deterministic
+from ppl_ext.numpyro.fitting.parameters import find_obstacle, fit_with_parameters
 from ppl_ext.numpyro.fitting.result import Fit
 from ppl_ext.numpyro.fitting.stochastic_fit import fit_stochastic
 from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
@@ -108,7 +109,15 @@ def fit(
         _refuse(bound, guide, settings)
         density = density_of(bound) if bound.has_density else None
         gaussian = isinstance(guide, AbstractGaussianGuide)
-        if density and gaussian and not isinstance(settings, Stochastic):
+        deterministic = gaussian and not isinstance(settings, Stochastic)
+        obstacle = find_obstacle(bound) if deterministic else ""
+        if deterministic and bound.sites.parameters and not obstacle:
+            settings = settings or Deterministic(num_starts=num_starts)
+            bound, params, log, solution = fit_with_parameters(
+                rng_key, bound, guide, settings, progress_bar
+            )
+            density = density_of(bound)
+        elif density and deterministic:
             settings = settings or Deterministic(num_starts=num_starts)
             params, log, solution = fit_deterministic(
                 rng_key, bound, density, guide, settings, progress_bar
@@ -122,9 +131,9 @@ def fit(
                 params, log = fit_stochastic(
                     rng_key, bound, guide, settings, num_starts, progress_bar
                 )
-        log = replace(
-            log, notes=(*log.notes, *_note_precision(bound.x64, log), *_note_circles(bound))
-        )
+        notes = [f"stochastic gradients were used, for {obstacle}"] if obstacle else []
+        notes += [*_note_precision(bound.x64, log), *_note_circles(bound)]
+        log = replace(log, notes=(*log.notes, *notes))
         # As NumPy arrays float64 parameters serve outside of the scope too.
         params = jax.tree.map(np.asarray, dict(params))
         if gaussian:
@@ -191,11 +200,16 @@ def _refuse(
             "Deterministic needs all rows at once; leave out subsample_size, or use "
             "optimizer=Stochastic().",
         )
-        if not (bound.has_density and isinstance(guide, AbstractGaussianGuide)):
+        if not isinstance(guide, AbstractGaussianGuide):
             raise ValueError(
-                f"fit: Deterministic was given with {type(guide).__name__} and a model with the "
-                f"parameters {bound.sites.parameters}; expected AutoMeanField or AutoFullRank and "
-                "none. Use optimizer=Stochastic()."
+                f"fit: Deterministic was given with {type(guide).__name__}; expected "
+                "AutoMeanField or AutoFullRank. Use optimizer=Stochastic()."
+            )
+        obstacle = find_obstacle(bound)
+        if obstacle:
+            raise ValueError(
+                f"fit: Deterministic was given and {obstacle}; expected parameters that have one "
+                "optimum for all draws. Use optimizer=Stochastic()."
             )
     # Elsewhere every step and every draw runs the model with a key of its own.
     if isinstance(guide, AbstractGaussianGuide) and not bound.sites.parameters:

@@ -12,9 +12,9 @@ from numpyro.infer.autoguide import AutoGuide
 from numpyro.primitives import _PYRO_STACK, CondIndepStackFrame
 
 from ppl_ext.numpyro.guides.coordinates import GuideSite, lay_out, spread_start
+from ppl_ext.numpyro.guides.init_points import draw_start
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model
 from ppl_ext.numpyro.tracing.density import explain_at
-from ppl_ext.numpyro.tracing.init_points import draw_start
 from ppl_ext.numpyro.tracing.refusals import refuse_latents
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
 from ppl_ext.numpyro.tracing.turns import in_turn

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 from numpyro.infer.reparam import Reparam
@@ -125,16 +126,22 @@ class BoundModel:
         with x64_scope(self.x64):
             return replace(self, call=call, sites=call.sites)
 
+    def hold(self, theta: np.ndarray) -> "BoundModel":
+        """The same model with its parameters held at theta[parameter]; it has none left."""
+        call, last = self.call.hold(len(theta)), jnp.asarray(theta, self.call.dtype)
+        return replace(self, call=call, arrays=(*self.arrays, last), sites=call.sites)
+
     def in_force(self) -> "BoundModel":
         """The same model in the precision in force."""
         if self.x64 == bool(jax.config.jax_enable_x64):
             return self
-        return bind_model(*self.__reduce__()[1])
+        return _rebind(*self.__reduce__()[1])
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A fingerprint holds code, which cannot be pickled, and another process has its own.
-        args, kwargs = self.call.given(tuple(np.asarray(array) for array in self.arrays))
-        return bind_model, (self.caller, self.model, args, kwargs)
+        arrays = tuple(np.asarray(array) for array in self.arrays)
+        theta = arrays[-1] if self.call.held else None
+        return _rebind, (theta, self.caller, self.model, *self.call.given(arrays))
 
 
 def bind_model(
@@ -186,6 +193,11 @@ def bind_model(
                 "plate out where it has no rows, or pass the data."
             ) from error
     raise AssertionError
+
+
+def _rebind(theta: np.ndarray | None, *how: Any) -> BoundModel:
+    bound = bind_model(*how)
+    return bound if theta is None else bound.hold(theta)
 
 
 def _raise_blame(

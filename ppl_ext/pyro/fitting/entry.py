@@ -16,6 +16,7 @@ from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_posi
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.pyro.fitting.deterministic import fit_deterministic
 from ppl_ext.pyro.fitting.own_copies import copy_fitted, read_params
+from ppl_ext.pyro.fitting.parameters import find_obstacle, fit_with_parameters
 from ppl_ext.pyro.fitting.result import Fit
 from ppl_ext.pyro.fitting.stochastic_fit import fit_stochastic
 from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
@@ -28,7 +29,6 @@ from ppl_ext.pyro.tracing.refusals import (
     refuse_data,
     refuse_guide,
     refuse_latents,
-    refuse_parameters,
     refuse_subsampling,
 )
 from ppl_ext.pyro.tracing.turns import in_turn
@@ -112,7 +112,14 @@ def fit(
     warn_of("fit", mismatches)
     density = density_of(bound) if bound.has_density else None
     gaussian = isinstance(guide, AbstractGaussianGuide)
-    if density and gaussian and not isinstance(settings, Stochastic):
+    deterministic = gaussian and not isinstance(settings, Stochastic)
+    obstacle = find_obstacle(bound) if deterministic else ""
+    if deterministic and bound.sites.parameters and not obstacle:
+        settings = settings or Deterministic(num_starts=num_starts)
+        bound, solution = fit_with_parameters(bound, guide, settings, seed, progress_bar)
+        guide, store, log = copy.deepcopy(guide), bound.held, solution.log
+        density = density_of(bound)
+    elif density and deterministic:
         settings = settings or Deterministic(num_starts=num_starts)
         solution = fit_deterministic(density, guide, settings, seed, progress_bar)
         guide, store, log = copy.deepcopy(guide), None, solution.log
@@ -121,7 +128,9 @@ def fit(
         with having_told(mismatches):
             store, log = fit_stochastic(bound, guide, settings, num_starts, seed, progress_bar)
         guide, store = copy_fitted(guide, store)
-    log = replace(log, notes=(*log.notes, *_note_density(density), *_note_circles(bound)))
+    notes = [f"stochastic gradients were used, for {obstacle}"] if obstacle else []
+    notes += [*_note_density(density), *_note_circles(bound)]
+    log = replace(log, notes=(*log.notes, *notes))
     return Fit(guide, read_params(guide, store), log, density, solution, bound, store)
 
 
@@ -178,11 +187,16 @@ def _refuse(
     """Raise for data that no fit can follow, and for a road that this model or guide bars."""
     if isinstance(settings, Deterministic):
         refuse_subsampling(bound, "Or keep it: fit(model, ..., optimizer=Stochastic()).")
-        refuse_parameters(bound)
         if not isinstance(guide, AbstractGaussianGuide):
             raise ValueError(
                 f"fit: Deterministic was given with the guide {type(guide).__name__}; expected "
                 "AutoMeanField or AutoFullRank. Use optimizer=Stochastic()."
+            )
+        obstacle = find_obstacle(bound)
+        if obstacle:
+            raise ValueError(
+                f"fit: Deterministic was given and {obstacle}; expected parameters that have one "
+                "optimum for all draws. Use optimizer=Stochastic()."
             )
     refuse_data(bound)
 

@@ -57,7 +57,8 @@ def draw_gaussian(
 
     randomness = "different" if posterior_predictive else "same"
     size = batch_size(bound.work) if batched else 1
-    out = _over_draws(one, bound.points(z), shapes, size, seed, randomness)
+    with bound.in_force():
+        out = _over_draws(one, bound.points(z), shapes, size, seed, randomness)
     return _to_draws(bound, out, log_q=gaussian.log_prob(z))
 
 

@@ -19,11 +19,12 @@ from ppl_ext.fitting.calls import check_count
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
 from ppl_ext.pyro.fitting.guide_draws import draw_gaussian, draw_guide
-from ppl_ext.pyro.fitting.own_copies import FittedStore, read_params
+from ppl_ext.pyro.fitting.own_copies import read_params
 from ppl_ext.pyro.guides.full_rank import AutoFullRank
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.guides.mean_field import AutoMeanField
 from ppl_ext.pyro.tracing.bound_model import BoundModel
+from ppl_ext.pyro.tracing.held_parameters import HeldStore
 from ppl_ext.pyro.tracing.isolation import model_scope, own_param_store, own_random_state
 from ppl_ext.pyro.tracing.turns import in_turn
 
@@ -44,8 +45,8 @@ class Fit:
         guide: The fit's own copy of the guide, with its fitted parameters.
         params: The parameters of guide and model by their names in the parameter store.
         log: What the optimisation did and why it ended.
-        density: The log density that was fitted; None where the model sees minibatches or has
-            parameters of its own.
+        density: The log density that was fitted, parameters of the model at their optimum; None
+            where the model sees minibatches or has parameters fitted by stochastic gradients.
         solution: The solver's Gaussian; None after a stochastic fit.
         bound: The model with its arguments.
 
@@ -69,7 +70,7 @@ class Fit:
     density: Density | None
     solution: GaussianSolution | None
     bound: BoundModel
-    _store: FittedStore | None = None
+    _store: HeldStore | None = None
     _reports: list[Report] = field(default_factory=list)
 
     def __repr__(self) -> str:
@@ -152,6 +153,8 @@ class Fit:
     def linear_response(self) -> "Fit":
         """Repair the standard deviations and correlations of a mean-field fit.
 
+        Parameters of the model stay where they are: the response is that of the means alone.
+
         Returns:
             A fit of the same mean whose guide is full rank and has the covariance of
             `ppl_ext.gaussian_vi.respond_linearly`.
@@ -172,7 +175,7 @@ class Fit:
             guide = AutoFullRank(self.bound.model, prefix=self.guide._prefix)
             guide.setup(*self.bound.args, **self.bound.kwargs)
         guide.set_gaussian(solution.loc, solution.scale)
-        params = read_params(guide, None)
+        params = read_params(guide, self._store)
         return replace(self, guide=guide, params=params, solution=solution, _reports=[])
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -189,7 +192,8 @@ class Fit:
         if self.bound.sites.parameters:
             raise ValueError(
                 f"Fit.save: the model has learnable parameters {list(self.bound.sites.parameters)}"
-                f"; expected a model whose parameters are sampled. Keep them yourself: {line}."
+                " that were fitted by stochastic gradients; expected a fit of the deterministic "
+                f"solver. Keep them yourself: {line}."
             )
         saved = SavedFit(
             guide=kind,
@@ -197,6 +201,7 @@ class Fit:
             params={key: value.cpu().numpy() for key, value in self.guide.state_dict().items()},
             log=self.log,
             solution=self.solution,
+            theta=None if self.bound.held is None else self.bound.held.theta,
         )
         saved.write(path, host="pyro", host_version=pyro.__version__)
 

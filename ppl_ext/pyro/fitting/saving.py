@@ -8,6 +8,7 @@ import torch
 
 from ppl_ext.fit_file import read_fit
 from ppl_ext.pyro.fitting.own_copies import read_params
+from ppl_ext.pyro.fitting.parameters import find_parameters
 from ppl_ext.pyro.fitting.result import SAVED_GUIDES, Fit
 from ppl_ext.pyro.tracing.bound_model import bind_model
 from ppl_ext.pyro.tracing.density import density_of
@@ -54,11 +55,15 @@ def load(
     """
     saved = read_fit(path, host="pyro", guides=SAVED_GUIDES)
     bound = bind_model("load", model, args, kwargs)
+    if saved.theta is not None:
+        parameters = find_parameters(bound, seed=0)
+        saved.check_parameters(path, len(parameters.theta))
+        bound = bound.hold(parameters.at(saved.theta))
     guide = SAVED_GUIDES[saved.guide](model)
     with model_scope(), own_random_state(0):
         guide.setup(*bound.args, **bound.kwargs)
     saved.check_sites(path, {site: tuple(shape) for site, shape in guide._shapes.items()})
     guide.load_state_dict({key: torch.as_tensor(value) for key, value in saved.params.items()})
     density = density_of(bound) if bound.has_density else None
-    params = read_params(guide, None)
-    return Fit(guide, params, saved.log, density, saved.solution, bound)
+    params = read_params(guide, bound.held)
+    return Fit(guide, params, saved.log, density, saved.solution, bound, bound.held)

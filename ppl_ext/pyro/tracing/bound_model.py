@@ -2,7 +2,8 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ppl_ext.density import Site
 from ppl_ext.draws.counts import read_counts
 from ppl_ext.pyro.tracing.data_kinds import DataError, blame_arguments, to_tensors
 from ppl_ext.pyro.tracing.find_sites import FirstVisit, trace_sites
+from ppl_ext.pyro.tracing.held_parameters import HeldStore
 from ppl_ext.pyro.tracing.isolation import (
     model_scope,
     own_param_store,
@@ -42,6 +44,7 @@ class BoundModel:
         work: Floats that one run of the model holds at its sites.
         dtype: Type of the flat unconstrained vector.
         device: Where the model runs.
+        held: The parameters that the model is held at; None where it has none, or they are free.
     """
 
     caller: str
@@ -54,6 +57,7 @@ class BoundModel:
     work: int
     dtype: torch.dtype
     device: torch.device
+    held: HeldStore | None = None
 
     @property
     def has_density(self) -> bool:
@@ -99,6 +103,14 @@ class BoundModel:
     def scored(self) -> Callable[..., Any]:
         """The model as densities and losses see it: its data are such as can be scored."""
         return OrdinaryData()(self.model)
+
+    def hold(self, parameters: HeldStore) -> "BoundModel":
+        """The same model with its parameters held at values; it has none left."""
+        return replace(self, held=parameters, sites=replace(self.sites, parameters=()))
+
+    def in_force(self) -> AbstractContextManager:
+        """Context in which the parameters that the model is held at are those of the host."""
+        return nullcontext() if self.held is None else self.held.in_force()
 
     def run(self) -> Any:
         """Runs the model."""
