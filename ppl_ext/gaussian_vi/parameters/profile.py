@@ -19,8 +19,9 @@ __all__ = ["Profile", "ProfileClimb", "ProfilePoint"]
 # The climb ends with a predicted gain of so many times the tolerance: its last step is cheap and
 # leaves the parameters, whose distance is the root of the gain, ten times nearer.
 _SHARPER = 0.01
-# The gradient in the parameters is one of the best Gaussian, which is therefore found sharply.
-_INNER_KL = 1e-6
+# The gradient in the parameters is one of the best Gaussian, which is therefore found more sharply
+# than what is still to be gained, to within these bounds.
+_INNER_SHARE, _SHARPEST, _BLUNTEST = 1e-3, 1e-6, 1e-3
 # Backtracking ends at this length, or where so many trials differ by no more than rounding.
 _SHORTEST, _DROWNED = 1e-9, 2
 _ARMIJO = 1e-4
@@ -80,23 +81,27 @@ class Profile:
     ) -> None:
         self.density = density
         self.half = half
-        self._inner = replace(optimizer, kl_tolerance=min(optimizer.kl_tolerance, _INNER_KL))
+        self._optimizer = optimizer
         self._count = count
         self.precision = density.at(density.start).dtype
 
-    def evaluate(self, theta: np.ndarray, loc: np.ndarray, scale: np.ndarray) -> ProfilePoint:
+    def evaluate(
+        self, theta: np.ndarray, loc: np.ndarray, scale: np.ndarray, tolerance: float = _SHARPEST
+    ) -> ProfilePoint:
         """The bound at some parameters, climbed to from a Gaussian.
 
         Args:
             theta: ``[parameter]``.
             loc: Mean to start from, ``[dim]``.
             scale: ``[dim]`` for mean field, ``[dim, dim]`` for full rank.
+            tolerance: Divergence from the best Gaussian at which it is found, in nats.
         """
+        inner = replace(self._optimizer, kl_tolerance=min(tolerance, self._optimizer.kl_tolerance))
         counted = CountedDensity(self.density.at(theta).log_density, self._count)
         ascend: Callable[..., GaussianState] = ascend_mean_field
         if scale.ndim == 2:
             ascend = partial(ascend_full_rank, precision=self.precision)
-        state = ascend(counted, loc, scale, self.half, self._inner, may_add_draws=False)
+        state = ascend(counted, loc, scale, self.half, inner, may_add_draws=False)
         gradient = np.full(len(theta), np.nan)
         if np.isfinite(state.average.elbo):
             gradient = self.slope(theta, state, self.half)
@@ -150,14 +155,16 @@ class ProfileClimb:
         inverse: Inverse of the curvature in the parameters as far as it is known,
             ``[parameter, parameter]``.
         elbos: The bound after every step.
-        rising: Whether the bound was not curved downwards along the last step, so that no
-            maximum is in sight.
+        rising: How many of the last steps found the bound not curved downwards, so that no
+            maximum was in sight.
+        stuck: Whether the climb ended where no step rises, by rounding or overflow.
     """
 
     point: ProfilePoint
     inverse: np.ndarray
     elbos: list[float]
-    rising: bool = False
+    rising: int = 0
+    stuck: bool = False
 
     @property
     def gain(self) -> float:
@@ -172,10 +179,12 @@ class ProfileClimb:
             profile: The objective; ``point`` must be one of its own.
             optimizer: Tolerances and limits.
         """
+        self.stuck = False
         for _ in range(optimizer.max_steps):
             if not self.gain > _SHARPER * optimizer.kl_tolerance:
                 return
             trial = self._search(profile)
+            self.stuck = trial is None
             if trial is None:
                 return
             self._learn(trial)
@@ -189,11 +198,13 @@ class ProfileClimb:
         longest = np.max(np.abs(direction) / np.maximum(1.0, np.abs(point.theta)))
         step = min(1.0, _LONGEST_MOVE / max(float(longest), 1e-300))
         slope = float(direction @ point.gradient)
-        noise = 4 * np.finfo(profile.precision).eps * abs(point.elbo) + 2 * _INNER_KL
+        blunt = float(np.clip(_INNER_SHARE * self.gain, _SHARPEST, _BLUNTEST))
+        noise = 4 * np.finfo(profile.precision).eps * abs(point.elbo) + 2 * blunt
         drowned = 0
         while drowned < _DROWNED and step > _SHORTEST:
             start = point.state
-            trial = profile.evaluate(point.theta + step * direction, start.loc, start.scale)
+            theta = point.theta + step * direction
+            trial = profile.evaluate(theta, start.loc, start.scale, blunt)
             rise = trial.elbo - point.elbo
             if trial.finite:
                 # Where sums of rounded log densities cannot tell, the slope does.
@@ -214,10 +225,11 @@ class ProfileClimb:
         step = trial.theta - self.point.theta
         turn = self.point.gradient - trial.gradient
         along = float(step @ turn)
-        self.rising = along <= 1e-8 * float(np.linalg.norm(step) * np.linalg.norm(turn))
-        if self.rising:
+        if along <= 1e-8 * float(np.linalg.norm(step) * np.linalg.norm(turn)):
+            self.rising += 1
             self.inverse = 4.0 * self.inverse
             return
+        self.rising = 0
         turned = self.inverse @ turn
         outer = np.outer(turned, step) / along
         weight = (1 + float(turn @ turned) / along) / along

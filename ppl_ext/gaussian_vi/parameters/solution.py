@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppl_ext.density import ParametricDensity
 from ppl_ext.gaussian_vi.solution import GaussianSolution
 
-__all__ = ["ParametricSolution"]
+__all__ = ["ParametricSolution", "note_parameters"]
+
+_MOST_NAMES = 8
 
 
 @dataclass(frozen=True)
@@ -34,3 +37,14 @@ class ParametricSolution:
     gaussian: GaussianSolution
     gain: float
     error: float
+
+
+def note_parameters(density: ParametricDensity) -> str:
+    """What a reader of draws and verdict should know of the parameters."""
+    names = [site.name for site in density.parameters]
+    some = ", ".join(f"'{name}'" for name in names[:_MOST_NAMES])
+    rest = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return (
+        f"parameters are point estimates ({some}{rest}): draws and verdict take them as known; "
+        "give them a prior where their uncertainty matters"
+    )

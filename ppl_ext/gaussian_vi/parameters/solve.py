@@ -12,7 +12,7 @@ from ppl_ext.fitting.loop import open_bar
 from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi.objective import GaussianState
 from ppl_ext.gaussian_vi.parameters.profile import Profile, ProfileClimb
-from ppl_ext.gaussian_vi.parameters.solution import ParametricSolution
+from ppl_ext.gaussian_vi.parameters.solution import ParametricSolution, note_parameters
 from ppl_ext.gaussian_vi.solution import GaussianSolution
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
 
@@ -20,9 +20,9 @@ __all__ = ["solve_with_parameters"]
 
 # Most looks for better modes at the parameters found, and nats by which the climb after one has
 # to rise for another.
-_LOOKS, _NEWS = 4, 0.5
+_LOOKS, _NEWS = 3, 0.5
 _GROWTH = 4  # each objective has so many times the draws of the one before
-_MOST_NAMES = 8  # in a note
+_ENDLESS = 3  # a climb that ends in so many steps up a straight slope has no maximum
 
 
 def solve_with_parameters(
@@ -120,7 +120,7 @@ class _Run:
         self.climb = ProfileClimb(point, inverse, [*-self.look.log.losses, point.elbo])
 
     def run(self) -> ParametricSolution:
-        """Climb, look for better modes, and add draws, to the end or to Ctrl-C."""
+        """Climb, look for modes, add draws; to the end or to Ctrl-C."""
         reason = INTERRUPTED if self.look.log.interrupted else ""
         try:
             if not reason:
@@ -145,16 +145,21 @@ class _Run:
             if self.look.log.interrupted:
                 raise KeyboardInterrupt
             before = self._go_on(self.look.num_draws, self._choose())
-            if self.climb.point.elbo < before + _NEWS:
+            if not self._is_solved() or self.climb.point.elbo < before + _NEWS:
                 return
 
     def _add_draws(self) -> None:
         self.error = self._measure_error()
         draws = _GROWTH * self.look.num_draws
-        while draws <= self.optimizer.max_draws and not self._is_sharp():
+        while self._is_solved() and not self._is_sharp() and draws <= self.optimizer.max_draws:
             self._go_on(draws, self.climb.point.state)
             self.error = self._measure_error()
             draws *= _GROWTH
+
+    def _is_solved(self) -> bool:
+        """Whether neither Gaussian nor parameters have much to gain on the draws at hand."""
+        state = self.climb.point.state
+        return max(state.average.predicted_kl, self.climb.gain) < self.optimizer.kl_tolerance
 
     def _is_sharp(self) -> bool:
         mean_error = self.climb.point.state.average.mean_error
@@ -192,7 +197,7 @@ class _Run:
 
     def _refuse_runaway(self) -> None:
         climb = self.climb
-        if climb.gain <= self.optimizer.kl_tolerance or not climb.rising:
+        if climb.rising < (1 if climb.stuck else _ENDLESS) or climb.gain < _NEWS:
             return
         slope = climb.point.gradient
         worst = int(np.argmax(np.abs(slope * (climb.inverse @ slope))))
@@ -207,9 +212,8 @@ class _Run:
 
     def _conclude(self, reason: str) -> ParametricSolution:
         climb, average = self.climb, self.climb.point.state.average
-        tolerance, draws = self.optimizer.kl_tolerance, 2 * len(self.profile.half)
-        solved = max(average.predicted_kl, climb.gain) < tolerance
-        converged = solved and self._is_sharp() and not reason
+        draws = 2 * len(self.profile.half)
+        converged = self._is_solved() and self._is_sharp() and not reason
         reason = reason or (
             f"{'converged' if converged else 'stopped'} ({average.predicted_kl:.1g} nats from the "
             f"optimum in the Gaussian and {climb.gain:.1g} in the parameters on {draws:,} draws, "
@@ -224,7 +228,7 @@ class _Run:
             gradients=self.gradients,
             start_losses=self.look.log.start_losses,
             dropped_starts=self.look.log.dropped_starts,
-            notes=(_note(self.density),),
+            notes=(note_parameters(self.density),),
         )
         state = climb.point.state
         gaussian = GaussianSolution(
@@ -238,13 +242,3 @@ class _Run:
             log=log,
         )
         return ParametricSolution(climb.point.theta, gaussian, climb.gain, self.error)
-
-
-def _note(density: ParametricDensity) -> str:
-    names = [site.name for site in density.parameters]
-    some = ", ".join(f"'{name}'" for name in names[:_MOST_NAMES])
-    rest = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return (
-        f"parameters are point estimates ({some}{rest}): draws and verdict take them as known; "
-        "give them a prior where their uncertainty matters"
-    )

@@ -27,8 +27,9 @@ from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["MOST_PARAMETERS", "find_obstacle", "fit_with_parameters", "read_parameters"]
 
-# Numbers; a quasi-Newton matrix of them is kept, and each step costs a fit of the Gaussian.
-MOST_PARAMETERS = 1000
+# Each step of the parameters costs a fit of the Gaussian. Three hundred fixed effects need twenty
+# steps; a network of as many weights needs hundreds, which stochastic gradients make faster.
+MOST_PARAMETERS = 300
 
 
 def find_obstacle(bound: BoundModel) -> str:

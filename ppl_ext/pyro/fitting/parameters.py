@@ -20,8 +20,9 @@ from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["MOST_PARAMETERS", "find_obstacle", "find_parameters", "fit_with_parameters"]
 
-# Numbers; a quasi-Newton matrix of them is kept, and each step costs a fit of the Gaussian.
-MOST_PARAMETERS = 1000
+# Each step of the parameters costs a fit of the Gaussian. Three hundred fixed effects need twenty
+# steps; a network of as many weights needs hundreds, which stochastic gradients make faster.
+MOST_PARAMETERS = 300
 
 
 def find_parameters(bound: BoundModel, seed: int) -> HeldStore:

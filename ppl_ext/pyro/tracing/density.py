@@ -74,12 +74,7 @@ def trace_density(model: Callable, *args: object, **kwargs: object) -> Density:
 
 
 def density_of(bound: BoundModel, *, batched: bool | None = None) -> Density:
-    """The density of a bound model that has one.
-
-    Args:
-        bound: The model.
-        batched: Whether it can be vectorised, where that is known of the same model at other
-            parameters, which spares all checks; None to find out.
+    """The density of a bound model that has one; no checks where ``batched`` is known of it.
 
     Raises:
         ValueError: The model draws random numbers beside its sites.
@@ -111,8 +106,6 @@ def density_of(bound: BoundModel, *, batched: bool | None = None) -> Density:
         return {"log_p": log_p.detach(), "gradient": gradient}
 
     def held(function: Callable) -> Callable:
-        """The function, in its turn and at the parameters of the model."""
-
         @in_turn
         def run(z: np.ndarray) -> Any:
             with bound.in_force():
