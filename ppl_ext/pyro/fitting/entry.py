@@ -56,10 +56,12 @@ def fit(
     .. math:: \max_q \ E_q [\log p(x, y) - \log q(x)]
 
     `AutoFullRank` and `AutoMeanField` on a model that sees all its data are solved
-    deterministically: no learning rate, and the end is where the answer no longer moves. Every
-    other guide or model goes to the host's ``SVI`` with `Stochastic`. A guide that is given is
-    started anew and left fitted, and the fit keeps a copy of its own; parameter store, random
-    state and validation are left as they were. Not a proof: read ``fit(...).report()``.
+    deterministically: no learning rate, and the end is where the answer no longer moves. Up to 300
+    parameters of the model (``param`` statements, modules) climb the same bound, from their values
+    in the model, and are point estimates. Every other guide or model goes to the host's ``SVI``
+    with `Stochastic`; of parameters the log says why. A guide that is given is started anew and
+    left fitted, and the fit keeps a copy of its own; parameter store, random state and validation
+    are left as they were. Not a proof: read ``fit(...).report()``.
 
     Args:
         model: Pyro model.
