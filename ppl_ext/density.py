@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Density", "Site"]
+__all__ = ["Density", "ParametricDensity", "Site"]
 
 
 @dataclass(frozen=True)
@@ -96,3 +96,44 @@ class Density:
         if self.values_and_log_p is not None:
             return self.values_and_log_p(z)
         return self.constrain(z), self.log_p(z)
+
+
+@dataclass(frozen=True)
+class ParametricDensity:
+    """The joint log density of a model with parameters, its data fixed.
+
+    Parameters have no prior and no spread: a fit chooses one value for each. They lie in one flat
+    vector ``theta``, in the coordinates in which the host optimises them, where every value is
+    allowed.
+
+    Args:
+        parameters: The parameters and their slices of ``theta``.
+        start: ``[parameter]``, the values that the model gives them.
+        at: ``theta[parameter] -> Density``, the density with its parameters held there.
+        gradient: ``(z[draw, dim], theta[parameter]) -> [parameter]``, the mean over the draws of
+            the gradient of log p in the parameters, float64.
+
+    Example:
+        >>> def at(theta):
+        ...     return Density(
+        ...         dim=1,
+        ...         sites=(Site("x", (1,), 0, 1),),
+        ...         log_density=lambda z: (-0.5 * ((z - theta) ** 2).sum(-1), theta - z),
+        ...         log_p=lambda z: -0.5 * ((z - theta) ** 2).sum(-1),
+        ...         constrain=lambda z: {"x": z},
+        ...         explain=lambda z: "",
+        ...     )
+        >>> shifted = ParametricDensity(
+        ...     parameters=(Site("mean", (1,), 0, 1),),
+        ...     start=np.zeros(1),
+        ...     at=at,
+        ...     gradient=lambda z, theta: (z - theta).mean(0),
+        ... )
+        >>> shifted.gradient(np.array([[1.0], [3.0]]), shifted.start).tolist()
+        [2.0]
+    """
+
+    parameters: tuple[Site, ...]
+    start: np.ndarray
+    at: Callable[[np.ndarray], Density]
+    gradient: Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -41,6 +41,7 @@ class SavedFit:
         settings: What a room needs besides: numbers, words and flags.
         climb: Arrays and words of the climb beyond the guide, None where there was none.
         centering: Coordinates of the sites that are not in those of the model.
+        theta: The parameters of the model in a row, on unconstrained space; None if it has none.
 
     Example:
         >>> import pathlib, tempfile
@@ -61,6 +62,7 @@ class SavedFit:
     settings: Mapping[str, Any] = field(default_factory=dict)
     climb: tuple[Mapping[str, np.ndarray], Mapping[str, Any]] | None = None
     centering: Mapping[str, PartialCentering] = field(default_factory=dict)
+    theta: np.ndarray | None = None
 
     def write(self, path: str | os.PathLike[str], *, host: str, host_version: str) -> None:
         """Write the file.
@@ -76,6 +78,8 @@ class SavedFit:
             arrays |= {
                 f"{part}/{name}": np.asarray(v) for part, v in coordinates._asdict().items()
             }
+        if self.theta is not None:
+            arrays["theta"] = self.theta
         header: dict[str, Any] = {
             "kind": "fit",
             "host": host,
@@ -112,6 +116,23 @@ class SavedFit:
                 f"load: '{os.fspath(path)}' was fitted to the sites {dict(self.sites)} "
                 f"(unconstrained shapes), the model has {dict(found)}; expected the same. Give "
                 "the model and the shapes of data that were fitted."
+            )
+
+    def check_parameters(self, path: str | os.PathLike[str], found: int) -> None:
+        """Refuse a model with other parameters.
+
+        Args:
+            path: The file.
+            found: How many numbers the parameters of the model are.
+
+        Raises:
+            ValueError: The fit has another number of them.
+        """
+        expected = 0 if self.theta is None else len(self.theta)
+        if found != expected:
+            raise ValueError(
+                f"load: '{os.fspath(path)}' holds {expected:,} parameters of its model, the model "
+                f"has {found:,}; expected the same. Give the model that was fitted."
             )
 
 
@@ -208,4 +229,5 @@ def read_fit(path: str | os.PathLike[str], *, host: str, guides: Collection[str]
             for name, array in arrays.items()
             if name.startswith("degree/")
         },
+        theta=arrays.get("theta"),
     )

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, get_args
 
 import jax
@@ -20,6 +21,7 @@ from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.numpyro.fitting.beyond_guide import climb_beyond
 from ppl_ext.numpyro.fitting.deterministic import fit_deterministic
 from ppl_ext.numpyro.fitting.notes import add_notes
+from ppl_ext.numpyro.fitting.parameters import find_obstacle, fit_with_parameters
 from ppl_ext.numpyro.fitting.result import Fit
 from ppl_ext.numpyro.fitting.stochastic_fit import fit_stochastic
 from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
@@ -67,9 +69,11 @@ def fit(
     ``fit(...).report()`` tells the steps and the verdict.
 
     `AutoFullRank` and `AutoMeanField` on a model that sees all its data are solved
-    deterministically: no learning rate, and the end is where the answer no longer moves. Every
-    other guide or model goes to the host's ``SVI`` with `Stochastic`. A second fit to data of the
-    same shapes compiles nothing. Not a proof: read ``fit(...).report()``.
+    deterministically: no learning rate, and the end is where the answer no longer moves. Up to 300
+    parameters of the model (``param`` statements, modules) climb the same bound, from their values
+    in the model, and are point estimates. Every other guide or model goes to the host's ``SVI``
+    with `Stochastic`; of parameters the log says why. A second fit to data of the same shapes
+    compiles nothing. Not a proof: read ``fit(...).report()``.
 
     Args:
         rng_key: Random key; the same key gives the same answer.
@@ -120,7 +124,15 @@ def fit(
         _refuse(bound, guide, settings)
         density = density_of(bound) if bound.has_density else None
         gaussian = isinstance(guide, AbstractGaussianGuide)
-        if density and gaussian and not isinstance(settings, Stochastic):
+        deterministic = gaussian and not isinstance(settings, Stochastic)
+        obstacle = find_obstacle(bound) if deterministic else ""
+        if deterministic and bound.sites.parameters and not obstacle:
+            settings = settings or Deterministic(num_starts=num_starts)
+            bound, params, log, solution = fit_with_parameters(
+                rng_key, bound, guide, settings, progress_bar
+            )
+            density = density_of(bound)
+        elif density and deterministic:
             settings = settings or Deterministic(num_starts=num_starts)
             params, log, solution = fit_deterministic(
                 rng_key, bound, density, guide, settings, progress_bar
@@ -134,6 +146,9 @@ def fit(
                 params, log = fit_stochastic(
                     rng_key, bound, guide, settings, num_starts, progress_bar
                 )
+        if obstacle:
+            note = f"stochastic gradients were used, for {obstacle}"
+            log = replace(log, notes=(*log.notes, note))
         log = add_notes(log, bound)
         # As NumPy arrays float64 parameters serve outside of the scope too.
         params = jax.tree.map(np.asarray, dict(params))
@@ -204,11 +219,16 @@ def _refuse(
             "Deterministic needs all rows at once; leave out subsample_size, or use "
             "optimizer=Stochastic().",
         )
-        if not (bound.has_density and isinstance(guide, AbstractGaussianGuide)):
+        if not isinstance(guide, AbstractGaussianGuide):
             raise ValueError(
-                f"fit: Deterministic was given with {type(guide).__name__} and a model with the "
-                f"parameters {bound.sites.parameters}; expected AutoMeanField or AutoFullRank and "
-                "none. Use optimizer=Stochastic()."
+                f"fit: Deterministic was given with {type(guide).__name__}; expected "
+                "AutoMeanField or AutoFullRank. Use optimizer=Stochastic()."
+            )
+        obstacle = find_obstacle(bound)
+        if obstacle:
+            raise ValueError(
+                f"fit: Deterministic was given and {obstacle}; expected parameters that have one "
+                "optimum for all draws. Use optimizer=Stochastic()."
             )
     # Elsewhere every step and every draw runs the model with a key of its own.
     if isinstance(guide, AbstractGaussianGuide) and not bound.sites.parameters:

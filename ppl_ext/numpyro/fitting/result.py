@@ -17,8 +17,10 @@ from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fit_file import SavedFit, check_guide_kind
 from ppl_ext.fitting.fit_log import FitLog
-from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
+from ppl_ext.gaussian_vi import GaussianSolution
 from ppl_ext.numpyro.fitting.guide_draws import draw_gaussian, draw_guide, score_points
+from ppl_ext.numpyro.fitting.linear_response import repair_spread
+from ppl_ext.numpyro.fitting.parameters import read_parameters
 from ppl_ext.numpyro.guides.full_rank import AutoFullRank
 from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.numpyro.guides.mean_field import AutoMeanField
@@ -41,10 +43,11 @@ class Fit:
 
     Args:
         guide: The guide; where it is one of ours, the fit's own copy of it.
-        params: Its parameters, ready for ``guide.sample_posterior(rng_key, params)``.
+        params: Its parameters and those of the model, as the host's ``SVI`` keeps them, ready for
+            ``guide.sample_posterior(rng_key, params)``.
         log: What the optimisation did and why it ended.
-        density: The log density that was fitted; None where the model sees minibatches or has
-            parameters of its own.
+        density: The log density that was fitted, parameters of the model at their optimum; None
+            where the model sees minibatches or has parameters fitted by stochastic gradients.
         solution: The solver's Gaussian; None after a stochastic fit.
         bound: The model with its arguments, in the precision in which the fit ran.
         climb: The steps beyond the first guide, with the draws of the last where it is no
@@ -163,6 +166,8 @@ class Fit:
     def linear_response(self) -> "Fit":
         """Repair the standard deviations and correlations of a mean-field fit.
 
+        Parameters of the model stay where they are: the response is that of the means alone.
+
         Returns:
             A fit of the same mean whose guide is full rank and has the covariance of
             `ppl_ext.gaussian_vi.respond_linearly`.
@@ -177,13 +182,9 @@ class Fit:
                 "gradients; expected a mean-field fit of the deterministic solver. Fit without "
                 "optimizer=Stochastic(): fit(rng_key, model, *args, guide=AutoMeanField)."
             )
-        covariance = respond_linearly(self.density, self.solution)
-        solution = measure_response(self.density, self.solution, covariance)
-        with x64_scope(self.bound.x64):
-            guide = AutoFullRank(self.guide.model, prefix=self.guide.prefix)
-            guide._set_up(self.bound)
-            params = guide.set_gaussian(solution.loc, solution.scale)
-            params = {name: np.asarray(value) for name, value in params.items()}
+        guide, params, solution = repair_spread(
+            self.bound, self.guide, self.density, self.solution
+        )
         return replace(
             self, guide=guide, params=params, solution=solution, climb=None, _reports=[]
         )
@@ -197,12 +198,14 @@ class Fit:
         Raises:
             ValueError: The guide is not one of this package.
         """
+        of_model = read_parameters(self.bound)
         saved = SavedFit(
             guide=check_guide_kind(self.guide, SAVED_GUIDES, "numpy.savez(path, **fit.params)"),
             sites={site.name: site.shape for site in self.guide.sites},
-            params=self.params,
+            params={k: self.params[k] for k in self.params if k not in of_model},
             log=self.log,
             solution=self.solution,
+            theta=np.asarray(self.bound.arrays[-1], np.float64) if of_model else None,
             settings={"prefix": self.guide.prefix, "x64": self.bound.x64},
             climb=None if self.climb is None else pack_climb(self.climb),
             centering=self.bound.centering,

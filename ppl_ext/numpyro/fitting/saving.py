@@ -4,8 +4,12 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import numpy as np
+
 from ppl_ext.climbing import unpack_climb
 from ppl_ext.fit_file import read_fit
+from ppl_ext.numpyro.fitting.parameters import read_parameters
 from ppl_ext.numpyro.fitting.result import SAVED_GUIDES, Fit
 from ppl_ext.numpyro.tracing.bound_model import bind_model, x64_scope
 from ppl_ext.numpyro.tracing.density import density_of
@@ -53,6 +57,10 @@ def load(
     saved = read_fit(path, host="numpyro", guides=SAVED_GUIDES)
     with x64_scope(saved.settings["x64"]):
         bound = bind_model("load", model, args, kwargs)
+        if saved.theta is not None:
+            layout = bound.call.parameters
+            saved.check_parameters(path, layout.size if layout else 0)
+            bound = bound.hold(saved.theta)
         refuse_data(bound)
         bound = bound.centred(saved.centering) if saved.centering else bound
         guide = SAVED_GUIDES[saved.guide](bound.model, prefix=saved.settings["prefix"])
@@ -60,4 +68,5 @@ def load(
         saved.check_sites(path, {site.name: site.shape for site in guide.sites})
         density = density_of(bound) if bound.has_density else None
         climb = None if saved.climb is None else unpack_climb(*saved.climb, density)
-    return Fit(guide, saved.params, saved.log, density, saved.solution, bound, climb)
+        params = saved.params | jax.tree.map(np.asarray, read_parameters(bound))
+    return Fit(guide, params, saved.log, density, saved.solution, bound, climb)

@@ -54,7 +54,7 @@ def fit_stochastic(
     chunk = max(1, min(settings.max_steps // 100, settings.trial_steps))
     runs: list[SVIRun] = []
     starts = Starts(num_starts)
-    for key in jax.random.split(start_key, num_starts):
+    for index, key in enumerate(jax.random.split(start_key, num_starts), 1):
         if num_starts > 1:
             _forget_start(guide)
         run = SVIRun(compiled, bound.arrays, compiled.initialise(key, bound.arrays))
@@ -62,7 +62,8 @@ def fit_stochastic(
             refuse_guide(bound, guide, compiled.svi.get_params(run.progress.state))
         if num_starts > 1:
             try:
-                _try_start(run, settings, chunk, score_key, starts)
+                which = f"start {index} of {num_starts}"
+                _try_start(run, settings, chunk, score_key, starts, progress_bar, which)
             except NonFiniteLossError as error:
                 starts.failures.append(blame_site(run, chunk, error))
                 continue
@@ -82,10 +83,18 @@ def fit_stochastic(
 
 
 def _try_start(
-    run: SVIRun, settings: Stochastic, chunk: int, rng_key: jax.Array, starts: Starts
+    run: SVIRun,
+    settings: Stochastic,
+    chunk: int,
+    rng_key: jax.Array,
+    starts: Starts,
+    progress_bar: bool,
+    which: str,
 ) -> None:
     steps = max(chunk, settings.trial_steps // chunk * chunk)
-    trial = drive(run.advance, max_steps=steps, chunk=chunk, progress_bar=False)
+    trial = drive(
+        run.advance, max_steps=steps, chunk=chunk, progress_bar=progress_bar, describe=which
+    )
     # A start that was interrupted before its first chunk has no best iterate.
     iterate = run.compiled.unconstrained(run.progress) if run.best is None else run.best
     starts.add(trial, float(run.score(rng_key, iterate).mean()))

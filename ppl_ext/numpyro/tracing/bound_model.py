@@ -3,13 +3,11 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from types import FrameType
 from typing import Any, NoReturn
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import numpyro
-from numpyro.infer.reparam import Reparam
 
 from ppl_ext.draws.counts import read_counts
 from ppl_ext.gaussian_vi.location_scale import PartialCentering
@@ -24,10 +22,9 @@ from ppl_ext.numpyro.tracing.model_call import (
     take_off_wrappers,
 )
 from ppl_ext.numpyro.tracing.sites import Sites
+from ppl_ext.numpyro.tracing.tracebacks import plate_that_raised, raise_reparam
 
 __all__ = ["BoundModel", "bind_model", "x64_scope"]
-
-_SCAN = "numpyro.contrib.control_flow.scan"
 
 # What JAX raises where Python code asks for the value of an array that is an argument.
 _NEEDS_VALUES = (
@@ -128,11 +125,16 @@ class BoundModel:
         with x64_scope(self.x64):
             return replace(self, call=call, sites=call.sites)
 
+    def hold(self, theta: np.ndarray) -> "BoundModel":
+        """The same model with its parameters held at theta[parameter]; it has none left."""
+        call, last = self.call.hold(len(theta)), jnp.asarray(theta, self.call.dtype)
+        return replace(self, call=call, arrays=(*self.arrays, last), sites=call.sites)
+
     def in_force(self) -> "BoundModel":
         """The same model in the precision in force."""
         if self.x64 == bool(jax.config.jax_enable_x64):
             return self
-        return bind_model(*self.__reduce__()[1])
+        return _rebind(*self.__reduce__()[1])
 
     @property
     def centering(self) -> Mapping[str, PartialCentering]:
@@ -143,12 +145,14 @@ class BoundModel:
         """The same model with these location-scale sites in other coordinates."""
         args, kwargs = self.given
         with x64_scope(self.x64):
-            return bind_model(self.caller, Centering(self.model, sites), args, kwargs)
+            bound = bind_model(self.caller, Centering(self.model, sites), args, kwargs)
+        return bound.hold(self.arrays[-1]) if self.call.held else bound
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A fingerprint holds code, which cannot be pickled, and another process has its own.
-        args, kwargs = self.call.given(tuple(np.asarray(array) for array in self.arrays))
-        return bind_model, (self.caller, self.model, args, kwargs)
+        arrays = tuple(np.asarray(array) for array in self.arrays)
+        theta = arrays[-1] if self.call.held else None
+        return _rebind, (theta, self.caller, self.model, *self.call.given(arrays))
 
 
 def bind_model(
@@ -190,14 +194,19 @@ def bind_model(
         except TypeError as error:
             _raise_blame(caller, model, args, kwargs, error)
         except AssertionError as error:
-            name = _plate_that_raised(error)
+            name = plate_that_raised(error)
             if not name:
-                _raise_reparam(caller, error)
+                raise_reparam(caller, error)
             raise ValueError(
                 f"{caller}: plate '{name}' is empty; expected a size of at least 1. Leave the "
                 "plate out where it has no rows, or pass the data."
             ) from error
     raise AssertionError
+
+
+def _rebind(theta: np.ndarray | None, *how: Any) -> BoundModel:
+    bound = bind_model(*how)
+    return bound if theta is None else bound.hold(theta)
 
 
 def _raise_blame(
@@ -217,33 +226,3 @@ def _raise_blame(
 def x64_scope(x64: bool):
     """Context in which JAX runs in float64 (True) or float32 (False), whatever the flag says."""
     return jax.enable_x64(x64)
-
-
-def _raise_reparam(caller: str, error: AssertionError) -> NoReturn:
-    """Raise for a site of the host's scan that is reparametrised outside of it, else as it was."""
-    frames = _frames_of(error)
-    last = frames[-1].f_locals
-    scanned = any(frame.f_globals.get("__name__") == _SCAN for frame in frames)
-    if not scanned or not isinstance(last.get("self"), Reparam):
-        raise error
-    kind, name = type(last["self"]).__name__, last.get("name")
-    raise ValueError(
-        f"{caller}: site '{name}' stands inside scan and {kind} around it, where the site comes "
-        "with a value; expected the handler inside of the step. Write there: with "
-        f"handlers.reparam(config={{'{name}': {kind}(...)}}): numpyro.sample('{name}', ...)."
-    ) from error
-
-
-def _plate_that_raised(error: AssertionError) -> str:
-    """Name of the plate whose constructor raised, empty if it was none."""
-    raised = [frame.f_locals.get("self") for frame in _frames_of(error)]
-    plates = [getattr(each, "name", "") for each in raised if isinstance(each, numpyro.plate)]
-    return plates[-1] if plates else ""
-
-
-def _frames_of(error: AssertionError) -> list[FrameType]:
-    frames, traceback = [], error.__traceback__
-    while traceback is not None:
-        frames.append(traceback.tb_frame)
-        traceback = traceback.tb_next
-    return frames

@@ -46,7 +46,7 @@ class CompiledDensity:
 
     Compilation is what a first fit waits for, so there are two programs for nearly everything:
     ``log_density`` with the gradient for fitting, and ``score`` with values, log density and log
-    likelihood for draws and the verdict.
+    likelihood for draws and the verdict. ``log_p`` is the function of one draw, not compiled.
     """
 
     sites: tuple[Site, ...]
@@ -56,6 +56,7 @@ class CompiledDensity:
     few: int
     dtype: np.dtype
     x64: bool
+    log_p: Callable
     log_density: Callable
     score: Callable
     predict: Callable
@@ -205,6 +206,7 @@ def compile_density(call: ModelCall) -> CompiledDensity:
         few=_FEW if batch * widest > _FEW_FLOATS else 0,
         dtype=call.dtype,
         x64=call.x64,
+        log_p=log_p,
         log_density=over_draws(jax.value_and_grad(log_p)),
         score=over_draws(score),
         predict=over_draws(predict, 0),

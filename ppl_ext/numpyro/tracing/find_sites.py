@@ -15,7 +15,7 @@ from numpyro.primitives import Messenger
 from ppl_ext.numpyro.tracing.hidden_draws import watch_hidden_draws
 from ppl_ext.numpyro.tracing.sites import DeterministicSite, Latent, Observed, Plate, Sites
 
-__all__ = ["WholePlates", "put_unconstrained", "trace_sites", "without_wrappers"]
+__all__ = ["WholePlates", "origin_of", "put_unconstrained", "trace_sites", "without_wrappers"]
 
 _WRAPPERS = (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)
 
@@ -73,7 +73,7 @@ def trace_sites(
     found = []
 
     def look(arrays):
-        model = put_unconstrained(handlers.seed(run, 0), _origin)
+        model = put_unconstrained(handlers.seed(run, 0), origin_of)
         # A guide that is set up in the middle of a run must not be heard by the run's handlers.
         with handlers.block(), watch_hidden_draws() as hidden:
             trace = handlers.trace(model).get_trace(arrays)
@@ -92,7 +92,8 @@ def trace_sites(
     return found[0], observe
 
 
-def _origin(site, transform):
+def origin_of(site, transform):
+    """The middle of unconstrained space, for `put_unconstrained`."""
     return None if transform is None else jnp.zeros(transform.inverse_shape(_value_shape(site)))
 
 

@@ -20,6 +20,11 @@ from ppl_ext.numpyro.tracing.centering import Centering
 from ppl_ext.numpyro.tracing.data_kinds import ReadsData, array_from, is_foreign
 from ppl_ext.numpyro.tracing.find_sites import WholePlates, trace_sites
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
+from ppl_ext.numpyro.tracing.held_parameters import (
+    HoldParameters,
+    ParameterLayout,
+    trace_parameters,
+)
 from ppl_ext.numpyro.tracing.imputation import Imputes
 from ppl_ext.numpyro.tracing.sites import Sites
 from ppl_ext.numpyro.tracing.snapshot import take_snapshot
@@ -43,6 +48,8 @@ class ModelCall:
         surroundings: Fingerprint of what the model reads from its closure and its module.
         x64: Whether the programs run in float64.
         whole: Whether model and guide see every row of their plates.
+        held: Whether the last of the arrays is that of the model's parameters, so that it has
+            none left.
     """
 
     model: Callable[..., Any] = field(compare=False)
@@ -52,6 +59,7 @@ class ModelCall:
     surroundings: Any
     x64: bool
     whole: bool = False
+    held: bool = False
 
     @property
     def dtype(self) -> np.dtype:
@@ -60,9 +68,22 @@ class ModelCall:
 
     def run(self, arrays: Arrays) -> Any:
         """The model as a function of its array arguments."""
+        if self.held:
+            return self.run_held(arrays)[0]
         ((first, keywords), centering), (args, kwargs) = self._unflatten(arrays)
         with self._plates(), Centering(sites=centering), Imputes(), ReadsData():
             return self.model(*first, *args, **{**keywords, **kwargs})
+
+    def run_held(self, arrays: Arrays) -> tuple[Any, dict[str, Any]]:
+        """The same with its parameters held at the last of the arrays, and their values."""
+        free = replace(self, avals=self.avals[:-1], held=False)
+        held = HoldParameters(free.parameters, arrays[-1])
+        with held:
+            return free.run(arrays[:-1]), held.values
+
+    def hold(self, size: int) -> "ModelCall":
+        """The call that takes its parameters, so many numbers, as one more array."""
+        return replace(self, avals=(*self.avals, ((size,), self.dtype)), held=True)
 
     def run_guide(self, guide: Callable[..., Any], arrays: Arrays) -> Any:
         """A guide on the same arguments, without those that a partial gives to the model."""
@@ -82,6 +103,11 @@ class ModelCall:
             ValueError: It draws minibatches and cannot see all rows.
         """
         return _look(self)[0]
+
+    @property
+    def parameters(self) -> ParameterLayout | None:
+        """Its parameters; None where there are none, or such as cannot be held."""
+        return _look_at_parameters(self)
 
     def observe(self, arrays: Arrays) -> dict[str, tuple[jax.Array, jax.Array | None]]:
         """The observed values, by site, and which of their entries count, None for all."""
@@ -201,3 +227,9 @@ def _look(call: ModelCall) -> tuple[Sites, Callable]:
             "to take all data and to pick its rows by the plate: with numpyro.plate(...) as i, "
             "and obs=y[i]."
         ) from error
+
+
+@functools.lru_cache(maxsize=128)
+def _look_at_parameters(call: ModelCall) -> ParameterLayout | None:
+    shapes = tuple(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.avals)
+    return trace_parameters(call.run, shapes, call.dtype)

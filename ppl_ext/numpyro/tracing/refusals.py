@@ -78,7 +78,8 @@ def refuse_parameters(bound: BoundModel) -> None:
     for name in bound.sites.parameters:
         raise ValueError(
             f"{bound.caller}: '{name}' is a param or mutable site; a density needs it fixed. Fix "
-            f"it: handlers.substitute(model, data={{'{name}': value}})."
+            f"it: handlers.substitute(model, data={{'{name}': value}}); or learn a param, after "
+            "which the fit has a density: fit(rng_key, model, ...).density."
         )
 
 

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from ppl_ext.pyro.fitting.beyond_guide import climb_beyond
 from ppl_ext.pyro.fitting.deterministic import fit_deterministic
 from ppl_ext.pyro.fitting.notes import add_notes
 from ppl_ext.pyro.fitting.own_copies import copy_fitted, read_params
+from ppl_ext.pyro.fitting.parameters import find_obstacle, fit_with_parameters
 from ppl_ext.pyro.fitting.result import Fit
 from ppl_ext.pyro.fitting.stochastic_fit import fit_stochastic
 from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
@@ -30,7 +32,6 @@ from ppl_ext.pyro.tracing.refusals import (
     refuse_data,
     refuse_guide,
     refuse_latents,
-    refuse_parameters,
     refuse_subsampling,
 )
 from ppl_ext.pyro.tracing.turns import in_turn
@@ -64,10 +65,12 @@ def fit(
     ``fit(...).report()`` tells the steps and the verdict.
 
     `AutoFullRank` and `AutoMeanField` on a model that sees all its data are solved
-    deterministically: no learning rate, and the end is where the answer no longer moves. Every
-    other guide or model goes to the host's ``SVI`` with `Stochastic`. A guide that is given is
-    started anew and left fitted, and the fit keeps a copy of its own; parameter store, random
-    state and validation are left as they were. Not a proof: read ``fit(...).report()``.
+    deterministically: no learning rate, and the end is where the answer no longer moves. Up to 300
+    parameters of the model (``param`` statements, modules) climb the same bound, from their values
+    in the model, and are point estimates. Every other guide or model goes to the host's ``SVI``
+    with `Stochastic`; of parameters the log says why. A guide that is given is started anew and
+    left fitted, and the fit keeps a copy of its own; parameter store, random state and validation
+    are left as they were. Not a proof: read ``fit(...).report()``.
 
     Args:
         model: Pyro model.
@@ -124,7 +127,14 @@ def fit(
     warn_of("fit", mismatches)
     density = density_of(bound) if bound.has_density else None
     gaussian = isinstance(guide, AbstractGaussianGuide)
-    if density and gaussian and not isinstance(settings, Stochastic):
+    deterministic = gaussian and not isinstance(settings, Stochastic)
+    obstacle = find_obstacle(bound) if deterministic else ""
+    if deterministic and bound.sites.parameters and not obstacle:
+        settings = settings or Deterministic(num_starts=num_starts)
+        bound, solution = fit_with_parameters(bound, guide, settings, seed, progress_bar)
+        guide, store, log = copy.deepcopy(guide), bound.held, solution.log
+        density = density_of(bound)
+    elif density and deterministic:
         settings = settings or Deterministic(num_starts=num_starts)
         solution = fit_deterministic(density, guide, settings, seed, progress_bar)
         guide, store, log = copy.deepcopy(guide), None, solution.log
@@ -133,14 +143,15 @@ def fit(
         with having_told(mismatches):
             store, log = fit_stochastic(bound, guide, settings, num_starts, seed, progress_bar)
         guide, store = copy_fitted(guide, store)
+    if obstacle:
+        note = f"stochastic gradients were used, for {obstacle}"
+        log = replace(log, notes=(*log.notes, note))
     log = add_notes(log, bound, density)
     params = read_params(guide, store)
     fitted = Fit(guide, params, log, density, solution, bound, _store=store)
-    return (
-        fitted
-        if correction is None
-        else climb_beyond(fitted, settings, correction, seed, progress_bar)
-    )
+    if correction is None:
+        return fitted
+    return climb_beyond(fitted, settings, correction, seed, progress_bar)
 
 
 def _signature_of(model: Callable[..., Any]) -> inspect.Signature:
@@ -196,10 +207,15 @@ def _refuse(
     """Raise for data that no fit can follow, and for a road that this model or guide bars."""
     if isinstance(settings, Deterministic):
         refuse_subsampling(bound, "Or keep it: fit(model, ..., optimizer=Stochastic()).")
-        refuse_parameters(bound)
         if not isinstance(guide, AbstractGaussianGuide):
             raise ValueError(
                 f"fit: Deterministic was given with the guide {type(guide).__name__}; expected "
                 "AutoMeanField or AutoFullRank. Use optimizer=Stochastic()."
+            )
+        obstacle = find_obstacle(bound)
+        if obstacle:
+            raise ValueError(
+                f"fit: Deterministic was given and {obstacle}; expected parameters that have one "
+                "optimum for all draws. Use optimizer=Stochastic()."
             )
     refuse_data(bound)

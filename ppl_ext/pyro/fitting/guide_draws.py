@@ -91,7 +91,8 @@ def score_points(
 
     randomness = "different" if posterior_predictive else "same"
     size = batch_size(bound.work) if batched else 1
-    out = _over_draws(one, bound.points(points.z), shapes, size, seed, randomness)
+    with bound.in_force():
+        out = _over_draws(one, bound.points(points.z), shapes, size, seed, randomness)
     draws = _to_draws(bound, out, out["log_p"] if points.log_q is None else points.log_q)
     return replace(draws, chains=points.chains, resampled=points.resampled)
 

@@ -2,52 +2,19 @@
 
 import copy
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import pyro
 import torch
 
 from ppl_ext.pyro.guides.unconstrained import AbstractUnconstrainedGuide
-from ppl_ext.pyro.tracing.isolation import own_param_store
+from ppl_ext.pyro.tracing.held_parameters import HeldStore
 
-__all__ = ["FittedStore", "copy_fitted", "read_params"]
-
-
-@dataclass(frozen=True, eq=False)
-class FittedStore:
-    """The parameter store of a fit, and the values that its parameters have there.
-
-    Args:
-        state: State of the parameter store.
-        values: Parameters that others may hold too, such as a module that a guide registers with
-            ``pyro.module`` and a second fit trains on, each with its value in this fit.
-    """
-
-    state: dict
-    values: tuple[tuple[torch.Tensor, torch.Tensor], ...]
-
-    @contextmanager
-    def in_force(self) -> Iterator[None]:
-        """Has the store and the values in force, and gives back what was there after it."""
-        before = [parameter.detach().clone() for parameter, _ in self.values]
-        state = {what: dict(named) for what, named in self.state.items()}
-        with own_param_store(state):
-            try:
-                self._write([value for _, value in self.values])
-                yield
-            finally:
-                self._write(before)
-
-    def _write(self, values: list[torch.Tensor]) -> None:
-        with torch.no_grad():
-            for (parameter, _), value in zip(self.values, values, strict=True):
-                parameter.copy_(value)
+__all__ = ["copy_fitted", "read_params"]
 
 
-def copy_fitted(guide: Callable[..., Any], state: dict) -> tuple[Callable[..., Any], FittedStore]:
+def copy_fitted(guide: Callable[..., Any], state: dict) -> tuple[Callable[..., Any], HeldStore]:
     """Copies a guide and takes down the parameters with which it was fitted.
 
     Args:
@@ -78,10 +45,10 @@ def copy_fitted(guide: Callable[..., Any], state: dict) -> tuple[Callable[..., A
     params = {name: copies.get(id(value), value) for name, value in state["params"].items()}
     shared = [value for value in state["params"].values() if id(value) not in copies]
     values = tuple((value, value.detach().clone()) for value in shared)
-    return guide, FittedStore({**state, "params": params}, values)
+    return guide, HeldStore({**state, "params": params}, values)
 
 
-def read_params(guide: Callable[..., Any], store: FittedStore | None) -> dict[str, torch.Tensor]:
+def read_params(guide: Callable[..., Any], store: HeldStore | None) -> dict[str, torch.Tensor]:
     """The parameters of guide and model by their names in the parameter store.
 
     Args:

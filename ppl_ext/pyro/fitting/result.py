@@ -17,14 +17,16 @@ from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fit_file import SavedFit, check_guide_kind
 from ppl_ext.fitting.fit_log import FitLog
-from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
+from ppl_ext.gaussian_vi import GaussianSolution
 from ppl_ext.pyro.fitting.guide_draws import draw_gaussian, draw_guide, score_points
-from ppl_ext.pyro.fitting.own_copies import FittedStore, read_params
+from ppl_ext.pyro.fitting.linear_response import repair_spread
+from ppl_ext.pyro.fitting.own_copies import read_params
 from ppl_ext.pyro.guides.full_rank import AutoFullRank
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.guides.mean_field import AutoMeanField
 from ppl_ext.pyro.tracing.bound_model import BoundModel
-from ppl_ext.pyro.tracing.isolation import model_scope, own_param_store, own_random_state
+from ppl_ext.pyro.tracing.held_parameters import HeldStore
+from ppl_ext.pyro.tracing.isolation import own_param_store
 from ppl_ext.pyro.tracing.turns import in_turn
 
 if TYPE_CHECKING:
@@ -44,8 +46,8 @@ class Fit:
         guide: The fit's own copy of the guide, with its fitted parameters.
         params: The parameters of guide and model by their names in the parameter store.
         log: What the optimisation did and why it ended.
-        density: The log density that was fitted; None where the model sees minibatches or has
-            parameters of its own.
+        density: The log density that was fitted, parameters of the model at their optimum; None
+            where the model sees minibatches or has parameters fitted by stochastic gradients.
         solution: The solver's Gaussian; None after a stochastic fit.
         bound: The model with its arguments.
         climb: The steps beyond the first guide, with the draws of the last where it is no
@@ -72,7 +74,7 @@ class Fit:
     solution: GaussianSolution | None
     bound: BoundModel
     climb: Climb | None = None
-    _store: FittedStore | None = None
+    _store: HeldStore | None = None
     _reports: list[Report] = field(default_factory=list)
 
     def __repr__(self) -> str:
@@ -165,6 +167,8 @@ class Fit:
     def linear_response(self) -> "Fit":
         """Repair the standard deviations and correlations of a mean-field fit.
 
+        Parameters of the model stay where they are: the response is that of the means alone.
+
         Returns:
             A fit of the same mean whose guide is full rank and has the covariance of
             `ppl_ext.gaussian_vi.respond_linearly`.
@@ -179,15 +183,9 @@ class Fit:
                 "gradients; expected a mean-field fit of the deterministic solver. Fit without "
                 "optimizer=Stochastic(): fit(model, *args, guide=AutoMeanField)."
             )
-        covariance = respond_linearly(self.density, self.solution)
-        solution = measure_response(self.density, self.solution, covariance)
-        with model_scope(), own_random_state(0):
-            guide = AutoFullRank(self.bound.model, prefix=self.guide._prefix)
-            guide.setup(*self.bound.args, **self.bound.kwargs)
-        guide.set_gaussian(solution.loc, solution.scale)
-        params = read_params(guide, None)
-        repaired = replace(self, guide=guide, params=params, solution=solution)
-        return replace(repaired, climb=None, _reports=[])
+        guide, solution = repair_spread(self.bound, self.guide, self.density, self.solution)
+        kept = {"params": read_params(guide, self._store), "climb": None, "_reports": []}
+        return replace(self, guide=guide, solution=solution, **kept)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to one safetensors file; see `load`.
@@ -203,7 +201,8 @@ class Fit:
         if self.bound.sites.parameters:
             raise ValueError(
                 f"Fit.save: the model has learnable parameters {list(self.bound.sites.parameters)}"
-                f"; expected a model whose parameters are sampled. Keep them yourself: {line}."
+                " that were fitted by stochastic gradients; expected a fit of the deterministic "
+                f"solver. Keep them yourself: {line}."
             )
         saved = SavedFit(
             guide=kind,
@@ -213,6 +212,7 @@ class Fit:
             solution=self.solution,
             climb=None if self.climb is None else pack_climb(self.climb),
             centering=self.bound.centering,
+            theta=None if self.bound.held is None else self.bound.held.theta,
         )
         saved.write(path, host="pyro", host_version=pyro.__version__)
 

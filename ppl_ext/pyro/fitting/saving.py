@@ -9,6 +9,7 @@ import torch
 from ppl_ext.climbing import unpack_climb
 from ppl_ext.fit_file import read_fit
 from ppl_ext.pyro.fitting.own_copies import read_params
+from ppl_ext.pyro.fitting.parameters import find_parameters
 from ppl_ext.pyro.fitting.result import SAVED_GUIDES, Fit
 from ppl_ext.pyro.tracing.bound_model import bind_model
 from ppl_ext.pyro.tracing.density import density_of
@@ -55,6 +56,10 @@ def load(
     """
     saved = read_fit(path, host="pyro", guides=SAVED_GUIDES)
     bound = bind_model("load", model, args, kwargs)
+    if saved.theta is not None:
+        parameters = find_parameters(bound, seed=0)
+        saved.check_parameters(path, len(parameters.theta))
+        bound = bound.hold(parameters.at(saved.theta))
     bound = bound.centred(saved.centering) if saved.centering else bound
     guide = SAVED_GUIDES[saved.guide](bound.model if saved.centering else model)
     with model_scope(), own_random_state(0):
@@ -62,6 +67,6 @@ def load(
     saved.check_sites(path, {site: tuple(shape) for site, shape in guide._shapes.items()})
     guide.load_state_dict({key: torch.as_tensor(value) for key, value in saved.params.items()})
     density = density_of(bound) if bound.has_density else None
-    params = read_params(guide, None)
+    params = read_params(guide, bound.held)
     climb = None if saved.climb is None else unpack_climb(*saved.climb, density)
-    return Fit(guide, params, saved.log, density, saved.solution, bound, climb)
+    return Fit(guide, params, saved.log, density, saved.solution, bound, climb, _store=bound.held)

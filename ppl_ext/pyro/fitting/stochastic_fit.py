@@ -63,7 +63,8 @@ def fit_stochastic(
                 break
             if num_starts > 1:
                 try:
-                    _try_start(run, settings, chunk, starts)
+                    which = f"start {start + 1} of {num_starts}"
+                    _try_start(run, settings, chunk, starts, progress_bar, which)
                 except NonFiniteLossError as error:
                     starts.failures.append(_name_site(error, run))
                     continue
@@ -83,9 +84,13 @@ def fit_stochastic(
     return run.store, starts.summarise(log, loss, note, run.num_particles)
 
 
-def _try_start(run: SVIRun, settings: Stochastic, chunk: int, starts: Starts) -> None:
+def _try_start(
+    run: SVIRun, settings: Stochastic, chunk: int, starts: Starts, progress_bar: bool, which: str
+) -> None:
     steps = max(chunk, settings.trial_steps // chunk * chunk)
-    trial = drive(run.advance, max_steps=steps, chunk=chunk, progress_bar=False)
+    trial = drive(
+        run.advance, max_steps=steps, chunk=chunk, progress_bar=progress_bar, describe=which
+    )
     run.keep()
     starts.add(trial, trial.final_loss)
 

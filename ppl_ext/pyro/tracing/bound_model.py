@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from ppl_ext.gaussian_vi.location_scale import PartialCentering
 from ppl_ext.pyro.tracing.centering import Centering
 from ppl_ext.pyro.tracing.data_kinds import DataError, blame_arguments, to_tensors
 from ppl_ext.pyro.tracing.find_sites import FirstVisit, trace_sites
+from ppl_ext.pyro.tracing.held_parameters import HeldStore
 from ppl_ext.pyro.tracing.isolation import (
     model_scope,
     own_param_store,
@@ -45,6 +47,7 @@ class BoundModel:
         dtype: Type of the flat unconstrained vector.
         device: Where the model runs.
         centering: The sites whose coordinates are not those in which they are written.
+        held: The parameters that the model is held at; None where it has none, or they are free.
     """
 
     caller: str
@@ -58,6 +61,7 @@ class BoundModel:
     dtype: torch.dtype
     device: torch.device
     centering: Mapping[str, PartialCentering] = field(default_factory=dict)
+    held: HeldStore | None = None
 
     @property
     def has_density(self) -> bool:
@@ -102,12 +106,21 @@ class BoundModel:
     def centred(self, sites: Mapping[str, PartialCentering]) -> "BoundModel":
         """The same model with these location-scale sites in other coordinates."""
         model = Centering(sites)(self.model)
-        return replace(_look(self.caller, model, self.args, self.kwargs), centering=sites)
+        bound = replace(_look(self.caller, model, self.args, self.kwargs), centering=sites)
+        return bound if self.held is None else bound.hold(self.held)
 
     @functools.cached_property
     def scored(self) -> Callable[..., Any]:
         """The model as densities and losses see it: its data are such as can be scored."""
         return OrdinaryData()(self.model)
+
+    def hold(self, parameters: HeldStore) -> "BoundModel":
+        """The same model with its parameters held at values; it has none left."""
+        return replace(self, held=parameters, sites=replace(self.sites, parameters=()))
+
+    def in_force(self) -> AbstractContextManager:
+        """Context in which the parameters that the model is held at are those of the host."""
+        return nullcontext() if self.held is None else self.held.in_force()
 
     def run(self) -> Any:
         """Runs the model."""

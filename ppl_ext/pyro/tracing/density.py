@@ -1,6 +1,7 @@
 """A Pyro model and its data as a log density on unconstrained space."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,15 +73,17 @@ def trace_density(model: Callable, *args: object, **kwargs: object) -> Density:
     return density_of(bound)
 
 
-def density_of(bound: BoundModel) -> Density:
-    """The density of a bound model that has one.
+def density_of(bound: BoundModel, *, batched: bool | None = None) -> Density:
+    """The density of a bound model that has one; no checks where ``batched`` is known of it.
 
     Raises:
         ValueError: The model draws random numbers beside its sites.
     """
-    alone = _evaluate_alone(bound, seed=0)
-    _refuse_own_randomness(bound, alone)
-    batched = _can_be_vectorised(bound, alone)
+    if batched is None:
+        with bound.in_force():
+            alone = _evaluate_alone(bound, seed=0)
+            _refuse_own_randomness(bound, alone)
+            batched = _can_be_vectorised(bound, alone)
     size = batch_size(max(bound.work, bound.dim)) if batched else 1
     shapes = bound.sites.valued
 
@@ -97,23 +100,31 @@ def density_of(bound: BoundModel) -> Density:
             if not log_p.requires_grad:
                 return {"log_p": log_p, "gradient": torch.zeros_like(z)}
             # A draw does not see the others, so the gradient of the sum is that of each.
-            (gradient,) = torch.autograd.grad(log_p.sum(), z)
+            (gradient,) = torch.autograd.grad(
+                log_p.sum(), z, allow_unused=True, materialize_grads=True
+            )
         return {"log_p": log_p.detach(), "gradient": gradient}
 
-    @in_turn
+    def held(function: Callable) -> Callable:
+        @in_turn
+        def run(z: np.ndarray) -> Any:
+            with bound.in_force():
+                return function(z)
+
+        return run
+
+    @held
     def log_density(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         pair = {"log_p": (), "gradient": (bound.dim,)}
         out = in_batches(value_and_gradient, bound.points(z), pair, size)
         return out["log_p"], out["gradient"]
 
-    @in_turn
+    @held
     def log_p(z: np.ndarray) -> np.ndarray:
-        def named(z: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"log_p": log_p_at(z)}
+        points = bound.points(z)
+        return over_draws(lambda z: {"log_p": log_p_at(z)}, points, {"log_p": ()}, size)["log_p"]
 
-        return over_draws(named, bound.points(z), {"log_p": ()}, size)["log_p"]
-
-    @in_turn
+    @held
     def values_and_log_p(z: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         def scored(z: torch.Tensor) -> Tensors:
             visit = bound.visit(z)
@@ -123,7 +134,7 @@ def density_of(bound: BoundModel) -> Density:
         out = over_draws(scored, bound.points(z), {None: (), **shapes}, size)
         return {name: out[name] for name in shapes}, out[None]
 
-    @in_turn
+    @held
     def explain(z: np.ndarray) -> str:
         return _explain_point(bound, log_density, z)
 

@@ -109,7 +109,7 @@ def refuse_parameters(bound: BoundModel) -> None:
         raise ValueError(
             f"{bound.caller}: the model has learnable parameters {list(bound.sites.parameters)}, "
             "where only sampled and observed sites are expected. Give them a prior (pyro.sample), "
-            "or learn them: fit(model, ..., optimizer=Stochastic())."
+            "or learn them, after which the fit has a density: fit(model, ...).density."
         )
 
 
