@@ -15,6 +15,7 @@ from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.pyro.fitting.deterministic import fit_deterministic
+from ppl_ext.pyro.fitting.discrete_guides import follow_guide, refuse_objective
 from ppl_ext.pyro.fitting.own_copies import copy_fitted, read_params
 from ppl_ext.pyro.fitting.result import Fit
 from ppl_ext.pyro.fitting.stochastic_fit import fit_stochastic
@@ -26,6 +27,7 @@ from ppl_ext.pyro.tracing.density import density_of
 from ppl_ext.pyro.tracing.isolation import model_scope, own_param_store, own_random_state
 from ppl_ext.pyro.tracing.refusals import (
     refuse_data,
+    refuse_enumerated,
     refuse_guide,
     refuse_latents,
     refuse_parameters,
@@ -106,8 +108,9 @@ def fit(
     settings = read_optimizer(optimizer, num_starts, 4, hosts, _LINE)
     bound = bind_model("fit", model, args, kwargs)
     with model_scope(), own_random_state(seed), own_param_store():
-        guide = _make_guide(guide, bound)
+        guide, bound = _make_guide(guide, bound)
         _refuse(bound, guide, settings)
+        refuse_objective(bound, settings)
         mismatches = find_mismatches(*refuse_guide(bound, guide))
     warn_of("fit", mismatches)
     density = density_of(bound) if bound.has_density else None
@@ -130,17 +133,21 @@ def _signature_of(model: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(model.forward if isinstance(model, torch.nn.Module) else model)
 
 
-def _make_guide(guide: Callable[..., Any] | type | None, bound: BoundModel) -> Callable[..., Any]:
-    """The guide, set up where it is one of ours."""
+def _make_guide(
+    guide: Callable[..., Any] | type | None, bound: BoundModel
+) -> tuple[Callable[..., Any], BoundModel]:
+    """The guide, set up where it is one of ours, and the model as it sees it."""
     if isinstance(guide, type):
         guide = guide(bound.model)
     own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
+    bound = follow_guide(bound, guide)
     refuse_latents(bound, may_be_discrete=own)
+    refuse_enumerated(bound)
     if guide is None:
         guide = _choose_guide(bound)
     if isinstance(guide, AbstractGaussianGuide):
         _set_up(guide, bound)
-    return guide
+    return guide, bound
 
 
 def _choose_guide(bound: BoundModel) -> AbstractGaussianGuide:

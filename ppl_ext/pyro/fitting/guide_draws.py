@@ -13,9 +13,10 @@ from ppl_ext.draws.counts import read_counts
 from ppl_ext.draws.draws import Draws
 from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel
+from ppl_ext.pyro.tracing.enumeration.per_datum import score_data
 from ppl_ext.pyro.tracing.isolation import own_random_state, vectorised_noise, whole_plates
 from ppl_ext.pyro.tracing.ordinary_data import mask_of
-from ppl_ext.pyro.tracing.run_at_point import Replay, Visit, bijection_of
+from ppl_ext.pyro.tracing.run_at_point import Visit, bijection_of
 from ppl_ext.pyro.tracing.sites import Latent, Observed, name_dims
 
 __all__ = ["draw_gaussian", "draw_guide", "score_samples"]
@@ -53,10 +54,10 @@ def draw_gaussian(
     shapes = _shapes(bound, likelihood, posterior_predictive)
 
     def one(point: torch.Tensor) -> Tensors:
-        return _read_visit(bound.visit(point), shapes)
+        return _read_visit(bound, bound.visit(point), shapes)
 
-    randomness = "different" if posterior_predictive else "same"
-    size = batch_size(bound.work) if batched else 1
+    randomness = "different" if posterior_predictive or bound.sites.enumerated else "same"
+    size = batch_size(bound.num_floats) if batched else 1
     out = _over_draws(one, bound.points(z), shapes, size, seed, randomness)
     return _to_draws(bound, out, log_q=gaussian.log_prob(z))
 
@@ -93,16 +94,15 @@ def draw_guide(
         trace = poutine.trace(guide).get_trace(*whole.args, **whole.kwargs)
         trace.compute_log_prob(lambda _, site: not site_is_subsample(site))
         point = {name: site["value"] for name, site in trace.iter_stochastic_nodes()}
-        with poutine.block(), Replay(point) as visit:
-            whole.run()
-        out = _read_visit(visit, shapes)
+        visit = whole.replay(point)
+        out = _read_visit(whole, visit, shapes)
         out["log_q"] = trace.log_prob_sum(lambda _, site: not site_is_subsample(site))
-        out["z"] = _unconstrained(visit) if followed else visit.log_p.new_zeros(0)
+        out["z"] = _unconstrained(whole, visit) if followed else visit.log_p.new_zeros(0)
         return out
 
     with whole_plates():
         points = torch.zeros(num_draws, device=whole.device)
-        out = _over_draws(one, points, shapes, batch_size(whole.work), seed, "different")
+        out = _over_draws(one, points, shapes, batch_size(whole.num_floats), seed, "different")
     return _to_draws(whole, out, out["log_q"]), out["z"]
 
 
@@ -118,13 +118,12 @@ def score_samples(bound: BoundModel, values: Mapping[str, torch.Tensor]) -> Draw
 
     def one(index: torch.Tensor) -> Tensors:
         point = {name: value.index_select(0, index[None])[0] for name, value in values.items()}
-        with poutine.block(), Replay(point) as visit:
-            whole.run()
-        return _read_visit(visit, shapes)
+        return _read_visit(whole, whole.replay(point), shapes)
 
     with whole_plates():
         rows = torch.arange(len(next(iter(values.values()))))
-        out = _over_draws(one, rows, shapes, batch_size(whole.work), 0, "same")
+        randomness = "different" if whole.sites.enumerated else "same"
+        out = _over_draws(one, rows, shapes, batch_size(whole.num_floats), 0, randomness)
     return _to_draws(whole, out, log_q=np.zeros(len(rows)))
 
 
@@ -151,29 +150,40 @@ def _shapes(
     bound: BoundModel, likelihood: bool, posterior_predictive: bool
 ) -> dict[Hashable, tuple[int, ...]]:
     shapes: dict[Hashable, tuple[int, ...]] = {"log_p": ()}
-    shapes |= {("values", name): shape for name, shape in bound.sites.valued.items()}
+    # A verdict is on what is fitted: it takes no likelihood, and no assignments.
+    valued = bound.sites.valued if likelihood else bound.settled
+    shapes |= {("values", name): shape for name, shape in valued.items()}
+    local = None if bound.enumeration is None else bound.enumeration.local
     for site in bound.sites.observed:
-        if likelihood:
+        if likelihood and (local is None or site.name in local):
             shapes["log_likelihood", site.name] = site.likelihood_shape
         if posterior_predictive:
             shapes["posterior_predictive", site.name] = site.unpadded_shape
     return shapes
 
 
-def _read_visit(visit: Visit, shapes: _Shapes) -> Tensors:
+def _read_visit(bound: BoundModel, visit: Visit, shapes: _Shapes) -> Tensors:
     out: Tensors = {"log_p": visit.log_p}
+    settled = {("values", name) for name in bound.settled}
+    drawn = any(key[0] in ("values", "posterior_predictive") for key in shapes.keys() - settled)
+    assigned = bound.assign(visit) if drawn else visit
     for key, shape in shapes.items():
         match key:
             case ("values", name):
-                out[key] = visit.sites[name]["value"].reshape(shape)
+                out[key] = assigned.sites[name]["value"].reshape(shape)
             case ("log_likelihood", name):
-                out[key] = _hide(visit.terms[name], visit.sites[name]).reshape(shape)
+                out[key] = _hide(_score_data(bound, visit, name), visit.sites[name]).reshape(shape)
             case ("posterior_predictive", name):
                 # Data without a plate share a distribution of fewer values.
-                fn, batch = visit.sites[name]["fn"], visit.terms[name].shape
+                fn, batch = assigned.sites[name]["fn"], assigned.terms[name].shape
                 fn = fn if fn.batch_shape == batch else fn.expand(batch)
                 out[key] = fn.sample().reshape(shape)
     return out
+
+
+def _score_data(bound: BoundModel, visit: Visit, name: str) -> torch.Tensor:
+    local = frozenset() if bound.enumeration is None else bound.enumeration.local[name]
+    return score_data(visit.factors, name, local) if local else visit.terms[name]
 
 
 def _hide(term: torch.Tensor, msg: dict) -> torch.Tensor:
@@ -182,21 +192,19 @@ def _hide(term: torch.Tensor, msg: dict) -> torch.Tensor:
     return term if mask is None else torch.where(torch.as_tensor(mask), term, torch.nan)
 
 
-def _unconstrained(visit: Visit) -> torch.Tensor:
-    parts = [
-        bijection_of(msg).inv(msg["value"]).reshape(-1)
-        for msg in visit.sites.values()
-        if not msg["is_observed"]
-    ]
-    return torch.cat(parts)
+def _unconstrained(bound: BoundModel, visit: Visit) -> torch.Tensor:
+    messages = [visit.sites[site.name] for site in bound.sites.latents]
+    return torch.cat([bijection_of(msg).inv(msg["value"]).reshape(-1) for msg in messages])
 
 
 def _to_draws(bound: BoundModel, out: Arrays, log_q: np.ndarray) -> Draws:
+    latents = (*bound.sites.latents, *bound.sites.enumerated)
+
     def group(kind: str) -> dict[str, np.ndarray]:
         return {key[1]: array for key, array in out.items() if key[0] == kind}
 
     return Draws(
-        values=read_counts(_discrete(bound.sites.latents), group("values")),
+        values=read_counts(_discrete(latents), group("values")),
         log_p=out["log_p"],
         log_q=log_q,
         dims=name_dims(bound.sites),

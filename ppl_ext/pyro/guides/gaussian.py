@@ -14,7 +14,7 @@ from torch.distributions import biject_to
 from ppl_ext.pyro.guides.peeking import peek_support
 from ppl_ext.pyro.guides.unconstrained import AbstractUnconstrainedGuide
 from ppl_ext.pyro.tracing.isolation import model_scope, whole_plates
-from ppl_ext.pyro.tracing.run_at_point import Visit, bijection_of, is_real, support_of
+from ppl_ext.pyro.tracing.run_at_point import PriorVisit, bijection_of, is_real, support_of
 from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["AbstractGaussianGuide"]
@@ -66,7 +66,7 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
         with whole_plates(), model_scope():
             for row in flat.reshape(-1, flat.shape[-1]):
                 point = self._split(row)
-                with poutine.block(), Visit(point, type(self).__name__) as visit:
+                with poutine.block(), PriorVisit(point, type(self).__name__) as visit:
                     self.model(*args, **kwargs)
                 draws.append({name: visit.sites[name]["value"] for name in self._shapes})
         return {

@@ -14,7 +14,7 @@ from pyro.poutine.util import site_is_subsample
 from torch.distributions import biject_to, constraints
 
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
-from ppl_ext.pyro.tracing.run_at_point import Visit, bijection_of, has_moving_support
+from ppl_ext.pyro.tracing.run_at_point import PriorVisit, bijection_of, has_moving_support
 
 __all__ = ["GivenSubsamples", "find_moving_supports", "peek_subsamples", "peek_support"]
 
@@ -71,7 +71,7 @@ def find_moving_supports(
         own_random_state(0),
         torch.no_grad(),
         poutine.block(),
-        Visit(elsewhere, caller) as visit,
+        PriorVisit(elsewhere, caller) as visit,
     ):
         model(*args, **kwargs)
 

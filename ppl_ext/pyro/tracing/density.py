@@ -1,6 +1,6 @@
 """A Pyro model and its data as a log density on unconstrained space."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -8,10 +8,12 @@ import torch
 from ppl_ext.density import Density
 from ppl_ext.pyro.tracing.batched_density import batch_size, in_batches, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
+from ppl_ext.pyro.tracing.enumeration.factors import best_over_assignments
 from ppl_ext.pyro.tracing.hidden_draws import find_hidden_draws
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
 from ppl_ext.pyro.tracing.refusals import (
     refuse_data,
+    refuse_enumerated,
     refuse_latents,
     refuse_parameters,
     refuse_subsampling,
@@ -29,7 +31,8 @@ def trace_density(model: Callable, *args: object, **kwargs: object) -> Density:
     .. math:: \log p(z) = \log p(f(z), \text{data}) + \log |\det f'(z)|
 
     where :math:`f` is the bijection from unconstrained space to the supports of the latent sites.
-    Not for models with discrete latent sites, subsampling plates or learnable parameters.
+    Discrete sites that are marked, ``infer={"enumerate": "parallel"}``, are summed out. Not for
+    models with other discrete latent sites, subsampling plates or learnable parameters.
 
     The model runs in its own precision. Draws are evaluated together (``torch.func.vmap``);
     a model that cannot be vectorised, for example because it branches on a sampled value, is
@@ -66,6 +69,7 @@ def trace_density(model: Callable, *args: object, **kwargs: object) -> Density:
     """
     bound = bind_model("trace_density", model, args, kwargs)
     refuse_latents(bound)
+    refuse_enumerated(bound)
     refuse_subsampling(bound, "Or keep it: fit(model, ..., optimizer=Stochastic()).")
     refuse_parameters(bound)
     refuse_data(bound)
@@ -81,8 +85,8 @@ def density_of(bound: BoundModel) -> Density:
     alone = _evaluate_alone(bound, seed=0)
     _refuse_own_randomness(bound, alone)
     batched = _can_be_vectorised(bound, alone)
-    size = batch_size(max(bound.work, bound.dim)) if batched else 1
-    shapes = bound.sites.valued
+    size = batch_size(max(bound.num_floats, bound.dim)) if batched else 1
+    shapes = bound.settled
 
     def log_p_at(z: torch.Tensor) -> torch.Tensor:
         return bound.visit(z).log_p
@@ -202,7 +206,7 @@ def _explain_point(bound: BoundModel, log_density: Callable, z: np.ndarray) -> s
         return f"the model raised {type(error).__name__}: {error}"
     found = [
         _describe_term(visit, name, term)
-        for name, term in visit.terms.items()
+        for name, term in _best_terms(visit)
         if not term.isfinite().all()
     ]
     found += [
@@ -221,6 +225,13 @@ def _explain_point(bound: BoundModel, log_density: Callable, z: np.ndarray) -> s
     if blind:
         return f"the gradient of the log density is not finite at site(s) {', '.join(blind)}"
     return ""
+
+
+def _best_terms(visit: Visit) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, term in visit.terms.items():
+        if visit.first_dim is not None:
+            term = best_over_assignments(term, visit.first_dim)
+        yield name, term
 
 
 def _describe_term(visit: Visit, name: str, term: torch.Tensor) -> str:
