@@ -8,11 +8,12 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
-from pyro.infer import config_enumerate
+from pyro.infer import MCMC, NUTS, Trace_ELBO, TraceGraph_ELBO, config_enumerate
+from pyro.infer.autoguide import AutoNormal
 from scipy import special, stats
 
 from ppl_ext.draws import estimate_loo
-from ppl_ext.pyro import AutoMeanField, fit, trace_density
+from ppl_ext.pyro import AutoMeanField, Stochastic, fit, from_mcmc, load, trace_density
 
 ONE = torch.tensor(1.0, dtype=torch.float64)
 PARALLEL = {"enumerate": "parallel"}
@@ -268,6 +269,17 @@ def moving():
     pyro.sample("x", dist.Uniform(0.0, torch.tensor([1.0, 2.0])[z]))
 
 
+def crossed():
+    x = pyro.sample("x", dist.Normal(0.0, 1.0))
+    left, right = pyro.plate("left", 2, dim=-1), pyro.plate("right", 3, dim=-2)
+    with left:
+        u = pyro.sample("u", dist.Bernoulli(0.3), infer=PARALLEL)
+    with right:
+        v = pyro.sample("v", dist.Bernoulli(0.4), infer=PARALLEL)
+    with left, right:
+        pyro.sample("y", dist.Normal(x + u + v, 1.0), obs=torch.zeros(3, 2))
+
+
 def scaled():
     x = pyro.sample("x", dist.Normal(0.0, 1.0))
     with poutine.scale(scale=0.5):
@@ -286,9 +298,87 @@ def scaled():
         (branching, r"\['z'\] take all of their values at once.*torch.where"),
         (moving, "support of latent site 'x' hangs on an enumerated site"),
         (scaled, "'z' is scaled"),
+        (crossed, r"cannot sum out the sites \['u', 'v'\].*independent plates"),
+        (
+            lambda: pyro.sample("z", dist.Bernoulli(0.3), infer=PARALLEL),
+            r"beside \['z'\].*infer_dis",
+        ),
     ],
 )
 def test_what_cannot_be_summed_out_is_refused(model, words):
     for call in (trace_density, lambda model: fit(model, progress_bar=False)):
         with pytest.raises(ValueError, match=words):
             call(model)
+
+
+def rows(y, size=None):
+    mean = pyro.sample("mean", dist.Normal(0 * ONE, 1.0))
+    with pyro.plate("row", len(y), subsample_size=size) as i:
+        z = pyro.sample("z", dist.Bernoulli(0.3 * ONE), infer=PARALLEL)
+        pyro.sample("y", dist.Normal(mean + 3 * z, 1.0), obs=y[i])
+
+
+def check_draws(draws, y):
+    mean = draws.values["mean"][:, None]
+    expected = np.log(0.7 * stats.norm.pdf(y, mean) + 0.3 * stats.norm.pdf(y, mean + 3))
+    np.testing.assert_allclose(draws.log_likelihood["y"], expected, rtol=1e-9)
+    log_p = expected.sum(1) + stats.norm.logpdf(mean[:, 0])
+    np.testing.assert_allclose(draws.log_p, log_p, rtol=1e-9)
+    assert set(draws.values["z"].flat) == {0, 1}
+
+
+def test_a_loss_of_the_host_sums_too():
+    y = Y[:6]
+    few = Stochastic(max_steps=20)
+    for guide in (AutoMeanField, AutoNormal):
+        fitted = fit(rows, y, 3, guide=guide, optimizer=few, num_starts=1, progress_bar=False)
+        check_draws(fitted.draws(50), y.numpy())
+    with pytest.raises(ValueError, match=r"Trace_ELBO was given.*\['z'\].*TraceEnum_ELBO"):
+        fit(rows, y, optimizer=Stochastic(elbo=Trace_ELBO()), progress_bar=False)
+
+
+def test_a_guide_that_draws_the_sites_keeps_them():
+    def guide(y):
+        loc = pyro.param("loc", 0 * ONE)
+        pyro.sample("mean", dist.Normal(loc, 0.5))
+        with pyro.plate("row", len(y)):
+            pyro.sample("z", dist.Bernoulli(0.5 * ONE))
+
+    y = Y[:6]
+    few = Stochastic(max_steps=20, elbo=TraceGraph_ELBO())
+    fitted = fit(rows, y, guide=guide, optimizer=few, num_starts=1, progress_bar=False)
+    draws = fitted.draws(50, seed=0)
+    mean, z = draws.values["mean"][:, None], draws.values["z"]
+    joint = stats.norm.logpdf(y.numpy(), mean + 3 * z) + stats.bernoulli.logpmf(z, 0.3)
+    log_p = joint.sum(1) + stats.norm.logpdf(mean[:, 0])
+    np.testing.assert_allclose(draws.log_p, log_p, rtol=1e-9)
+
+
+def test_draws_of_the_host_get_assignments():
+    mcmc = MCMC(NUTS(rows), num_samples=20, warmup_steps=10, disable_progbar=True)
+    mcmc.run(Y[:6])
+    tree = from_mcmc(mcmc)
+    assert tree["posterior"]["z"].shape == (1, 20, 6)
+    assert tree["log_likelihood"]["y"].shape == (1, 20, 6)
+
+
+def test_a_saved_fit_draws_the_same(tmp_path):
+    fitted = fit(rows, Y[:6], progress_bar=False)
+    fitted.save(tmp_path / "fit.safetensors")
+    again = load(tmp_path / "fit.safetensors", rows, Y[:6])
+    for name, values in fitted.draws(20, seed=0).values.items():
+        np.testing.assert_array_equal(again.draws(20, seed=0).values[name], values)
+
+
+def test_a_zero_is_none_if_an_assignment_allows_the_datum():
+    def model(tops):
+        pyro.sample("x", dist.Normal(0.0, 1.0))
+        z = pyro.sample("z", dist.Categorical(torch.ones(2)), infer=PARALLEL)
+        pyro.sample("y", dist.Uniform(0.0, torch.tensor(tops)[z]), obs=torch.tensor(1.5))
+
+    density = trace_density(model, [1.0, 2.0])
+    expected = np.log(0.5 / 2.0) + stats.norm.logpdf(0.3)
+    assert density.log_p(np.array([[0.3]])) == pytest.approx(expected, rel=1e-6)
+    assert density.explain(np.zeros(1)) == ""
+    nowhere = trace_density(model, [1.0, 1.2]).explain(np.zeros(1))
+    assert "site 'y' (Uniform) is -inf: 1 of its 1 values" in nowhere

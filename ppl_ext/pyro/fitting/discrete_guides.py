@@ -6,13 +6,30 @@ from typing import Any
 import torch
 from pyro import poutine
 from pyro.infer import TraceEnum_ELBO
+from pyro.infer.autoguide import AutoGuide
 
 from ppl_ext.fitting.settings import Deterministic, Stochastic
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.tracing.bound_model import BoundModel
+from ppl_ext.pyro.tracing.enumeration.marks import is_marked
 from ppl_ext.pyro.tracing.isolation import model_scope
 
-__all__ = ["follow_guide", "refuse_objective"]
+__all__ = ["follow_guide", "make_guide", "refuse_objective"]
+
+
+def make_guide(kind: Callable[..., Any], bound: BoundModel) -> Callable[..., Any]:
+    """A guide of a class, for what is left of the model when marked sites are summed out.
+
+    Args:
+        kind: The class; the host's guides would follow every site, discrete ones too.
+        bound: The model.
+    """
+    hosts = isinstance(kind, type) and issubclass(kind, AutoGuide)
+    if not hosts or issubclass(kind, AbstractGaussianGuide) or not bound.sites.enumerated:
+        return kind(bound.model)
+    return kind(
+        poutine.block(bound.model, hide_fn=lambda msg: msg["type"] == "sample" and is_marked(msg))
+    )
 
 
 def follow_guide(bound: BoundModel, guide: Callable[..., Any] | None) -> BoundModel:

@@ -15,7 +15,7 @@ from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.pyro.fitting.deterministic import fit_deterministic
-from ppl_ext.pyro.fitting.discrete_guides import follow_guide, refuse_objective
+from ppl_ext.pyro.fitting.discrete_guides import follow_guide, make_guide, refuse_objective
 from ppl_ext.pyro.fitting.own_copies import copy_fitted, read_params
 from ppl_ext.pyro.fitting.result import Fit
 from ppl_ext.pyro.fitting.stochastic_fit import fit_stochastic
@@ -61,7 +61,9 @@ def fit(
     deterministically: no learning rate, and the end is where the answer no longer moves. Every
     other guide or model goes to the host's ``SVI`` with `Stochastic`. A guide that is given is
     started anew and left fitted, and the fit keeps a copy of its own; parameter store, random
-    state and validation are left as they were. Not a proof: read ``fit(...).report()``.
+    state and validation are left as they were. Discrete sites that are marked,
+    ``infer={"enumerate": "parallel"}``, are summed out unless the guide draws them, and
+    ``fit(...).draws`` draws them given the rest. Not a proof: read ``fit(...).report()``.
 
     Args:
         model: Pyro model.
@@ -138,7 +140,7 @@ def _make_guide(
 ) -> tuple[Callable[..., Any], BoundModel]:
     """The guide, set up where it is one of ours, and the model as it sees it."""
     if isinstance(guide, type):
-        guide = guide(bound.model)
+        guide = make_guide(guide, bound)
     own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
     bound = follow_guide(bound, guide)
     refuse_latents(bound, may_be_discrete=own)

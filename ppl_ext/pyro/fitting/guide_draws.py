@@ -13,10 +13,10 @@ from ppl_ext.draws.counts import read_counts
 from ppl_ext.draws.draws import Draws
 from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel
-from ppl_ext.pyro.tracing.enumeration.per_datum import score_data
+from ppl_ext.pyro.tracing.enumeration.per_datum import find_local_factors, score_data
 from ppl_ext.pyro.tracing.isolation import own_random_state, vectorised_noise, whole_plates
 from ppl_ext.pyro.tracing.ordinary_data import mask_of
-from ppl_ext.pyro.tracing.run_at_point import Visit, bijection_of
+from ppl_ext.pyro.tracing.run_at_point import ChangedSitesError, Visit, bijection_of
 from ppl_ext.pyro.tracing.sites import Latent, Observed, name_dims
 
 __all__ = ["draw_gaussian", "draw_guide", "score_samples"]
@@ -153,9 +153,9 @@ def _shapes(
     # A verdict is on what is fitted: it takes no likelihood, and no assignments.
     valued = bound.sites.valued if likelihood else bound.settled
     shapes |= {("values", name): shape for name, shape in valued.items()}
-    local = None if bound.enumeration is None else bound.enumeration.local
+    told = bound.enumeration
     for site in bound.sites.observed:
-        if likelihood and (local is None or site.name in local):
+        if likelihood and (told is None or site.name in told.separable):
             shapes["log_likelihood", site.name] = site.likelihood_shape
         if posterior_predictive:
             shapes["posterior_predictive", site.name] = site.unpadded_shape
@@ -172,7 +172,7 @@ def _read_visit(bound: BoundModel, visit: Visit, shapes: _Shapes) -> Tensors:
             case ("values", name):
                 out[key] = assigned.sites[name]["value"].reshape(shape)
             case ("log_likelihood", name):
-                out[key] = _hide(_score_data(bound, visit, name), visit.sites[name]).reshape(shape)
+                out[key] = _hide(_score_data(visit, name), visit.sites[name]).reshape(shape)
             case ("posterior_predictive", name):
                 # Data without a plate share a distribution of fewer values.
                 fn, batch = assigned.sites[name]["fn"], assigned.terms[name].shape
@@ -181,8 +181,15 @@ def _read_visit(bound: BoundModel, visit: Visit, shapes: _Shapes) -> Tensors:
     return out
 
 
-def _score_data(bound: BoundModel, visit: Visit, name: str) -> torch.Tensor:
-    local = frozenset() if bound.enumeration is None else bound.enumeration.local[name]
+def _score_data(visit: Visit, name: str) -> torch.Tensor:
+    """The log likelihood of each datum of a site, its own enumerated sites summed out."""
+    local = frozenset() if visit.first_dim is None else find_local_factors(visit.factors, name)
+    if local is None:
+        raise ChangedSitesError(
+            f"draws: the data of site {name!r} did not hang on one another when the model was "
+            "first run, and do so at a draw; expected the same structure in every run. Write "
+            "the choice with torch.where."
+        )
     return score_data(visit.factors, name, local) if local else visit.terms[name]
 
 

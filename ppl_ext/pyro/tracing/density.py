@@ -241,7 +241,10 @@ def _describe_term(visit: Visit, name: str, term: torch.Tensor) -> str:
     bad = term[~term.isfinite()]
     text = f"the log density of {role} site {name!r} ({kind}) is {float(bad.flatten()[0])}"
     support = support_of(msg)
-    outside = 0 if support is None else int((~support.check(msg["value"])).sum())
+    inside = torch.ones(()) if support is None else support.check(msg["value"])
+    if visit.first_dim is not None:
+        inside = best_over_assignments(inside, visit.first_dim)
+    outside = int((inside == 0).sum())
     if outside:
         text += f": {outside} of its {term.numel()} values lie outside the support"
     return text

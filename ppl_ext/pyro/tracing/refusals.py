@@ -33,6 +33,14 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
     Raises:
         ValueError: It has no latent site, or one that is empty or cannot be followed.
     """
+    if bound.sites.enumerated and not bound.sites.latents:
+        raise ValueError(
+            f"{bound.caller}: the model has no latent site beside "
+            f"{[site.name for site in bound.sites.enumerated]}, which are summed out exactly, so "
+            "there is nothing to fit; expected a continuous one. Draw such sites by the host: "
+            "pyro.infer.infer_discrete(model, first_available_dim="
+            f"{bound.sites.first_free_dim})(...)."
+        )
     if not bound.sites.latents:
         sites = sorted(site.name for site in (*bound.sites.observed, *bound.sites.deterministics))
         raise ValueError(

@@ -1,5 +1,6 @@
 """One run of a model at one point of unconstrained space, and what its messages say."""
 
+import functools
 import math
 
 import pyro
@@ -71,9 +72,9 @@ class Visit(Messenger):
             return sum(term.sum() for term in self.terms.values()) + jacobians
         return self.factors.sum_out() + jacobians
 
-    @property
+    @functools.cached_property
     def factors(self) -> Factors:
-        """The terms of a run with enumerated sites, made anew at each call."""
+        """The terms of a run with enumerated sites, once it has ended."""
         return pack_factors(self.sites, self.terms, self.first_dim)
 
     def unconstrained(self, msg: dict) -> torch.Tensor:

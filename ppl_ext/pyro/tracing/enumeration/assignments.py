@@ -19,7 +19,7 @@ def draw_assignments(
     """Draw the enumerated sites of a run from their joint distribution given the others.
 
     Args:
-        factors: The factors of the run; used up.
+        factors: The factors of the run.
         sites: Its messages.
         shapes: Shape of a value of each enumerated site.
 

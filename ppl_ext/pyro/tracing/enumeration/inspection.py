@@ -31,13 +31,12 @@ class Enumeration:
     Args:
         assigned: Names of the sites that have a value only once assignments are drawn: the
             enumerated ones and the deterministic ones that hang on them.
-        local: The enumerated sites of single data, for each observed site whose data have a
-            likelihood one by one.
+        separable: Names of the observed sites whose data have a likelihood one by one.
         work: Floats that one run holds.
     """
 
     assigned: frozenset[str]
-    local: Mapping[str, frozenset[str]]
+    separable: frozenset[str]
     work: int
 
 
@@ -66,22 +65,23 @@ def inspect_run(caller: str, sites: Sites, run_enumerated: Callable[[], _Run]) -
             "chain with pyro.markov."
         ) from error
     _refuse_rows_without_plate(caller, sites)
+    _refuse_crossed_plates(caller, factors)
     _refuse_scales(caller, factors, run)
     dependent = {
         site.name
         for site in sites.deterministics
         if tuple(run.sites[site.name]["value"].shape) != site.shape
     }
-    local = {}
+    separable = set()
     for site in sites.observed:
         found = find_local_factors(factors, site.name)
         # Rows without a plate share their assignments.
         if found is not None and not (found and _find_bare_rows(site.log_prob_shape, site.plates)):
-            local[site.name] = found
+            separable.add(site.name)
     values = [msg["value"].numel() for msg in run.sites.values() if not msg["is_observed"]]
     return Enumeration(
         assigned=frozenset(site.name for site in sites.enumerated) | dependent,
-        local=local,
+        separable=frozenset(separable),
         work=sum(values) + sum(term.numel() for term in run.terms.values()),
     )
 
@@ -126,6 +126,17 @@ def _find_bare_rows(batch: tuple[int, ...], plates: tuple[Plate, ...]) -> list[i
     return [
         size for axis, size in enumerate(batch) if size > 1 and axis - len(batch) not in around
     ]
+
+
+def _refuse_crossed_plates(caller: str, factors: Factors) -> None:
+    try:
+        factors.sum_out()
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{caller}: the host cannot sum out the sites {sorted(factors.own)} ({error}); "
+            "expected plates that nest around what hangs on such sites. Write the plate of fewer "
+            "rows as a loop: for i in pyro.plate(name, size)."
+        ) from error
 
 
 def _refuse_scales(caller: str, factors: Factors, run: _Run) -> None:
