@@ -382,3 +382,37 @@ def test_a_zero_is_none_if_an_assignment_allows_the_datum():
     assert density.explain(np.zeros(1)) == ""
     nowhere = trace_density(model, [1.0, 1.2]).explain(np.zeros(1))
     assert "site 'y' (Uniform) is -inf: 1 of its 1 values" in nowhere
+
+
+LENGTHS = torch.tensor([3, 4, 2])
+TONES = torch.tensor(RNG.integers(2, size=(3, 4, 2)), dtype=torch.float64)
+
+
+def music(moves, tones):
+    """Sequences of unequal lengths, several tones at a time, as in the host's own example."""
+    with pyro.plate("sequence", 3, dim=-2):
+        x = torch.tensor(0)
+        for t in pyro.markov(range(4)):
+            with poutine.mask(mask=(t < LENGTHS).unsqueeze(-1)):
+                x = pyro.sample(f"x{t}", dist.Categorical(moves[x]), infer=PARALLEL)
+                with pyro.plate("tone", 2, dim=-1):
+                    played = dist.Bernoulli(tones[x, torch.arange(2)])
+                    pyro.sample(f"y{t}", played, obs=TONES[:, t])
+
+
+def test_sequences_may_differ_in_length():
+    def model():
+        moves = pyro.sample("moves", dist.Dirichlet(ONE.new_ones(2, 2)).to_event(1))
+        music(moves, pyro.sample("tones", dist.Beta(ONE, ONE).expand([2, 2]).to_event(2)))
+
+    density, z = trace_density(model), RNG.normal(size=(1, 6))
+    values = density.constrain(z)
+    moves, tones = values["moves"][0], values["tones"][0]
+    expected = np.log(tones * (1 - tones)).sum() + np.log(moves).sum()  # the Jacobians
+    for length, played in zip(LENGTHS.tolist(), TONES.numpy(), strict=True):
+        paths = np.array(list(itertools.product([0, 1], repeat=length)))
+        before = np.hstack([np.zeros((len(paths), 1), int), paths[:, :-1]])
+        logs = np.log(moves[before, paths]).sum(1)
+        logs += stats.bernoulli.logpmf(played[:length], tones[paths]).sum((1, 2))
+        expected += special.logsumexp(logs)
+    np.testing.assert_allclose(density.log_p(z), expected, rtol=1e-10)
