@@ -6,6 +6,7 @@ import numpy as np
 from pyro.infer import MCMC, SVI
 
 from ppl_ext.draws.datatree import build_tree
+from ppl_ext.pyro.fitting.discrete_guides import follow_guide
 from ppl_ext.pyro.fitting.guide_draws import draw_guide, score_samples
 from ppl_ext.pyro.tracing.bound_model import bind_model
 from ppl_ext.pyro.tracing.isolation import own_random_state
@@ -65,6 +66,7 @@ def from_svi(
     bound = bind_model("from_svi", svi.model, args, kwargs)
     refuse_data(bound)
     with own_random_state(seed):
+        bound = follow_guide(bound, svi.guide)
         refuse_guide(bound, svi.guide)
     draws, _ = draw_guide(
         bound, svi.guide, num_draws, seed, posterior_predictive=posterior_predictive

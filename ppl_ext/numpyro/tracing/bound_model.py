@@ -12,7 +12,7 @@ import numpy as np
 from ppl_ext.draws.counts import read_counts
 from ppl_ext.gaussian_vi.location_scale import PartialCentering
 from ppl_ext.numpyro.tracing.centering import Centering
-from ppl_ext.numpyro.tracing.data_kinds import DataError, blame_arguments, is_foreign
+from ppl_ext.numpyro.tracing.data.data_kinds import DataError, blame_arguments, is_foreign
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 from ppl_ext.numpyro.tracing.model_call import (
     Arrays,

@@ -17,7 +17,8 @@ import numpy as np
 
 from ppl_ext.gaussian_vi.location_scale import PartialCentering
 from ppl_ext.numpyro.tracing.centering import Centering
-from ppl_ext.numpyro.tracing.data_kinds import ReadsData, array_from, is_foreign
+from ppl_ext.numpyro.tracing.data.data_kinds import ReadsData, array_from, is_foreign
+from ppl_ext.numpyro.tracing.data.imputation import Imputes
 from ppl_ext.numpyro.tracing.find_sites import WholePlates, trace_sites
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 from ppl_ext.numpyro.tracing.held_parameters import (
@@ -25,7 +26,6 @@ from ppl_ext.numpyro.tracing.held_parameters import (
     ParameterLayout,
     trace_parameters,
 )
-from ppl_ext.numpyro.tracing.imputation import Imputes
 from ppl_ext.numpyro.tracing.sites import Sites
 from ppl_ext.numpyro.tracing.snapshot import take_snapshot
 

@@ -17,6 +17,7 @@ from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_posi
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.pyro.fitting.beyond_guide import climb_beyond
 from ppl_ext.pyro.fitting.deterministic import fit_deterministic
+from ppl_ext.pyro.fitting.discrete_guides import follow_guide, make_guide, refuse_objective
 from ppl_ext.pyro.fitting.notes import add_notes
 from ppl_ext.pyro.fitting.own_copies import copy_fitted, read_params
 from ppl_ext.pyro.fitting.parameters import find_obstacle, fit_with_parameters
@@ -30,6 +31,7 @@ from ppl_ext.pyro.tracing.density import density_of
 from ppl_ext.pyro.tracing.isolation import model_scope, own_param_store, own_random_state
 from ppl_ext.pyro.tracing.refusals import (
     refuse_data,
+    refuse_enumerated,
     refuse_guide,
     refuse_latents,
     refuse_subsampling,
@@ -70,7 +72,9 @@ def fit(
     in the model, and are point estimates. Every other guide or model goes to the host's ``SVI``
     with `Stochastic`; of parameters the log says why. A guide that is given is started anew and
     left fitted, and the fit keeps a copy of its own; parameter store, random state and validation
-    are left as they were. Not a proof: read ``fit(...).report()``.
+    are left as they were. Discrete sites that are marked, ``infer={"enumerate": "parallel"}``, are
+    summed out unless the guide draws them, and ``fit(...).draws`` draws them given the rest. Not a
+    proof: read ``fit(...).report()``.
 
     Args:
         model: Pyro model.
@@ -121,8 +125,9 @@ def fit(
     correction = read_climb(climb, named="guide" if guide is not None else road, line=_LINE)
     bound = bind_model("fit", model, args, kwargs)
     with model_scope(), own_random_state(seed), own_param_store():
-        guide = _make_guide(guide, bound)
+        guide, bound = _make_guide(guide, bound)
         _refuse(bound, guide, settings)
+        refuse_objective(bound, settings)
         mismatches = find_mismatches(*refuse_guide(bound, guide))
     warn_of("fit", mismatches)
     density = density_of(bound) if bound.has_density else None
@@ -159,17 +164,21 @@ def _signature_of(model: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(model.forward if isinstance(model, torch.nn.Module) else model)
 
 
-def _make_guide(guide: Callable[..., Any] | type | None, bound: BoundModel) -> Callable[..., Any]:
-    """The guide, set up where it is one of ours."""
+def _make_guide(
+    guide: Callable[..., Any] | type | None, bound: BoundModel
+) -> tuple[Callable[..., Any], BoundModel]:
+    """The guide, set up where it is one of ours, and the model as it sees it."""
     if isinstance(guide, type):
-        guide = guide(bound.model)
+        guide = make_guide(guide, bound)
     own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
+    bound = follow_guide(bound, guide)
     refuse_latents(bound, may_be_discrete=own)
+    refuse_enumerated(bound)
     if guide is None:
         guide = _choose_guide(bound)
     if isinstance(guide, AbstractGaussianGuide):
         _set_up(guide, bound)
-    return guide
+    return guide, bound
 
 
 def _choose_guide(bound: BoundModel) -> AbstractGaussianGuide:

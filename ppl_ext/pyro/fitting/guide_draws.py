@@ -1,6 +1,6 @@
 """Draws of a guide with both densities, in batches."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +13,14 @@ from ppl_ext.climbing import Points
 from ppl_ext.diagnostics import Gaussian
 from ppl_ext.draws.counts import read_counts
 from ppl_ext.draws.draws import Draws
+from ppl_ext.pyro.fitting.visit_values import Shapes, list_shapes, read_visit
 from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.pyro.tracing.isolation import own_random_state, vectorised_noise, whole_plates
-from ppl_ext.pyro.tracing.ordinary_data import mask_of
-from ppl_ext.pyro.tracing.run_at_point import Replay, Visit, bijection_of
+from ppl_ext.pyro.tracing.run_at_point import Visit, bijection_of
 from ppl_ext.pyro.tracing.sites import Latent, Observed, name_dims
 
 __all__ = ["draw_gaussian", "draw_guide", "score_points", "score_samples"]
-
-_Shapes = Mapping[Hashable, tuple[int, ...]]
 
 
 def draw_gaussian(
@@ -84,13 +82,13 @@ def score_points(
     Returns:
         The draws, their densities on unconstrained space.
     """
-    shapes = _shapes(bound, likelihood, posterior_predictive)
+    shapes = list_shapes(bound, likelihood, posterior_predictive)
 
     def one(point: torch.Tensor) -> Tensors:
-        return _read_visit(bound.visit(point), shapes)
+        return read_visit(bound, bound.visit(point), shapes)
 
-    randomness = "different" if posterior_predictive else "same"
-    size = batch_size(bound.work) if batched else 1
+    randomness = "different" if posterior_predictive or bound.sites.enumerated else "same"
+    size = batch_size(bound.num_floats) if batched else 1
     with bound.in_force():
         out = _over_draws(one, bound.points(points.z), shapes, size, seed, randomness)
     draws = _to_draws(bound, out, out["log_p"] if points.log_q is None else points.log_q)
@@ -122,23 +120,22 @@ def draw_guide(
     """
     whole = bound.whole
     followed = all(site.unconstrained_shape is not None for site in whole.sites.latents)
-    shapes = _shapes(whole, likelihood, posterior_predictive)
+    shapes = list_shapes(whole, likelihood, posterior_predictive)
     shapes |= {"log_q": (), "z": (whole.dim if followed else 0,)}
 
     def one(_: torch.Tensor) -> Tensors:
         trace = poutine.trace(guide).get_trace(*whole.args, **whole.kwargs)
         trace.compute_log_prob(lambda _, site: not site_is_subsample(site))
         point = {name: site["value"] for name, site in trace.iter_stochastic_nodes()}
-        with poutine.block(), Replay(point) as visit:
-            whole.run()
-        out = _read_visit(visit, shapes)
+        visit = whole.replay(point)
+        out = read_visit(whole, visit, shapes)
         out["log_q"] = trace.log_prob_sum(lambda _, site: not site_is_subsample(site))
-        out["z"] = _unconstrained(visit) if followed else visit.log_p.new_zeros(0)
+        out["z"] = _unconstrained(whole, visit) if followed else visit.log_p.new_zeros(0)
         return out
 
     with whole_plates():
         points = torch.zeros(num_draws, device=whole.device)
-        out = _over_draws(one, points, shapes, batch_size(whole.work), seed, "different")
+        out = _over_draws(one, points, shapes, batch_size(whole.num_floats), seed, "different")
     return _to_draws(whole, out, out["log_q"]), out["z"]
 
 
@@ -150,24 +147,23 @@ def score_samples(bound: BoundModel, values: Mapping[str, torch.Tensor]) -> Draw
         values: Constrained values of all latent sites, shape [draw, ...].
     """
     whole = bound.whole
-    shapes = _shapes(whole, likelihood=True, posterior_predictive=False)
+    shapes = list_shapes(whole, likelihood=True, posterior_predictive=False)
 
     def one(index: torch.Tensor) -> Tensors:
         point = {name: value.index_select(0, index[None])[0] for name, value in values.items()}
-        with poutine.block(), Replay(point) as visit:
-            whole.run()
-        return _read_visit(visit, shapes)
+        return read_visit(whole, whole.replay(point), shapes)
 
     with whole_plates():
         rows = torch.arange(len(next(iter(values.values()))))
-        out = _over_draws(one, rows, shapes, batch_size(whole.work), 0, "same")
+        randomness = "different" if whole.sites.enumerated else "same"
+        out = _over_draws(one, rows, shapes, batch_size(whole.num_floats), 0, randomness)
     return _to_draws(whole, out, log_q=np.zeros(len(rows)))
 
 
 def _over_draws(
     one: Callable[[torch.Tensor], Tensors],
     points: torch.Tensor,
-    shapes: _Shapes,
+    shapes: Shapes,
     size: int,
     seed: int,
     randomness: str,
@@ -183,56 +179,19 @@ def _over_draws(
         return over_draws(one, points, shapes, 1)
 
 
-def _shapes(
-    bound: BoundModel, likelihood: bool, posterior_predictive: bool
-) -> dict[Hashable, tuple[int, ...]]:
-    shapes: dict[Hashable, tuple[int, ...]] = {"log_p": ()}
-    shapes |= {("values", name): shape for name, shape in bound.sites.valued.items()}
-    for site in bound.sites.observed:
-        if likelihood:
-            shapes["log_likelihood", site.name] = site.likelihood_shape
-        if posterior_predictive:
-            shapes["posterior_predictive", site.name] = site.unpadded_shape
-    return shapes
-
-
-def _read_visit(visit: Visit, shapes: _Shapes) -> Tensors:
-    out: Tensors = {"log_p": visit.log_p}
-    for key, shape in shapes.items():
-        match key:
-            case ("values", name):
-                out[key] = visit.sites[name]["value"].reshape(shape)
-            case ("log_likelihood", name):
-                out[key] = _hide(visit.terms[name], visit.sites[name]).reshape(shape)
-            case ("posterior_predictive", name):
-                # Data without a plate share a distribution of fewer values.
-                fn, batch = visit.sites[name]["fn"], visit.terms[name].shape
-                fn = fn if fn.batch_shape == batch else fn.expand(batch)
-                out[key] = fn.sample().reshape(shape)
-    return out
-
-
-def _hide(term: torch.Tensor, msg: dict) -> torch.Tensor:
-    """The log likelihood of the data, NaN where a mask hides them: no datum to leave out."""
-    mask = mask_of(msg)
-    return term if mask is None else torch.where(torch.as_tensor(mask), term, torch.nan)
-
-
-def _unconstrained(visit: Visit) -> torch.Tensor:
-    parts = [
-        bijection_of(msg).inv(msg["value"]).reshape(-1)
-        for msg in visit.sites.values()
-        if not msg["is_observed"]
-    ]
-    return torch.cat(parts)
+def _unconstrained(bound: BoundModel, visit: Visit) -> torch.Tensor:
+    messages = [visit.sites[site.name] for site in bound.sites.latents]
+    return torch.cat([bijection_of(msg).inv(msg["value"]).reshape(-1) for msg in messages])
 
 
 def _to_draws(bound: BoundModel, out: Arrays, log_q: np.ndarray) -> Draws:
+    latents = (*bound.sites.latents, *bound.sites.enumerated)
+
     def group(kind: str) -> dict[str, np.ndarray]:
         return {key[1]: array for key, array in out.items() if key[0] == kind}
 
     return Draws(
-        values=read_counts(_discrete(bound.sites.latents), group("values")),
+        values=read_counts(_discrete(latents), group("values")),
         log_p=out["log_p"],
         log_q=log_q,
         dims=name_dims(bound.sites),

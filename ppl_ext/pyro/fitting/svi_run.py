@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from pyro import poutine
-from pyro.infer import SVI
+from pyro.infer import ELBO, SVI, TraceEnum_ELBO
 from pyro.infer.util import zero_grads
 from pyro.optim import Adam, PyroOptim
 from pyro.poutine.util import site_is_subsample
@@ -36,6 +36,14 @@ def _make_optimiser(settings: Stochastic) -> PyroOptim:
     return copy.deepcopy(given)
 
 
+def _choose_objective(bound: BoundModel, num_particles: int) -> ELBO:
+    """An objective that sums the marked sites out where there are some."""
+    if not bound.sites.enumerated:
+        return StickTheLanding(num_particles)
+    nesting = -1 - bound.sites.first_free_dim
+    return TraceEnum_ELBO(num_particles=num_particles, max_plate_nesting=nesting)
+
+
 class SVIRun:
     """A model and a guide in the host's SVI, and what it has reached.
 
@@ -60,7 +68,7 @@ class SVIRun:
         store: dict,
     ) -> None:
         optim = _make_optimiser(settings)
-        elbo = settings.elbo or StickTheLanding(settings.num_particles)
+        elbo = settings.elbo or _choose_objective(bound, settings.num_particles)
         self.num_particles = elbo.num_particles
         self.svi = SVI(bound.scored, guide, optim, elbo)
         self.store = store

@@ -14,7 +14,7 @@ from pyro.poutine.util import site_is_subsample
 from torch.distributions import biject_to, constraints
 
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state, whole_plates
-from ppl_ext.pyro.tracing.run_at_point import Visit, bijection_of, has_moving_support
+from ppl_ext.pyro.tracing.run_at_point import PriorVisit, bijection_of, has_moving_support
 
 __all__ = [
     "GivenSubsamples",
@@ -79,7 +79,7 @@ def find_moving_supports(
         own_random_state(0),
         torch.no_grad(),
         poutine.block(),
-        Visit(elsewhere, caller) as visit,
+        PriorVisit(elsewhere, caller) as visit,
     ):
         model(*args, **kwargs)
 
@@ -135,7 +135,7 @@ def visit_draws(
 
     def values(row: torch.Tensor) -> dict[str, torch.Tensor]:
         point = split(row)
-        with poutine.block(), Visit(point, caller) as visit:
+        with poutine.block(), PriorVisit(point, caller) as visit:
             model(*args, **kwargs)
         return {name: visit.sites[name]["value"] for name in point}
 

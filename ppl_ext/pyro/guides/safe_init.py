@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 
+from ppl_ext.pyro.tracing.enumeration.marks import is_marked
 from ppl_ext.pyro.tracing.find_sites import describe_latent
 from ppl_ext.pyro.tracing.refusals import refuse_latent
 
@@ -24,6 +25,8 @@ def finite_start(init_loc_fn: Callable, caller: str) -> Callable[[dict], torch.T
     """
 
     def start(site: dict) -> torch.Tensor:
+        if is_marked(site):  # summed out by whoever scores the model
+            return site["fn"].sample()
         latent = describe_latent(site)
         refuse_latent(caller, latent)
         transform = latent.transform

@@ -15,6 +15,7 @@ from pyro.infer.autoguide.initialization import InitMessenger, init_to_median
 
 from ppl_ext.pyro.guides.peeking import GivenSubsamples, find_moving_supports, peek_subsamples
 from ppl_ext.pyro.guides.safe_init import finite_start
+from ppl_ext.pyro.tracing.enumeration.marks import is_marked
 from ppl_ext.pyro.tracing.find_sites import describe_latent
 from ppl_ext.pyro.tracing.refusals import refuse_latent
 from ppl_ext.pyro.tracing.run_at_point import bijection_of
@@ -29,7 +30,7 @@ class AbstractUnconstrainedGuide(AutoGuide):
     """A guide over the unconstrained latent space of a model, its sites in model order.
 
     Args:
-        model: A Pyro model with continuous latent sites.
+        model: A Pyro model with continuous latent sites; marked discrete ones are left out.
         prefix: Beginning of the guide's name in the parameter store; a number is added, so that
             two guides never share parameters.
         init_loc_fn: Host initialisation strategy for the mean, such as ``init_to_median``;
@@ -88,6 +89,8 @@ class AbstractUnconstrainedGuide(AutoGuide):
         model = poutine.block(given(self.model), self._prototype_hide_fn)
         with torch.no_grad():  # what the trace keeps must not hold the graph of a module
             trace = poutine.block(poutine.trace(model).get_trace)(*args, **kwargs)
+        for name in [name for name, site in trace.iter_stochastic_nodes() if is_marked(site)]:
+            trace.remove_node(name)
         latents = dict(trace.iter_stochastic_nodes())
         if not latents:
             raise ValueError(

@@ -8,7 +8,7 @@ import torch
 from ppl_ext.pyro.tracing.isolation import model_scope
 from ppl_ext.pyro.tracing.run_at_point import ChangedSitesError
 
-__all__ = ["Arrays", "Tensors", "batch_size", "in_batches", "over_draws"]
+__all__ = ["Arrays", "Tensors", "batch_size", "in_batches", "over_draws", "to_points"]
 
 Tensors = dict[Hashable, torch.Tensor]
 Arrays = dict[Hashable, np.ndarray]
@@ -95,3 +95,23 @@ def _around_failures(function: Callable, batch: torch.Tensor) -> list[Tensors | 
             return [None]
     halves = batch.split((len(batch) + 1) // 2)
     return [part for half in halves for part in _around_failures(function, half)]
+
+
+def to_points(caller: str, z: np.ndarray, dim: int) -> torch.Tensor:
+    """Points on unconstrained space as a tensor.
+
+    Args:
+        caller: Name of the public object on whose behalf errors speak.
+        z: The points, shape [draw, dim].
+        dim: Number of coordinates.
+
+    Raises:
+        ValueError: If z is of another shape.
+    """
+    z = np.asarray(z, dtype=np.float64)
+    if z.ndim != 2 or z.shape[1] != dim:
+        raise ValueError(
+            f"{caller}: the density was called with an array of shape {z.shape}, where "
+            f"[draw, {dim}] is expected. Give one draw as z[None, :]."
+        )
+    return torch.as_tensor(z)

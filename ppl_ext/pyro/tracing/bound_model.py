@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from pyro import poutine
 
 from ppl_ext.density import Site
-from ppl_ext.draws.counts import read_counts
 from ppl_ext.gaussian_vi.location_scale import PartialCentering
+from ppl_ext.pyro.tracing.batched_density import to_points
 from ppl_ext.pyro.tracing.centering import Centering
-from ppl_ext.pyro.tracing.data_kinds import DataError, blame_arguments, to_tensors
-from ppl_ext.pyro.tracing.find_sites import FirstVisit, trace_sites
+from ppl_ext.pyro.tracing.data.data_kinds import DataError, blame_arguments, to_tensors
+from ppl_ext.pyro.tracing.data.ordinary_data import OrdinaryData
+from ppl_ext.pyro.tracing.enumeration.all_values import AllValues
+from ppl_ext.pyro.tracing.enumeration.assignments import draw_assignments
+from ppl_ext.pyro.tracing.enumeration.inspection import Enumeration, inspect_run
+from ppl_ext.pyro.tracing.find_sites import trace_sites
 from ppl_ext.pyro.tracing.held_parameters import HeldStore
 from ppl_ext.pyro.tracing.isolation import (
     model_scope,
@@ -22,8 +27,8 @@ from ppl_ext.pyro.tracing.isolation import (
     own_random_state,
     whole_plates,
 )
-from ppl_ext.pyro.tracing.ordinary_data import OrdinaryData, mask_of
-from ppl_ext.pyro.tracing.run_at_point import Visit
+from ppl_ext.pyro.tracing.observed_data import read_data
+from ppl_ext.pyro.tracing.run_at_point import Replay, Visit
 from ppl_ext.pyro.tracing.sites import Sites
 from ppl_ext.pyro.tracing.snapshot import take_snapshot
 
@@ -43,7 +48,8 @@ class BoundModel:
         sites: What the model is made of.
         observed: The data by site, without dimensions that only pad them.
         pieces: Shape and dtype of the unconstrained value of each latent site that has one.
-        work: Floats that one run of the model holds at its sites.
+        start: The point of the first run.
+        work: Floats that one run holds whose discrete sites have one value each.
         dtype: Type of the flat unconstrained vector.
         device: Where the model runs.
         centering: The sites whose coordinates are not those in which they are written.
@@ -57,6 +63,7 @@ class BoundModel:
     sites: Sites
     observed: Mapping[str, np.ndarray]
     pieces: Mapping[str, tuple[torch.Size, torch.dtype]]
+    start: Mapping[str, torch.Tensor]
     work: int
     dtype: torch.dtype
     device: torch.device
@@ -94,19 +101,15 @@ class BoundModel:
             return self
         try:
             with whole_plates():
-                return _look(self.caller, self.model, self.args, self.kwargs)
+                whole = _look(self.caller, self.model, self.args, self.kwargs)
+                return whole if self.sites.enumerated else whole.follow_discrete()
         except (IndexError, RuntimeError, ValueError) as error:
-            drawn = [plate.name for plate in self.sites.plates if plate.subsamples]
-            raise ValueError(
-                f"draws: the model cannot see all rows of the plates {drawn} ({error}); expected "
-                "it to take all data and to pick its rows by the plate: with pyro.plate(...) as "
-                "i, and obs=y[i]."
-            ) from error
+            self.sites.refuse_minibatches(error)
 
     def centred(self, sites: Mapping[str, PartialCentering]) -> "BoundModel":
         """The same model with these location-scale sites in other coordinates."""
-        model = Centering(sites)(self.model)
-        bound = replace(_look(self.caller, model, self.args, self.kwargs), centering=sites)
+        bound = _look(self.caller, Centering(sites)(self.model), self.args, self.kwargs)
+        bound = replace(bound, centering=sites)
         return bound if self.held is None else bound.hold(self.held)
 
     @functools.cached_property
@@ -122,23 +125,46 @@ class BoundModel:
         """Context in which the parameters that the model is held at are those of the host."""
         return nullcontext() if self.held is None else self.held.in_force()
 
+    @property
+    def settled(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of the values that a draw has before enumerated sites are drawn."""
+        valued, assigned = self.sites.valued, self.enumeration
+        skipped = assigned.assigned if assigned else ()
+        return {name: shape for name, shape in valued.items() if name not in skipped}
+
+    @property
+    def num_floats(self) -> int:
+        """Floats that one run of the model holds at its sites."""
+        return self.enumeration.work if self.enumeration else self.work
+
+    def follow_discrete(self) -> "BoundModel":
+        """The same model with no site summed out, for a guide that draws them all."""
+        return replace(self, sites=self.sites.follow_discrete())
+
+    @functools.cached_property
+    def enumeration(self) -> Enumeration | None:
+        """What hangs on the enumerated sites, None where there are none.
+
+        Raises:
+            ValueError: They cannot be summed out as the model is written.
+        """
+        if not self.sites.enumerated:
+            return None
+        start = Visit(dict(self.start), self.caller, self._first_dim)
+        with model_scope(), own_random_state(0), own_param_store(), torch.no_grad():
+            return inspect_run(self.caller, self.sites, lambda: self._enter(start))
+
+    @property
+    def _first_dim(self) -> int | None:
+        return self.sites.first_free_dim if self.sites.enumerated else None
+
     def run(self) -> Any:
         """Runs the model."""
         return self.scored(*self.args, **self.kwargs)
 
     def points(self, z: np.ndarray) -> torch.Tensor:
-        """The same points in the precision and on the device of the model.
-
-        Raises:
-            ValueError: If z is not of shape [draw, dim].
-        """
-        z = np.asarray(z, dtype=np.float64)
-        if z.ndim != 2 or z.shape[1] != self.dim:
-            raise ValueError(
-                f"{self.caller}: the density was called with an array of shape {z.shape}, where "
-                f"[draw, {self.dim}] is expected. Give one draw as z[None, :]."
-            )
-        return torch.as_tensor(z, dtype=self.dtype, device=self.device)
+        """The same points in the precision and on the device of the model; see `to_points`."""
+        return to_points(self.caller, z, self.dim).to(self.dtype).to(self.device)
 
     def visit(self, z: torch.Tensor) -> Visit:
         """Runs the model with its latent sites at z[dim]."""
@@ -147,7 +173,26 @@ class BoundModel:
             name: part.view(shape).to(dtype)
             for part, (name, (shape, dtype)) in zip(split, self.pieces.items(), strict=True)
         }
-        with Visit(point, self.caller) as visit:
+        return self._enter(Visit(point, self.caller, self._first_dim))
+
+    def replay(self, point: dict[str, torch.Tensor]) -> Replay:
+        """Runs the model with its latent sites, and its minibatches, as they were drawn."""
+        with poutine.block():
+            return self._enter(Replay(point, self._first_dim))
+
+    def assign(self, visit: Visit) -> Visit:
+        """Runs the model once more, its enumerated sites drawn given the rest of a run."""
+        if not self.sites.enumerated:
+            return visit
+        shapes = {site.name: site.shape for site in self.sites.enumerated}
+        point = {site.name: visit.sites[site.name]["value"] for site in self.sites.latents}
+        point |= draw_assignments(visit.factors, visit.sites, shapes)
+        with poutine.block(), Replay(point) as assigned:
+            self.run()
+        return assigned
+
+    def _enter(self, visit: Visit) -> Visit:
+        with visit, AllValues(visit.first_dim) if self.sites.enumerated else nullcontext():
             self.run()
         return visit
 
@@ -196,30 +241,10 @@ def _look(caller: str, model: Callable, args: tuple, kwargs: Mapping[str, Any]) 
         args=args,
         kwargs=kwargs,
         sites=sites,
-        observed=_read_data(sites, visit),
+        observed=read_data(sites, visit.sites),
         pieces=pieces,
-        work=_count_floats(sites, visit),
+        start=visit.point,
+        work=visit.num_floats,
         dtype=functools.reduce(torch.promote_types, dtypes),
         device=parts[0].device if parts else torch.device("cpu"),
     )
-
-
-def _read_data(sites: Sites, visit: FirstVisit) -> dict[str, np.ndarray]:
-    """The data by site, NaN where a mask hides them."""
-    data = {}
-    for site in sites.observed:
-        msg = visit.sites[site.name]
-        value = msg["value"].detach().expand(site.shape)
-        mask = mask_of(msg)
-        if mask is not None:
-            seen = torch.as_tensor(mask)
-            seen = seen.reshape(seen.shape + (1,) * site.event_dim).expand(site.shape)
-            value = value if seen.all() else torch.where(seen, value.double(), torch.nan)
-        data[site.name] = np.array(value.cpu().numpy().reshape(site.unpadded_shape))
-    return read_counts((site.name for site in sites.observed if site.discrete), data)
-
-
-def _count_floats(sites: Sites, visit: FirstVisit) -> int:
-    data = {site.name for site in sites.observed}
-    values = [msg["value"] for name, msg in visit.sites.items() if name not in data]
-    return sum(each.numel() for each in (*values, *visit.terms.values()))

@@ -9,15 +9,16 @@ import torch
 from ppl_ext.density import Density
 from ppl_ext.pyro.tracing.batched_density import Tensors, batch_size, in_batches, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
+from ppl_ext.pyro.tracing.explanation import explain_point
 from ppl_ext.pyro.tracing.hidden_draws import find_hidden_draws
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
 from ppl_ext.pyro.tracing.refusals import (
     refuse_data,
+    refuse_enumerated,
     refuse_latents,
     refuse_parameters,
     refuse_subsampling,
 )
-from ppl_ext.pyro.tracing.run_at_point import Visit, support_of
 from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["density_of", "trace_density"]
@@ -30,7 +31,8 @@ def trace_density(model: Callable, *args: object, **kwargs: object) -> Density:
     .. math:: \log p(z) = \log p(f(z), \text{data}) + \log |\det f'(z)|
 
     where :math:`f` is the bijection from unconstrained space to the supports of the latent sites.
-    Not for models with discrete latent sites, subsampling plates or learnable parameters.
+    Discrete sites that are marked, ``infer={"enumerate": "parallel"}``, are summed out. Not for
+    models with other discrete latent sites, subsampling plates or learnable parameters.
 
     The model runs in its own precision. Draws are evaluated together (``torch.func.vmap``);
     a model that cannot be vectorised, for example because it branches on a sampled value, is
@@ -67,6 +69,7 @@ def trace_density(model: Callable, *args: object, **kwargs: object) -> Density:
     """
     bound = bind_model("trace_density", model, args, kwargs)
     refuse_latents(bound)
+    refuse_enumerated(bound)
     refuse_subsampling(bound, "Or keep it: fit(model, ..., optimizer=Stochastic()).")
     refuse_parameters(bound)
     refuse_data(bound)
@@ -84,8 +87,8 @@ def density_of(bound: BoundModel, *, batched: bool | None = None) -> Density:
             alone = _evaluate_alone(bound, seed=0)
             _refuse_own_randomness(bound, alone)
             batched = _can_be_vectorised(bound, alone)
-    size = batch_size(max(bound.work, bound.dim)) if batched else 1
-    shapes = bound.sites.valued
+    size = batch_size(max(bound.num_floats, bound.dim)) if batched else 1
+    shapes = bound.settled
 
     def log_p_at(z: torch.Tensor) -> torch.Tensor:
         return bound.visit(z).log_p
@@ -136,7 +139,7 @@ def density_of(bound: BoundModel, *, batched: bool | None = None) -> Density:
 
     @held
     def explain(z: np.ndarray) -> str:
-        return _explain_point(bound, log_density, z)
+        return explain_point(bound, log_density, z)
 
     return Density(
         dim=bound.dim,
@@ -204,47 +207,3 @@ def _can_be_vectorised(bound: BoundModel, alone: torch.Tensor) -> bool:
             # The plain calls at the same points went through, so it is vmap that cannot.
             return False
     return torch.allclose(together.double().cpu(), alone[finite], rtol=1e-3, atol=1e-3)
-
-
-def _explain_point(bound: BoundModel, log_density: Callable, z: np.ndarray) -> str:
-    """Names the sites whose log density is not finite at z[dim]; empty if there is none."""
-    z = np.asarray(z, dtype=np.float64)
-    try:
-        with model_scope(), own_random_state(0), torch.no_grad():
-            visit = bound.visit(bound.points(z[None])[0])
-    except (torch.linalg.LinAlgError, ValueError) as error:
-        return f"the model raised {type(error).__name__}: {error}"
-    found = [
-        _describe_term(visit, name, term)
-        for name, term in visit.terms.items()
-        if not term.isfinite().all()
-    ]
-    found += [
-        f"the bijection of site {name!r} overflows"
-        for name, jacobian in visit.jacobians.items()
-        if not jacobian.isfinite().all()
-    ]
-    if found:
-        return "; ".join(found)
-    gradient = log_density(z[None])[1][0]
-    blind = [
-        repr(site.name)
-        for site in bound.coordinates
-        if not np.isfinite(gradient[site.start : site.stop]).all()
-    ]
-    if blind:
-        return f"the gradient of the log density is not finite at site(s) {', '.join(blind)}"
-    return ""
-
-
-def _describe_term(visit: Visit, name: str, term: torch.Tensor) -> str:
-    msg = visit.sites[name]
-    kind = type(msg["fn"]).__name__
-    role = "observed" if msg["is_observed"] else "latent"
-    bad = term[~term.isfinite()]
-    text = f"the log density of {role} site {name!r} ({kind}) is {float(bad.flatten()[0])}"
-    support = support_of(msg)
-    outside = 0 if support is None else int((~support.check(msg["value"])).sum())
-    if outside:
-        text += f": {outside} of its {term.numel()} values lie outside the support"
-    return text

@@ -1,15 +1,16 @@
 """Find out what a model is made of, by running it once."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from pyro.distributions import Delta
 from pyro.poutine.util import site_is_factor, site_is_subsample
 
+from ppl_ext.pyro.tracing.data.ordinary_data import OrdinaryData
+from ppl_ext.pyro.tracing.enumeration.marks import find_obstacle, is_marked
 from ppl_ext.pyro.tracing.observed_data import find_problem
-from ppl_ext.pyro.tracing.ordinary_data import OrdinaryData
 from ppl_ext.pyro.tracing.run_at_point import (
     Visit,
     bijection_of,
@@ -45,6 +46,12 @@ class FirstVisit(Visit):
         self.generator = generator
         self.plates: dict[str, tuple[int, int]] = {}
         self.params: list[str] = []
+
+    @property
+    def num_floats(self) -> int:
+        """Floats that the sites hold, data left out."""
+        values = [msg["value"] for msg in self.sites.values() if not is_data(msg)]
+        return sum(each.numel() for each in (*values, *self.terms.values()))
 
     def unconstrained(self, msg: dict) -> torch.Tensor:
         """A new part of the point for one latent site."""
@@ -144,6 +151,8 @@ def describe_latent(msg: dict) -> Latent:
         support="" if support is None else str(support),
         determined=isinstance(without_wrappers(msg["fn"]), Delta),
         circular=is_circular(msg["fn"]),
+        enumerated=is_marked(msg),
+        obstacle=find_obstacle(msg),
     )
 
 
@@ -161,12 +170,21 @@ def _describe(visit: FirstVisit) -> Sites:
         elif not site_is_factor(msg):
             latents.append(describe_latent(msg))
     return Sites(
-        latents=tuple(latents),
+        latents=tuple(latent for latent in latents if not latent.enumerated),
         observed=tuple(observed),
         deterministics=tuple(deterministics),
         plates=tuple(Plate(n, dims.get(n), *sizes) for n, sizes in visit.plates.items()),
         parameters=tuple(visit.params),
+        enumerated=tuple(latent for latent in latents if latent.enumerated),
+        first_free_dim=-1 - max(_count_dims(visit, dims), default=0),
     )
+
+
+def _count_dims(visit: FirstVisit, dims: Mapping[str, int]) -> Iterator[int]:
+    """Numbers of dimensions that plates and sites take."""
+    yield from (-dim for dim in dims.values())
+    yield from (len(msg["fn"].batch_shape) for msg in visit.sites.values())
+    yield from (term.dim() for term in visit.terms.values())
 
 
 def _describe_observed(msg: dict, term: torch.Tensor, plates: tuple[Plate, ...]) -> Observed:

@@ -1,14 +1,38 @@
-"""What is wrong with the data of an observed site: their shape, type, or values."""
+"""The data of observed sites, and what is wrong with them: their shape, type, or values."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 from pyro.distributions.hmm import HiddenMarkovModel
 from torch.distributions import constraints
 
-from ppl_ext.pyro.tracing.ordinary_data import mask_of
+from ppl_ext.draws.counts import read_counts
+from ppl_ext.pyro.tracing.data.ordinary_data import mask_of
 from ppl_ext.pyro.tracing.run_at_point import has_moving_support, support_of
-from ppl_ext.pyro.tracing.sites import Plate
+from ppl_ext.pyro.tracing.sites import Plate, Sites
 
-__all__ = ["find_problem"]
+__all__ = ["find_problem", "read_data"]
+
+
+def read_data(sites: Sites, messages: Mapping[str, dict]) -> dict[str, np.ndarray]:
+    """The data by site, NaN where a mask hides them.
+
+    Args:
+        sites: What the model is made of.
+        messages: The messages of its first run.
+    """
+    data = {}
+    for site in sites.observed:
+        msg = messages[site.name]
+        value = msg["value"].detach().expand(site.shape)
+        mask = mask_of(msg)
+        if mask is not None:
+            seen = torch.as_tensor(mask)
+            seen = seen.reshape(seen.shape + (1,) * site.event_dim).expand(site.shape)
+            value = value if seen.all() else torch.where(seen, value.double(), torch.nan)
+        data[site.name] = np.array(value.cpu().numpy().reshape(site.unpadded_shape))
+    return read_counts((site.name for site in sites.observed if site.discrete), data)
 
 
 def find_problem(msg: dict, plates: tuple[Plate, ...]) -> str:

@@ -14,6 +14,7 @@ from ppl_ext.pyro.tracing.sites import Latent
 
 __all__ = [
     "refuse_data",
+    "refuse_enumerated",
     "refuse_guide",
     "refuse_latent",
     "refuse_latents",
@@ -32,6 +33,14 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
     Raises:
         ValueError: It has no latent site, or one that is empty or cannot be followed.
     """
+    if bound.sites.enumerated and not bound.sites.latents:
+        raise ValueError(
+            f"{bound.caller}: the model has no latent site beside "
+            f"{[site.name for site in bound.sites.enumerated]}, which are summed out exactly, so "
+            "there is nothing to fit; expected a continuous one. Draw such sites by the host: "
+            "pyro.infer.infer_discrete(model, first_available_dim="
+            f"{bound.sites.first_free_dim})(...)."
+        )
     if not bound.sites.latents:
         sites = sorted(site.name for site in (*bound.sites.observed, *bound.sites.deterministics))
         raise ValueError(
@@ -67,10 +76,18 @@ def refuse_latent(caller: str, latent: Latent) -> None:
             "distribution with one is expected, such as those of pyro.distributions. Give it one: "
             "support = constraints.real."
         )
+    if latent.discrete and latent.obstacle:
+        raise ValueError(
+            f"{caller}: latent site {name!r} is discrete ({kind}) and cannot be summed out: "
+            f"{latent.obstacle}; expected a site of few values. Draw it from a distribution that "
+            "lists its values, such as dist.Categorical(probs), with infer={'enumerate': "
+            "'parallel'}."
+        )
     if latent.discrete:
         raise ValueError(
             f"{caller}: latent site {name!r} is discrete ({kind}), where a continuous one is "
-            "expected, which a density or a Gaussian guide can follow. Sum it out by a mixture: "
+            "expected, which a density or a Gaussian guide can follow. Have a site of few values "
+            "summed out: infer={'enumerate': 'parallel'}, or write the sum as a mixture: "
             "dist.MixtureSameFamily(...)."
         )
     if latent.determined:
@@ -85,6 +102,12 @@ def refuse_latent(caller: str, latent: Latent) -> None:
             "bijection to unconstrained space. Change its coordinates: poutine.reparam(model, "
             f"config={{{name!r}: ...}}) (ProjectedNormalReparam for a sphere)."
         )
+
+
+def refuse_enumerated(bound: BoundModel) -> None:
+    """Raise for a model whose marked sites cannot be summed out as it is written."""
+    if bound.sites.enumerated:
+        _ = bound.enumeration
 
 
 def refuse_subsampling(bound: BoundModel, way_out: str) -> None:
@@ -139,6 +162,7 @@ def refuse_guide(bound: BoundModel, guide: Callable[..., Any]) -> tuple[Trace, T
         guide_trace = poutine.trace(guide).get_trace(*bound.args, **bound.kwargs)
         replayed = poutine.replay(bound.scored, trace=guide_trace)
         model_trace = poutine.trace(replayed).get_trace(*bound.args, **bound.kwargs)
+    summed = {site.name for site in bound.sites.enumerated}
     sites = {
         site: message
         for site, message in guide_trace.iter_stochastic_nodes()
@@ -147,7 +171,7 @@ def refuse_guide(bound: BoundModel, guide: Callable[..., Any]) -> tuple[Trace, T
     latents = {
         site: message
         for site, message in model_trace.iter_stochastic_nodes()
-        if not site_is_subsample(message)
+        if not site_is_subsample(message) and site not in summed
     }
     if sites.keys() != latents.keys():
         raise ValueError(

@@ -1,5 +1,6 @@
 """One run of a model at one point of unconstrained space, and what its messages say."""
 
+import functools
 import math
 
 import pyro
@@ -17,8 +18,14 @@ from torch.distributions import (
 )
 from torch.distributions.mixture_same_family import MixtureSameFamilyConstraint
 
+from ppl_ext.pyro.tracing.data.ordinary_data import mask_of
+from ppl_ext.pyro.tracing.enumeration.factors import Factors, pack_factors, score_enumerated
+from ppl_ext.pyro.tracing.enumeration.inspection import refuse_moving_support
+from ppl_ext.pyro.tracing.enumeration.marks import is_enumerated, is_marked
+
 __all__ = [
     "ChangedSitesError",
+    "PriorVisit",
     "Replay",
     "Visit",
     "bijection_of",
@@ -44,20 +51,32 @@ class Visit(Messenger):
     Args:
         point: Unconstrained value of every latent site.
         caller: Name of the public object on whose behalf errors speak.
+        first_dim: The first dimension of enumerated sites; None where no site is enumerated.
     """
 
-    def __init__(self, point: dict[str, torch.Tensor], caller: str) -> None:
+    def __init__(
+        self, point: dict[str, torch.Tensor], caller: str, first_dim: int | None = None
+    ) -> None:
         super().__init__()
         self.point = point
         self.caller = caller
+        self.first_dim = first_dim
         self.sites: dict[str, dict] = {}
         self.terms: dict[str, torch.Tensor] = {}
         self.jacobians: dict[str, torch.Tensor] = {}
 
     @property
     def log_p(self) -> torch.Tensor:
-        """Log density on unconstrained space, shape ()."""
-        return sum(term.sum() for term in (*self.terms.values(), *self.jacobians.values()))
+        """Log density on unconstrained space, enumerated sites summed out, shape ()."""
+        jacobians = sum(jacobian.sum() for jacobian in self.jacobians.values())
+        if self.first_dim is None:
+            return sum(term.sum() for term in self.terms.values()) + jacobians
+        return self.factors.sum_out() + jacobians
+
+    @functools.cached_property
+    def factors(self) -> Factors:
+        """The terms of a run with enumerated sites, once it has ended."""
+        return pack_factors(self.sites, self.terms, self.first_dim)
 
     def unconstrained(self, msg: dict) -> torch.Tensor:
         """The point's part for one latent site."""
@@ -71,13 +90,15 @@ class Visit(Messenger):
             ) from None
 
     def _pyro_sample(self, msg: dict) -> None:
-        if site_is_subsample(msg) or msg["is_observed"]:
+        if site_is_subsample(msg) or msg["is_observed"] or is_enumerated(msg):
             return
         value = unconstrained = self.unconstrained(msg)
         support = support_of(msg)
         if not is_real(support):
             transform = biject_to(support)
             value = transform(unconstrained)
+            if self.first_dim is not None:
+                refuse_moving_support(self.caller, msg["name"], transform, unconstrained, value)
             self.jacobians[msg["name"]] = transform.log_abs_det_jacobian(unconstrained, value)
         msg["value"], msg["done"] = value, True
 
@@ -91,7 +112,18 @@ class Visit(Messenger):
                 # Without validation some distributions score what they cannot have drawn.
                 inside = msg["fn"].support.check(msg["value"])
                 log_prob = torch.where(inside, log_prob, -torch.inf)
+            if is_enumerated(msg):
+                self.terms[msg["name"]] = score_enumerated(msg, log_prob, mask_of(msg))
+                return
             self.terms[msg["name"]] = scale_and_mask(log_prob, msg["scale"], msg["mask"])
+
+
+class PriorVisit(Visit):
+    """Visits a model whose marked discrete sites are left to their priors."""
+
+    def _pyro_sample(self, msg: dict) -> None:
+        if not is_marked(msg):
+            super()._pyro_sample(msg)
 
 
 class Replay(Visit):
@@ -99,14 +131,15 @@ class Replay(Visit):
 
     Args:
         point: Value of every latent site, and rows of the plates that the guide entered.
+        first_dim: The first dimension of enumerated sites; None where no site is enumerated.
     """
 
-    def __init__(self, point: dict[str, torch.Tensor]) -> None:
-        super().__init__(point, "draws")
+    def __init__(self, point: dict[str, torch.Tensor], first_dim: int | None = None) -> None:
+        super().__init__(point, "draws", first_dim)
 
     def _pyro_sample(self, msg: dict) -> None:
         unseen_plate = site_is_subsample(msg) and msg["name"] not in self.point
-        if not (msg["is_observed"] or unseen_plate):
+        if not (msg["is_observed"] or unseen_plate or is_enumerated(msg)):
             msg["value"], msg["done"] = self.unconstrained(msg), True
 
     def unconstrained(self, msg: dict) -> torch.Tensor:

@@ -1,8 +1,8 @@
 """What a model is made of: its latent and observed sites, plates and parameters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 __all__ = ["DeterministicSite", "Latent", "Observed", "Plate", "Sites", "name_dims"]
 
@@ -41,6 +41,8 @@ class Latent:
         support: The support in words, empty where the distribution has none.
         determined: Whether the distribution is a point, so that there is nothing to infer.
         circular: Whether the value is an angle, whose circle a bijection has to cut.
+        enumerated: Whether the site is marked to be summed out.
+        obstacle: Why it cannot be summed out although it is marked, empty if it can.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Latent:
     support: str
     determined: bool
     circular: bool
+    enumerated: bool = False
+    obstacle: str = ""
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -136,6 +140,8 @@ class Sites:
         deterministics: Deterministic sites.
         plates: All plates.
         parameters: Names of ``param`` sites.
+        enumerated: Discrete sites that are summed out.
+        first_free_dim: The first dimension, counted from the right, that no site takes.
     """
 
     latents: tuple[Latent, ...]
@@ -143,22 +149,37 @@ class Sites:
     deterministics: tuple[DeterministicSite, ...]
     plates: tuple[Plate, ...]
     parameters: tuple[str, ...]
+    enumerated: tuple[Latent, ...] = ()
+    first_free_dim: int = -1
 
     @property
     def subsamples(self) -> bool:
         """Whether a plate shows only some of its rows."""
         return any(plate.subsamples for plate in self.plates)
 
+    def refuse_minibatches(self, error: Exception) -> NoReturn:
+        """Raise for a model that cannot be shown all rows of its plates."""
+        drawn = [plate.name for plate in self.plates if plate.subsamples]
+        raise ValueError(
+            f"draws: the model cannot see all rows of the plates {drawn} ({error}); expected it "
+            "to take all data and to pick its rows by the plate: with pyro.plate(...) as i, and "
+            "obs=y[i]."
+        ) from error
+
     @property
     def valued(self) -> Mapping[str, tuple[int, ...]]:
         """Shapes, without padding, of what a draw carries: latent, then deterministic sites."""
-        every = (*self.latents, *self.deterministics)
+        every = (*self.latents, *self.enumerated, *self.deterministics)
         return {site.name: site.unpadded_shape for site in every}
+
+    def follow_discrete(self) -> "Sites":
+        """The same with no site summed out, for a guide that draws them all."""
+        return replace(self, latents=(*self.latents, *self.enumerated), enumerated=())
 
 
 def name_dims(sites: Sites) -> dict[str, tuple[str, ...]]:
     """Names of the leading dimensions of every site that has some, from its plates."""
-    every = (*sites.latents, *sites.observed, *sites.deterministics)
+    every = (*sites.latents, *sites.enumerated, *sites.observed, *sites.deterministics)
     return {site.name: site.dims for site in every if site.dims}
 
 

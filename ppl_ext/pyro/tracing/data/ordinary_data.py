@@ -8,7 +8,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.messenger import Messenger
 from torch.distributions import biject_to, constraints
 
-from ppl_ext.pyro.tracing.data_kinds import read_observed
+from ppl_ext.pyro.tracing.data.data_kinds import read_observed
 
 __all__ = ["OrdinaryData", "mask_of"]
 

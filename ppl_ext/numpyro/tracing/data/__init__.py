@@ -1,0 +1,1 @@
+"""Data as people have them, and as a model can score them."""
