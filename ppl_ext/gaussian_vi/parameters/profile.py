@@ -20,8 +20,8 @@ __all__ = ["Profile", "ProfileClimb", "ProfilePoint"]
 # leaves the parameters, whose distance is the root of the gain, ten times nearer.
 _SHARPER = 0.01
 # The gradient in the parameters is one of the best Gaussian, which is therefore found more sharply
-# than what is still to be gained, to within these bounds.
-_INNER_SHARE, _SHARPEST, _BLUNTEST = 1e-3, 1e-6, 1e-3
+# than what is still to be gained, to within these bounds; in single precision rounding sets one.
+_INNER_SHARE, _SHARPEST, _SHARPEST_SINGLE, _BLUNTEST = 1e-3, 1e-6, 2e-5, 1e-3
 # Backtracking ends at this length, or where so many trials differ by no more than rounding.
 _SHORTEST, _DROWNED = 1e-9, 2
 _ARMIJO = 1e-4
@@ -84,9 +84,11 @@ class Profile:
         self._optimizer = optimizer
         self._count = count
         self.precision = density.at(density.start).dtype
+        single = np.finfo(self.precision).eps > 1e-10
+        self.sharpest = _SHARPEST_SINGLE if single else _SHARPEST
 
     def evaluate(
-        self, theta: np.ndarray, loc: np.ndarray, scale: np.ndarray, tolerance: float = _SHARPEST
+        self, theta: np.ndarray, loc: np.ndarray, scale: np.ndarray, tolerance: float = 0.0
     ) -> ProfilePoint:
         """The bound at some parameters, climbed to from a Gaussian.
 
@@ -94,9 +96,11 @@ class Profile:
             theta: ``[parameter]``.
             loc: Mean to start from, ``[dim]``.
             scale: ``[dim]`` for mean field, ``[dim, dim]`` for full rank.
-            tolerance: Divergence from the best Gaussian at which it is found, in nats.
+            tolerance: Divergence from the best Gaussian at which it is found, in nats; no less
+                than rounding allows.
         """
-        inner = replace(self._optimizer, kl_tolerance=min(tolerance, self._optimizer.kl_tolerance))
+        tolerance = min(max(tolerance, self.sharpest), self._optimizer.kl_tolerance)
+        inner = replace(self._optimizer, kl_tolerance=tolerance)
         counted = CountedDensity(self.density.at(theta).log_density, self._count)
         ascend: Callable[..., GaussianState] = ascend_mean_field
         if scale.ndim == 2:
@@ -198,7 +202,7 @@ class ProfileClimb:
         longest = np.max(np.abs(direction) / np.maximum(1.0, np.abs(point.theta)))
         step = min(1.0, _LONGEST_MOVE / max(float(longest), 1e-300))
         slope = float(direction @ point.gradient)
-        blunt = float(np.clip(_INNER_SHARE * self.gain, _SHARPEST, _BLUNTEST))
+        blunt = float(np.clip(_INNER_SHARE * self.gain, profile.sharpest, _BLUNTEST))
         noise = 4 * np.finfo(profile.precision).eps * abs(point.elbo) + 2 * blunt
         drowned = 0
         while drowned < _DROWNED and step > _SHORTEST:
