@@ -13,7 +13,7 @@ from numpyro.infer import MCMC, SVI
 from ppl_ext.draws.datatree import build_tree
 from ppl_ext.numpyro.fitting.guide_draws import draw_guide
 from ppl_ext.numpyro.tracing.bound_model import bind_model
-from ppl_ext.numpyro.tracing.compiled_density import score_trace
+from ppl_ext.numpyro.tracing.enumeration.site_scores import score_trace
 from ppl_ext.numpyro.tracing.model_call import ModelCall
 from ppl_ext.numpyro.tracing.refusals import refuse_data, refuse_guide
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key

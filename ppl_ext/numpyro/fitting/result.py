@@ -87,6 +87,8 @@ class Fit:
         The draws are those of the guide as it is; ``.resample(seed)`` moves them to the
         posterior. Where model and guide draw minibatches, every row is used here. Predicted data
         are drawn given the latent sites and, where a datum depends on others, the observed ones.
+        Discrete sites that were summed out are drawn given the rest and the data; the log
+        likelihood of a datum is summed over its own ones, and is left out where data share some.
 
         Args:
             rng_key: Random key.
@@ -203,9 +205,11 @@ class Fit:
         sites = self.bound.whole.sites
         width = sum(math.prod(site.shape) for site in (*sites.latents, *sites.deterministics))
         count, rows = plan_batches(width)
+        # A verdict is on what is fitted: what is drawn given it has the same weights.
+        bare = {"likelihood": False, "assignments": False}
         # Other draws than those of a user's small seeds; splitting a key would compile.
         seeds = np.random.SeedSequence(0).generate_state(count)
-        batches = (self._draw(jax.random.key(seed), rows, likelihood=False) for seed in seeds)
+        batches = (self._draw(jax.random.key(seed), rows, **bare) for seed in seeds)
         gaussian = self._gaussian
         if gaussian is None and self.density is not None:
             gaussian = self._match_moments(rows)

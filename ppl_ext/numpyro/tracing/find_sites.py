@@ -12,6 +12,11 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.primitives import Messenger
 
+from ppl_ext.numpyro.tracing.enumeration.marks import (
+    describe_enumerated,
+    find_dependents,
+    is_enumerated,
+)
 from ppl_ext.numpyro.tracing.hidden_draws import watch_hidden_draws
 from ppl_ext.numpyro.tracing.sites import DeterministicSite, Latent, Observed, Plate, Sites
 
@@ -77,7 +82,8 @@ def trace_sites(
         # A guide that is set up in the middle of a run must not be heard by the run's handlers.
         with handlers.block(), watch_hidden_draws() as hidden:
             trace = handlers.trace(model).get_trace(arrays)
-        found.append(replace(_describe(trace), hidden=tuple(hidden)))
+        sites = _mark_dependents(_describe(trace), functools.partial(model, arrays), trace)
+        found.append(replace(sites, hidden=tuple(hidden)))
         observed = {site.name: trace[site.name] for site in found[-1].observed}
         if score_data:
             for site in observed.values():
@@ -115,8 +121,25 @@ def _is_discrete(fn) -> bool:
         return False
 
 
+def _mark_dependents(sites: Sites, model: Callable[[], Any], trace) -> Sites:
+    """The sites, those marked that hang on enumerated ones."""
+    if not sites.enumerated:
+        return sites
+    values = {site.name: trace[site.name]["value"] for site in sites.enumerated}
+    names = [site.name for site in (*sites.latents, *sites.deterministics)]
+    dependents = find_dependents(model, values, names)
+    return replace(
+        sites,
+        latents=tuple(replace(s, assigned=s.name in dependents) for s in sites.latents),
+        deterministics=tuple(
+            replace(s, assigned=s.name in dependents) for s in sites.deterministics
+        ),
+    )
+
+
 def _describe(trace) -> Sites:
     sizes, latents, observed, deterministics, parameters = {}, [], [], [], []
+    enumerated = []
     for name, site in trace.items():
         if site["type"] == "plate":
             sizes[name] = site["args"][0]
@@ -128,17 +151,22 @@ def _describe(trace) -> Sites:
             if hasattr(site["value"], "shape") or isinstance(site["value"], (int, float)):
                 shape = jnp.shape(site["value"])
                 deterministics.append(DeterministicSite(name, shape, around(site)))
+        elif is_enumerated(site):
+            kind = _class_name(site["fn"])
+            enumerated.append(describe_enumerated(name, kind, site, around(site)))
         elif site["type"] == "sample" and not site["is_observed"]:
             latents.append(_describe_latent(name, site, around(site)))
         elif site["type"] == "sample" and not site["infer"].get("is_auxiliary"):
             observed.append(_describe_observed(name, site, around(site)))
-    plates = {plate.name: plate for site in (*latents, *observed) for plate in site.plates}
+    every = (*latents, *enumerated, *observed)
+    plates = {plate.name: plate for site in every for plate in site.plates}
     return Sites(
         tuple(latents),
         tuple(observed),
         tuple(deterministics),
         tuple(plates.values()),
         tuple(parameters),
+        enumerated=tuple(enumerated),
     )
 
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppl_ext.numpyro.tracing.data_kinds import ReadsData, array_from, is_foreign
+from ppl_ext.numpyro.tracing.enumeration.marks import KeepsMarks
 from ppl_ext.numpyro.tracing.find_sites import WholePlates, trace_sites
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 from ppl_ext.numpyro.tracing.imputation import Imputes
@@ -58,7 +59,7 @@ class ModelCall:
     def run(self, arrays: Arrays) -> Any:
         """The model as a function of its array arguments."""
         (first, keywords), (args, kwargs) = self._unflatten(arrays)
-        with self._plates(), Imputes(), ReadsData():
+        with self._plates(), Imputes(), ReadsData(), KeepsMarks():
             return self.model(*first, *args, **{**keywords, **kwargs})
 
     def run_guide(self, guide: Callable[..., Any], arrays: Arrays) -> Any:

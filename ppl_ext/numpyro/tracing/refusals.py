@@ -1,17 +1,23 @@
 """The models and data that cannot be fitted, each refused by name with the way out."""
 
+import functools
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 
-from ppl_ext.numpyro.tracing.bound_model import BoundModel
-from ppl_ext.numpyro.tracing.sites import Observed
+from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
+from ppl_ext.numpyro.tracing.enumeration.conflicts import find_conflict, find_unlisted
+from ppl_ext.numpyro.tracing.find_sites import put_unconstrained
+from ppl_ext.numpyro.tracing.model_call import ModelCall
 
 __all__ = [
     "refuse_data",
+    "refuse_enumerated",
     "refuse_guide",
     "refuse_hidden_draws",
     "refuse_latents",
@@ -29,6 +35,13 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
         may_be_discrete: Whether a guide of the user's own may follow discrete sites.
     """
     caller = bound.caller
+    refuse_enumerated(bound)
+    if not bound.sites.latents and bound.sites.enumerated:
+        raise ValueError(
+            f"{caller}: all latent sites of the model are summed out; expected at least one that "
+            "is not and has something to be fitted. Draw them with the host: "
+            "numpyro.contrib.funsor.infer_discrete(model, rng_key=rng_key)."
+        )
     if not bound.sites.latents:
         raise ValueError(
             f"{caller}: the model has no latent sites; expected at least one unobserved "
@@ -40,8 +53,17 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
         if site.discrete:
             raise ValueError(
                 f"{caller}: site '{site.name}' is discrete ({site.distribution}); expected a "
-                "continuous one, which a density or a Gaussian guide can follow. Sum it out by a "
-                "mixture: numpyro.distributions.MixtureSameFamily(...)."
+                "continuous one, which a density or a Gaussian guide can follow, or one that is "
+                f"marked to be summed out. Mark it: numpyro.sample('{site.name}', ..., "
+                "infer={'enumerate': 'parallel'}), or write the sum as a mixture: "
+                "numpyro.distributions.MixtureSameFamily(...)."
+            )
+        if site.assigned:
+            raise ValueError(
+                f"{caller}: the support of site '{site.name}' ({site.distribution}) hangs on "
+                "sites that are summed out; expected the same support for all of their values. "
+                f"Take a fixed support and move its values: numpyro.deterministic('{site.name}', "
+                "...)."
             )
         if site.determined and not may_be_discrete:
             raise ValueError(
@@ -60,6 +82,42 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
                 f"{caller}: site '{site.name}' has shape {site.shape} and holds no value; "
                 "expected at least one. Leave the site out where there is nothing to infer."
             )
+
+
+def refuse_enumerated(bound: BoundModel) -> None:
+    """Raise for a model with sites that are marked to be summed out and cannot be.
+
+    Raises:
+        ImportError: funsor, on which the host's sums stand, is not installed.
+    """
+    enumerated = bound.sites.enumerated
+    if not enumerated:
+        return
+    problem = find_unlisted(enumerated)
+    if problem:
+        raise ValueError(f"{bound.caller}: {problem}")
+    if find_spec("funsor") is None:
+        raise ImportError(
+            f"{bound.caller}: site '{enumerated[0].name}' is marked to be summed out, for which "
+            "NumPyro needs funsor; expected it to be installed. Install it: "
+            'pip install "ppl-ext[enumeration]".'
+        )
+    # Where rows are drawn the host's own objective takes care of scales; draws see all rows.
+    if not bound.sites.subsamples:
+        with x64_scope(bound.x64):
+            conflict = _find_conflict(bound.call)
+        if conflict:
+            raise ValueError(f"{bound.caller}: {conflict}")
+
+
+@functools.lru_cache(maxsize=128)
+def _find_conflict(call: ModelCall) -> str:
+    shapes = {site.name: site.unconstrained_shape for site in call.sites.latents}
+    model = put_unconstrained(
+        handlers.seed(call.run, 0),
+        lambda site, _: jnp.zeros(shapes[site["name"]]) if site["name"] in shapes else None,
+    )
+    return find_conflict(model, call.avals, call.sites)
 
 
 def refuse_hidden_draws(bound: BoundModel) -> None:
@@ -131,7 +189,7 @@ def refuse_data(bound: BoundModel) -> None:
                 "expected at least one value. Leave the site out, or pass its data."
             )
         if not site.fits:
-            raise ValueError(f"{caller}: {_wrong_shape(site)}")
+            raise ValueError(f"{caller}: {site.misfit}")
         value, present = bound.data[site.name]
         finite = np.isfinite(value) | ~present
         if not finite.all():
@@ -181,23 +239,3 @@ def refuse_guide(bound: BoundModel, guide: Callable[..., Any], params: Mapping[s
                 f"{expected[name]}, the shape that it has in the model. Give the guide's "
                 f"parameters that shape, and its site the same plates."
             )
-
-
-def _wrong_shape(site: Observed) -> str:
-    """What is wrong with the shape of data, and the line that mends it."""
-    plates = ", ".join(f"'{plate.name}' of size {plate.subsample_size}" for plate in site.plates)
-    gives = f"its distribution ({site.distribution})"
-    if plates:
-        gives += f" and the plates {plates}" if "," in plates else f" and the plate {plates}"
-    name, verb = site.name, "give" if plates else "gives"
-    ones = [axis - len(site.shape) for axis, size in enumerate(site.shape) if size == 1]
-    cure = f"Give '{name}' that shape"
-    if not site.shape:
-        cure = f"Repeat it if that is meant: obs=jnp.full({site.expected_shape}, {name})"
-    elif ones and len(site.shape) > len(site.expected_shape) - site.event_dim:
-        cure = f"Take the axis away: obs={name}.squeeze({ones[-1]})"
-    return (
-        f"observed site '{name}' has shape {site.shape}; expected {site.expected_shape}, which "
-        f"{gives} {verb}. {cure}, or, where one datum has several values, make them one event: "
-        f"{site.distribution}(...).to_event(1)."
-    )

@@ -1,0 +1,193 @@
+"""Discrete sites that are summed out, against mixtures, the forward algorithm and enumeration."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro import handlers
+from numpyro.contrib.control_flow import scan
+from numpyro.contrib.funsor import config_enumerate, markov
+from scipy.special import logsumexp
+from scipy.stats import norm
+
+from ppl_ext.draws import estimate_loo
+from ppl_ext.numpyro import AutoMeanField, fit, trace_density
+
+MARK = {"enumerate": "parallel"}
+INITIAL = np.array([0.6, 0.4])
+TRANSITION = np.array([[0.9, 0.1], [0.3, 0.7]])
+
+
+def draw_mixture(rows=100):
+    rng = np.random.default_rng(1)
+    second = rng.uniform(size=rows) < 0.3
+    return np.where(second, rng.normal(2.0, 0.7, rows), rng.normal(-2.0, 1.0, rows))
+
+
+def components():
+    share = numpyro.sample("share", dist.Beta(2.0, 2.0))
+    loc = numpyro.sample("loc", dist.Normal(jnp.array([-1.0, 1.0]), 2.0).to_event(1))
+    scale = numpyro.sample("scale", dist.HalfNormal(jnp.ones(2)).to_event(1))
+    return jnp.stack([1 - share, share]), loc, scale
+
+
+def enumerated_mixture(y, mask=True):
+    shares, loc, scale = components()
+    with numpyro.plate("row", len(y)), handlers.mask(mask=mask):
+        z = numpyro.sample("z", dist.Categorical(shares), infer=MARK)
+        numpyro.deterministic("center", loc[z])
+        numpyro.sample("y", dist.Normal(loc[z], scale[z]), obs=y)
+    numpyro.deterministic("gap", loc[1] - loc[0])
+
+
+def written_mixture(y, mask=True):
+    shares, loc, scale = components()
+    with numpyro.plate("row", len(y)), handlers.mask(mask=mask):
+        mixed = dist.MixtureSameFamily(dist.Categorical(shares), dist.Normal(loc, scale))
+        numpyro.sample("y", mixed, obs=y)
+
+
+def log_p(model, z, *args):
+    return trace_density(model, *args).log_p(z)
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_a_mixture_is_that_of_its_distribution(x64):
+    y, z = draw_mixture(), np.random.default_rng(2).normal(size=(5, 5))
+    with jax.enable_x64(x64):
+        found, expected = (trace_density(m, y) for m in (enumerated_mixture, written_mixture))
+        np.testing.assert_allclose(found.log_p(z), expected.log_p(z), rtol=1e-12 if x64 else 1e-6)
+        for ours, theirs in zip(found.log_density(z), expected.log_density(z), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9 if x64 else 2e-3, atol=1e-3)
+
+
+def test_masked_rows_count_for_nothing():
+    y, z = draw_mixture(9), np.random.default_rng(2).normal(size=(5, 5))
+    mask = np.arange(9) < 6
+    expected = log_p(written_mixture, z, y, mask)
+    np.testing.assert_allclose(log_p(enumerated_mixture, z, y, mask), expected, rtol=1e-5)
+    np.testing.assert_allclose(log_p(enumerated_mixture, z, y[:6]), expected, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def fitted_mixture():
+    return fit(jax.random.key(0), enumerated_mixture, draw_mixture(), num_starts=1)
+
+
+def test_draws_hold_the_assignments_given_the_rest(fitted_mixture):
+    draws, y = fitted_mixture.draws(jax.random.key(1), 4000), draw_mixture()
+    values = draws.values
+    assert list(values) == ["share", "loc", "scale", "z", "center", "gap"]
+    assert values["z"].dtype.kind == "i"
+    assert values["z"].shape == (4000, 100)
+    share = np.stack([1 - values["share"], values["share"]], -1)[:, None]
+    joint = np.log(share) + norm.logpdf(
+        y[:, None], values["loc"][:, None], values["scale"][:, None]
+    )
+    np.testing.assert_allclose(draws.log_likelihood["y"], logsumexp(joint, -1), atol=2e-4)
+    p = np.exp(joint[..., 1] - logsumexp(joint, -1))
+    # The normal limit needs some draws of either value.
+    open_rows = np.minimum(p.mean(0), 1 - p.mean(0)) > 0.005
+    error = ((values["z"] - p).mean(0) / np.sqrt((p * (1 - p)).mean(0) / 4000))[open_rows]
+    assert np.abs(error).max() < 4
+    assert (error**2).mean() < 1.6
+    chosen = np.take_along_axis(values["loc"], values["z"], 1)
+    np.testing.assert_array_equal(values["center"], chosen)
+
+
+def test_a_fit_is_that_of_the_written_mixture(fitted_mixture):
+    written = fit(jax.random.key(0), written_mixture, draw_mixture(), num_starts=1)
+    assert fitted_mixture.report().elbo == pytest.approx(written.report().elbo, abs=1e-3)
+    assert fitted_mixture.report().verdict == written.report().verdict
+    ours, theirs = (f.draws(jax.random.key(1), 1000) for f in (fitted_mixture, written))
+    elpd = [estimate_loo(d, site="y").elpd for d in (ours, theirs)]
+    assert elpd[0] == pytest.approx(elpd[1], abs=1e-2)
+
+
+def test_the_tree_counts_assignments(fitted_mixture):
+    tree = fitted_mixture.to_datatree(jax.random.key(1), 50, posterior_predictive=True)
+    assert tree["posterior"]["z"].dims == ("chain", "draw", "row")
+    assert tree["posterior"]["z"].dtype.kind == "i"
+    assert tree["posterior_predictive"]["y"].shape == (1, 50, 100)
+
+
+def test_predicted_data_belong_to_the_assignments(fitted_mixture):
+    draws = fitted_mixture.draws(jax.random.key(3), 2000, posterior_predictive=True)
+    scale = np.take_along_axis(draws.values["scale"], draws.values["z"], 1)
+    noise = (draws.posterior_predictive["y"] - draws.values["center"]) / scale
+    assert abs(noise.mean()) < 0.02
+    assert noise.std() == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_guide_gives_no_value_to_what_hangs_on_assignments(fitted_mixture):
+    drawn = fitted_mixture.guide.sample_posterior(jax.random.key(0), fitted_mixture.params)
+    assert set(drawn) == {"share", "loc", "scale", "gap"}
+
+
+def test_linear_response_keeps_the_assignments():
+    y = draw_mixture()
+    mean_field = fit(jax.random.key(0), enumerated_mixture, y, guide=AutoMeanField, num_starts=1)
+    draws = mean_field.linear_response().draws(jax.random.key(1), 100)
+    assert draws.values["z"].shape == (100, 100)
+
+
+def scanned_chain(y):
+    loc = numpyro.sample("loc", dist.Normal(jnp.array([-1.0, 1.0]), 1.0).to_event(1))
+    z = numpyro.sample("first", dist.Categorical(jnp.asarray(INITIAL)), infer=MARK)
+
+    def step(z, y):
+        z = numpyro.sample("z", dist.Categorical(jnp.asarray(TRANSITION)[z]), infer=MARK)
+        numpyro.sample("y", dist.Normal(loc[z], 1.0), obs=y)
+        return z, None
+
+    scan(step, z, y)
+
+
+@config_enumerate
+def looped_chain(y):
+    loc = numpyro.sample("loc", dist.Normal(jnp.array([-1.0, 1.0]), 1.0).to_event(1))
+    z = numpyro.sample("first", dist.Categorical(jnp.asarray(INITIAL)))
+    for t in markov(range(len(y))):
+        z = numpyro.sample(f"z_{t}", dist.Categorical(jnp.asarray(TRANSITION)[z]))
+        numpyro.sample(f"y_{t}", dist.Normal(loc[z], 1.0), obs=y[t])
+
+
+CHAIN = np.random.default_rng(3).normal(size=5)
+
+
+def walk_forward(loc, y):
+    """The log density of a chain by the forward algorithm, prior included."""
+    alpha = np.log(INITIAL)
+    for value in y:
+        alpha = logsumexp(alpha[:, None] + np.log(TRANSITION), axis=0) + norm.logpdf(value, loc)
+    return logsumexp(alpha) + norm.logpdf(loc, [-1, 1]).sum()
+
+
+@pytest.mark.parametrize("model", [scanned_chain, looped_chain])
+def test_a_chain_is_that_of_the_forward_algorithm(model):
+    z = np.random.default_rng(4).normal(size=(4, 2))
+    with jax.enable_x64(True):
+        expected = [walk_forward(loc, CHAIN) for loc in z]
+        np.testing.assert_allclose(log_p(model, z, CHAIN), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("model", [scanned_chain, looped_chain])
+def test_paths_are_drawn_as_often_as_they_are_probable(model):
+    draws = fit(jax.random.key(0), model, CHAIN, num_starts=1).draws(jax.random.key(1), 8000)
+    assert draws.log_likelihood == {}
+    values = draws.values
+    later = values["z"].T if "z" in values else [values[f"z_{t}"] for t in range(5)]
+    path = np.stack([values["first"], *later], 1)
+    paths = np.array(list(itertools.product([0, 1], repeat=6)))
+    steps = np.log(INITIAL[paths[:, 0]]) + np.log(TRANSITION[paths[:, :-1], paths[:, 1:]]).sum(1)
+    data = norm.logpdf(CHAIN, values["loc"][:, paths[:, 1:]]).sum(-1)
+    p = np.exp(steps + data - logsumexp(steps + data, axis=1, keepdims=True))
+    hits = (path[:, None] == paths).all(-1)
+    open_paths = p.mean(0) > 0.001
+    error = ((hits - p).mean(0) / np.sqrt((p * (1 - p)).mean(0) / 8000))[open_paths]
+    assert np.abs(error).max() < 4.5
+    assert (error**2).mean() < 1.6
