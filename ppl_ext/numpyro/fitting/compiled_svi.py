@@ -16,7 +16,7 @@ from numpyro.infer.elbo import ELBO, TraceEnum_ELBO
 from ppl_ext.fitting.settings import Stochastic
 from ppl_ext.numpyro.guides.guide_call import GuideCall
 from ppl_ext.numpyro.objectives.stick_the_landing import StickTheLanding
-from ppl_ext.numpyro.tracing.enumeration.sum_out import first_free_dim
+from ppl_ext.numpyro.tracing.enumeration.summation import first_free_dim
 from ppl_ext.numpyro.tracing.model_call import Arrays
 
 __all__ = ["CompiledSVI", "Progress", "SVIRun", "compile_svi"]

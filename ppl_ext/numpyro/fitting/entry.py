@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import numpyro
 import optax
+from numpyro import handlers
 from numpyro.infer.autoguide import AutoGuide
 
 from ppl_ext.estimators.mismatch import having_told, warn_of
@@ -26,6 +27,7 @@ from ppl_ext.numpyro.objectives.mismatch import trace_mismatches
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model, x64_scope
 from ppl_ext.numpyro.tracing.density import density_of
 from ppl_ext.numpyro.tracing.refusals import (
+    read_guide,
     refuse_data,
     refuse_hidden_draws,
     refuse_latents,
@@ -104,6 +106,9 @@ def fit(
     settings = read_optimizer(optimizer, num_starts, 4, get_args(_HostOptimizer), _LINE)
     with x64_scope(True) if enable_x64 else contextlib.nullcontext():
         bound = bind_model("fit", model, args, kwargs)
+        if isinstance(guide, type):
+            guide = guide(bound.model)
+        bound = _leave_to(guide, bound)
         guide = _make_guide(guide, bound)
         _refuse(bound, guide, settings)
         density = density_of(bound) if bound.has_density else None
@@ -133,10 +138,17 @@ def fit(
         return Fit(guide, params, log, density, solution, bound)
 
 
-def _make_guide(guide: Callable[..., Any] | type | None, bound: BoundModel) -> Callable[..., Any]:
+def _leave_to(guide: Callable[..., Any] | None, bound: BoundModel) -> BoundModel:
+    """The model, its marked discrete sites not summed out where a user's guide draws them."""
+    # The host's automatic guides draw none, and keep what they see in a trace.
+    if guide is None or isinstance(guide, AutoGuide) or not bound.sites.enumerated:
+        return bound
+    drawn = read_guide(bound, handlers.seed(guide, 0), {})
+    return bound.unsummed if any(s.name in drawn for s in bound.sites.enumerated) else bound
+
+
+def _make_guide(guide: Callable[..., Any] | None, bound: BoundModel) -> Callable[..., Any]:
     """The guide, set up where it is one of ours."""
-    if isinstance(guide, type):
-        guide = guide(bound.model)
     own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
     refuse_latents(bound, may_be_discrete=own)
     if guide is None:

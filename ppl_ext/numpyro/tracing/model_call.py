@@ -41,6 +41,7 @@ class ModelCall:
         surroundings: Fingerprint of what the model reads from its closure and its module.
         x64: Whether the programs run in float64.
         whole: Whether model and guide see every row of their plates.
+        summed: Whether discrete sites that are marked for it are summed out.
     """
 
     model: Callable[..., Any] = field(compare=False)
@@ -50,6 +51,7 @@ class ModelCall:
     surroundings: Any
     x64: bool
     whole: bool = False
+    summed: bool = True
 
     @property
     def dtype(self) -> np.dtype:
@@ -175,10 +177,10 @@ class _Leaf:
 def _look(call: ModelCall) -> tuple[Sites, Callable]:
     shapes = tuple(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.avals)
     if not call.whole:
-        return trace_sites(call.run, shapes)
+        return trace_sites(call.run, shapes, summed=call.summed)
     try:
         # Data of a minibatch show only when they are scored that they are not those of all rows.
-        found = trace_sites(call.run, shapes, score_data=True)
+        found = trace_sites(call.run, shapes, score_data=True, summed=call.summed)
         for site in found[0].observed:
             if not site.fits:
                 raise ValueError(f"{site.shape} of '{site.name}' are not {site.expected_shape}")

@@ -16,6 +16,7 @@ from ppl_ext.numpyro.tracing.find_sites import put_unconstrained
 from ppl_ext.numpyro.tracing.model_call import ModelCall
 
 __all__ = [
+    "read_guide",
     "refuse_data",
     "refuse_enumerated",
     "refuse_guide",
@@ -38,9 +39,8 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
     refuse_enumerated(bound)
     if not bound.sites.latents and bound.sites.enumerated:
         raise ValueError(
-            f"{caller}: all latent sites of the model are summed out; expected at least one that "
-            "is not and has something to be fitted. Draw them with the host: "
-            "numpyro.contrib.funsor.infer_discrete(model, rng_key=rng_key)."
+            f"{caller}: all latent sites are summed out; expected one that is to be fitted. Draw "
+            "them with the host: numpyro.contrib.funsor.infer_discrete(model, rng_key=rng_key)."
         )
     if not bound.sites.latents:
         raise ValueError(
@@ -61,9 +61,8 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
         if site.assigned:
             raise ValueError(
                 f"{caller}: the support of site '{site.name}' ({site.distribution}) hangs on "
-                "sites that are summed out; expected the same support for all of their values. "
-                f"Take a fixed support and move its values: numpyro.deterministic('{site.name}', "
-                "...)."
+                "sites that are summed out; expected the same for all of their values. Move "
+                f"values of a fixed support: numpyro.deterministic('{site.name}', ...)."
             )
         if site.determined and not may_be_discrete:
             raise ValueError(
@@ -85,11 +84,7 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
 
 
 def refuse_enumerated(bound: BoundModel) -> None:
-    """Raise for a model with sites that are marked to be summed out and cannot be.
-
-    Raises:
-        ImportError: funsor, on which the host's sums stand, is not installed.
-    """
+    """Raise for sites that are marked to be summed out and cannot be, or not without funsor."""
     enumerated = bound.sites.enumerated
     if not enumerated:
         return
@@ -210,6 +205,32 @@ def refuse_guide(bound: BoundModel, guide: Callable[..., Any], params: Mapping[s
         guide: The guide.
         params: Its parameters.
     """
+    shapes = read_guide(bound, guide, params)
+    expected = {site.name: site.shape for site in bound.sites.latents}
+    if shapes.keys() != expected.keys():
+        raise ValueError(
+            f"{bound.caller}: the guide draws the sites {sorted(shapes)}, the model has the "
+            f"latent sites {sorted(expected)}; expected the same. Give a guide of this model."
+        )
+    for name, shape in shapes.items():
+        if shape != expected[name]:
+            raise ValueError(
+                f"{bound.caller}: the guide draws site '{name}' with shape {shape}; expected "
+                f"{expected[name]}, the shape that it has in the model. Give the guide's "
+                f"parameters that shape, and its site the same plates."
+            )
+
+
+def read_guide(
+    bound: BoundModel, guide: Callable[..., Any], params: Mapping[str, Any]
+) -> dict[str, tuple[int, ...]]:
+    """The latent sites that a guide draws, and their shapes.
+
+    Args:
+        bound: The model.
+        guide: The guide.
+        params: Its parameters; what is missing is initialised.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     args, kwargs = bound.given
 
@@ -226,16 +247,4 @@ def refuse_guide(bound: BoundModel, guide: Callable[..., Any], params: Mapping[s
         )
 
     jax.eval_shape(run)
-    expected = {site.name: site.shape for site in bound.sites.latents}
-    if shapes.keys() != expected.keys():
-        raise ValueError(
-            f"{bound.caller}: the guide draws the sites {sorted(shapes)}, the model has the "
-            f"latent sites {sorted(expected)}; expected the same. Give a guide of this model."
-        )
-    for name, shape in shapes.items():
-        if shape != expected[name]:
-            raise ValueError(
-                f"{bound.caller}: the guide draws site '{name}' with shape {shape}; expected "
-                f"{expected[name]}, the shape that it has in the model. Give the guide's "
-                f"parameters that shape, and its site the same plates."
-            )
+    return shapes

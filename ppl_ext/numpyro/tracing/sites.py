@@ -197,6 +197,9 @@ class Sites:
         parameters: Names of ``param`` and ``mutable`` sites.
         hidden: What the model draws where no handler sees it.
         enumerated: Discrete latent sites that are summed out, and no part of ``latents``.
+        loose: ``(name, batch shape, whether in a plate)`` of sites with batch dimensions that no
+            plate holds, factors among them, where sites are enumerated.
+        batch_ndim: The most batch dimensions that a sample site has.
     """
 
     latents: tuple[Latent, ...]
@@ -206,6 +209,8 @@ class Sites:
     parameters: tuple[str, ...]
     hidden: tuple[str, ...] = ()
     enumerated: tuple[Enumerated, ...] = ()
+    loose: tuple[tuple[str, tuple[int, ...], bool], ...] = ()
+    batch_ndim: int = 0
 
     @property
     def subsamples(self) -> bool:

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 
+from ppl_ext.numpyro.tracing.enumeration.cliques import chained_sites
 from ppl_ext.numpyro.tracing.enumeration.marks import is_enumerated
-from ppl_ext.numpyro.tracing.enumeration.scanned import chained_sites
-from ppl_ext.numpyro.tracing.enumeration.sum_out import sum_out
+from ppl_ext.numpyro.tracing.enumeration.summation import sum_out
 from ppl_ext.numpyro.tracing.sites import Enumerated, Sites
 
 __all__ = ["find_conflict", "find_unlisted"]
@@ -40,6 +40,15 @@ def find_conflict(model: Callable[[Any], Any], avals: Iterable[Any], sites: Site
     Returns:
         Three parts of a message, empty where nothing is in the way.
     """
+    names = {site.name for site in sites.enumerated}
+    for name, batch, plated in sites.loose:
+        if name in names or plated:
+            return (
+                f"site '{name}' has batch shape {batch} and no plate for each of its dimensions; "
+                "expected one, by which NumPyro tells what is independent where it sums sites "
+                "out. Write: with numpyro.plate('row', size): "
+                f"numpyro.sample('{name}', ...), or make them one event: .to_event(1)."
+            )
     found: list[str] = []
 
     def look(arrays):

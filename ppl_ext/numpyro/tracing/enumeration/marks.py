@@ -13,7 +13,17 @@ from numpyro.primitives import Messenger
 
 from ppl_ext.numpyro.tracing.sites import Enumerated, Plate
 
-__all__ = ["KeepsMarks", "describe_enumerated", "find_dependents", "is_enumerated"]
+__all__ = [
+    "KeepsMarks",
+    "describe_enumerated",
+    "find_dependents",
+    "find_loose_dims",
+    "is_enumerated",
+]
+
+
+# What the host writes into the marks of a site.
+_HOSTS = ("_scan_current_index", "dim_to_name", "name_to_dim")
 
 
 class KeepsMarks(Messenger):
@@ -26,7 +36,9 @@ class KeepsMarks(Messenger):
     def process_message(self, msg: dict[str, Any]) -> None:
         """Copy the marks of a site, and those of the sites inside of a scan."""
         if msg["type"] == "sample":
-            msg["infer"] = dict(msg["infer"])
+            # A site without a value is new here, and what it bears of the host's is left over.
+            left_over = _HOSTS if msg["value"] is None else ()
+            msg["infer"] = {k: v for k, v in msg["infer"].items() if k not in left_over}
         elif msg["type"] == "control_flow" and msg["fn"] is scan_wrapper:
             step, *rest = msg["args"]
             msg["args"] = (KeepsMarks(step), *rest)
@@ -85,6 +97,24 @@ def find_dependents(
 
     sources = eval_provenance(run, **values)
     return {name for name in names if jax.tree.reduce(frozenset.union, sources[name], frozenset())}
+
+
+def find_loose_dims(trace: Mapping[str, Any]) -> tuple[tuple[Any, ...], int]:
+    """The sites with batch dimensions that no plate holds, as in `Sites`, and the most of any."""
+    loose, most = [], 0
+    for name, site in trace.items():
+        if site["type"] != "sample":
+            continue
+        fn, shape = site["fn"], jnp.shape(site["value"])
+        batch = jnp.broadcast_shapes(fn.batch_shape, shape[: len(shape) - fn.event_dim])
+        most = max(most, len(batch))
+        held = {frame.dim for frame in site["cond_indep_stack"]}
+        # Inside a scan time is one of them, and the host's own.
+        if "_scan_current_index" not in site["infer"] and any(
+            size > 1 and dim - len(batch) not in held for dim, size in enumerate(batch)
+        ):
+            loose.append((name, batch, bool(held)))
+    return tuple(loose), most
 
 
 def _count_values(fn) -> tuple[int, str]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ppl_ext.numpyro.tracing.enumeration.per_datum import score_data
 from ppl_ext.numpyro.tracing.enumeration.site_scores import score_trace
-from ppl_ext.numpyro.tracing.enumeration.sum_out import sum_out
+from ppl_ext.numpyro.tracing.enumeration.summation import sum_out
 from ppl_ext.numpyro.tracing.sites import Sites
 
 __all__ = ["score_model"]
@@ -30,7 +30,7 @@ def score_model(
     """
     if sites.enumerated:
         log_p, factors = sum_out(model, sites)
-        return log_p, score_data(factors, sites.observed)
+        return log_p, score_data(factors, trace, sites)
     log_probs = score_trace(trace)
     terms = (jnp.sum(log_prob) for log_prob in log_probs.values())
     log_p = sum(terms, start=jnp.zeros((), jnp.result_type(float)))

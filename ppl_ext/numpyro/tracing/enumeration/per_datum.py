@@ -10,14 +10,14 @@ import jax.numpy as jnp
 
 from ppl_ext.numpyro.tracing.enumeration.marks import is_enumerated
 from ppl_ext.numpyro.tracing.enumeration.site_scores import score_site
-from ppl_ext.numpyro.tracing.sites import Observed
+from ppl_ext.numpyro.tracing.sites import Sites
 
 __all__ = ["score_data"]
 
 Trace = Mapping[str, dict[str, Any]]
 
 
-def score_data(trace: Trace, observed: tuple[Observed, ...]) -> dict[str, jax.Array]:
+def score_data(trace: Trace, plain: Trace, sites: Sites) -> dict[str, jax.Array]:
     """Score every datum that has a likelihood of its own once enumerated sites are summed out.
 
     A datum whose assignments are its own, as in a mixture, has one. Data that share an assignment,
@@ -26,7 +26,8 @@ def score_data(trace: Trace, observed: tuple[Observed, ...]) -> dict[str, jax.Ar
 
     Args:
         trace: The host's trace, enumerated sites along dimensions of their own.
-        observed: The observed sites.
+        plain: A run of the model with one value of each.
+        sites: What the model is made of.
 
     Returns:
         ``{site: array}``, shaped by the plates of the site.
@@ -35,10 +36,13 @@ def score_data(trace: Trace, observed: tuple[Observed, ...]) -> dict[str, jax.Ar
 
     factors = {name: _inputs(site) for name, site in trace.items()}
     enumerated = {name for name, site in trace.items() if is_enumerated(site)}
+    loose = {name for name, *_ in sites.loose}
     scored = {}
-    for site in observed:
+    for site in sites.observed:
         own = _own_assignments(site.name, trace, factors, enumerated)
-        if own is None:
+        if own is not None and not own:
+            scored[site.name] = score_site(plain[site.name])
+        if not own or site.name in loose:
             continue
         terms = [_as_funsor(trace[name]) for name in (site.name, *sorted(own))]
         total = functools.reduce(operator.add, terms).reduce(funsor.ops.logaddexp, own)

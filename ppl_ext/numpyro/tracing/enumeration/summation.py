@@ -14,6 +14,7 @@ from ppl_ext.numpyro.tracing.sites import Sites
 
 __all__ = ["first_free_dim", "sum_out"]
 
+Loose = Mapping[str, tuple[int, ...]]
 Trace = Mapping[str, dict[str, Any]]
 
 
@@ -37,26 +38,33 @@ def sum_out(
     from numpyro.contrib.funsor import enum
     from numpyro.contrib.funsor.infer_util import log_density
 
+    loose = {name: batch for name, batch, _ in sites.loose}
     enumerated = enum(model, first_available_dim=first_free_dim(sites))
-    with handlers.block(), _Factors(shifts or {}):
+    with handlers.block(), _Factors(loose, shifts or {}):
         log_p, trace = log_density(enumerated, (), {}, {})
     return jnp.reshape(log_p, ()), trace
 
 
 def first_free_dim(sites: Sites) -> int:
-    """The first dimension, counted from the right, that no plate of the model takes."""
-    return min((plate.dim for plate in sites.plates), default=0) - 1
+    """The first dimension, counted from the right, that no site or plate of the model takes."""
+    return min([-sites.batch_ndim, *(plate.dim for plate in sites.plates)]) - 1
 
 
 class _Factors(Messenger):
-    """Has the factors of enumerated sites integrate to one where masked, and shifts them."""
+    """Puts in the place of distributions what the host's sum takes for a factor.
 
-    def __init__(self, shifts: Mapping[str, jax.Array]) -> None:
+    Batch dimensions outside of plates make one event, the factors of enumerated sites integrate to
+    one where they are masked, and are shifted.
+    """
+
+    def __init__(self, loose: Loose, shifts: Mapping[str, jax.Array]) -> None:
         super().__init__()
-        self.shifts = shifts
+        self.loose, self.shifts = loose, shifts
 
     def process_message(self, msg: dict[str, Any]) -> None:
-        """Put another distribution in the place of one that is masked or to be shifted."""
+        """Put a factor in the place of a distribution."""
+        if msg["type"] == "sample" and msg["name"] in self.loose:
+            msg["fn"] = _AsOneEvent(msg["fn"], self.loose[msg["name"]])
         if not is_enumerated(msg):
             return
         fn = msg["fn"]
@@ -69,7 +77,7 @@ class _Factors(Messenger):
 
 
 class _Factor(dist.Distribution):
-    """The factor of an enumerated site, made of its distribution; it is only scored."""
+    """A factor that is made of a distribution; it is only scored."""
 
     def __init__(self, base_dist: dist.Distribution) -> None:
         self.base_dist = base_dist
@@ -97,6 +105,24 @@ class _UniformWhereMasked(_Factor):
 
     def log_prob(self, value: jax.Array) -> jax.Array:
         return jnp.where(self.mask, self.base_dist.log_prob(value), -jnp.log(float(self.size)))
+
+
+class _AsOneEvent(_Factor):
+    """Batch dimensions that make one event, those of enumerated sites left where they are."""
+
+    def __init__(self, base_dist: dist.Distribution, batch: tuple[int, ...]) -> None:
+        super().__init__(base_dist)
+        self.batch = batch
+        self._batch_shape = (*base_dist.batch_shape[: -len(batch)], *[1] * len(batch))
+        self._event_shape = (*batch, *base_dist.event_shape)
+
+    def log_prob(self, value: jax.Array, intermediates: Any = None) -> jax.Array:
+        given = (intermediates,) if intermediates else ()
+        log_prob = self.base_dist.log_prob(value, *given)
+        # The value may be one number for more data than its distribution has.
+        whole = jnp.broadcast_shapes(jnp.shape(log_prob), self.batch)
+        axes = tuple(range(-len(self.batch), 0))
+        return jnp.sum(jnp.broadcast_to(log_prob, whole), axis=axes, keepdims=True)
 
 
 class _Shifted(_Factor):
