@@ -11,11 +11,13 @@ import pytest
 from numpyro import handlers
 from numpyro.contrib.control_flow import scan
 from numpyro.contrib.funsor import config_enumerate, markov
+from numpyro.infer import MCMC, NUTS, TraceEnum_ELBO
+from numpyro.infer.autoguide import AutoNormal
 from scipy.special import logsumexp
 from scipy.stats import norm
 
 from ppl_ext.draws import estimate_loo
-from ppl_ext.numpyro import AutoMeanField, fit, trace_density
+from ppl_ext.numpyro import AutoMeanField, Stochastic, fit, from_mcmc, trace_density
 
 MARK = {"enumerate": "parallel"}
 INITIAL = np.array([0.6, 0.4])
@@ -191,3 +193,150 @@ def test_paths_are_drawn_as_often_as_they_are_probable(model):
     error = ((hits - p).mean(0) / np.sqrt((p * (1 - p)).mean(0) / 8000))[open_paths]
     assert np.abs(error).max() < 4.5
     assert (error**2).mean() < 1.6
+
+
+def sequences(y, lengths):
+    loc = numpyro.sample("loc", dist.Normal(jnp.array([-1.0, 1.0]), 1.0).to_event(1))
+
+    def step(z, row):
+        y, t = row
+        with numpyro.plate("sequence", y.shape[0]), handlers.mask(mask=t < lengths):
+            z = numpyro.sample("z", dist.Categorical(jnp.asarray(TRANSITION)[z]), infer=MARK)
+            numpyro.sample("y", dist.Normal(loc[z], 1.0), obs=y)
+        return z, None
+
+    scan(step, jnp.zeros(len(lengths), int), (y.T, jnp.arange(y.shape[1])))
+
+
+def test_sequences_end_where_their_masks_do():
+    y, lengths = np.random.default_rng(5).normal(size=(3, 5)), np.array([5, 3, 1])
+    z = np.random.default_rng(6).normal(size=(4, 2))
+    expected = norm.logpdf(z, [-1, 1]).sum(1)
+    for row, length in zip(y, lengths, strict=True):
+        alpha = np.tile([0.0, -np.inf], (4, 1))
+        for value in row[:length]:
+            alpha = logsumexp(alpha[:, :, None] + np.log(TRANSITION), axis=1)
+            alpha += norm.logpdf(value, z)
+        expected += logsumexp(alpha, axis=1)
+    np.testing.assert_allclose(log_p(sequences, z, y, lengths), expected, rtol=1e-5)
+
+
+def unmarked(y):
+    return enumerated_by({}, dist.Categorical(jnp.array([0.3, 0.7])), y)
+
+
+def enumerated_by(infer, prior, y, scale=1.0):
+    loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
+    with handlers.scale(scale=scale):
+        z = numpyro.sample("z", prior, infer=infer)
+        numpyro.sample("y", dist.Normal(loc + z, 1.0), obs=y)
+
+
+def moved_support(y):
+    z = numpyro.sample("z", dist.Bernoulli(0.3), infer=MARK)
+    loc = numpyro.sample("loc", dist.Uniform(0.0, 1.0 + z))
+    numpyro.sample("y", dist.Normal(loc, 1.0), obs=y)
+
+
+def nothing_left(y):
+    z = numpyro.sample("z", dist.Bernoulli(0.3), infer=MARK)
+    numpyro.sample("y", dist.Normal(z, 1.0), obs=y)
+
+
+def no_plate(y):
+    return enumerated_by(MARK, dist.Bernoulli(jnp.full(3, 0.3)), y)
+
+
+def scanned_beside(y):
+    outside = numpyro.sample("outside", dist.Bernoulli(0.3), infer=MARK)
+    loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
+
+    def step(z, y):
+        z = numpyro.sample("z", dist.Categorical(jnp.asarray(TRANSITION)[z]), infer=MARK)
+        numpyro.sample("y", dist.Normal(loc * z + outside, 1.0), obs=y)
+        return z, None
+
+    scan(step, 0, y)
+
+
+REFUSED = {
+    "unmarked": (unmarked, "site 'z' is discrete .* Mark it: "),
+    "infinite": (lambda y: enumerated_by(MARK, dist.Poisson(3.0), y), "'z' .* no list of values"),
+    "shifted": (lambda y: enumerated_by(MARK, dist.DiscreteUniform(2, 5), y), "'z' .* not 0, 1"),
+    "scaled": (lambda y: enumerated_by(MARK, dist.Bernoulli(0.3), y, 0.5), "'z' is scaled"),
+    "moved": (moved_support, "the support of site 'loc' .* hangs on sites that are summed out"),
+    "nothing": (nothing_left, "all latent sites are summed out"),
+    "no plate": (no_plate, "site 'z' has batch shape .* numpyro.plate"),
+    "beside": (scanned_beside, "'y' stands inside scan and hangs on 'outside'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_sum_is_refused_by_name(case):
+    model, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        trace_density(model, CHAIN[:3])
+
+
+def test_without_funsor_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr("ppl_ext.numpyro.tracing.refusals.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"site 'z' .*ppl-ext\[enumeration\]"):
+        trace_density(enumerated_mixture, draw_mixture(4))
+
+
+def test_data_that_share_a_site_are_not_left_out_one_by_one():
+    draws = fit(jax.random.key(0), scanned_chain, CHAIN, num_starts=1).draws(jax.random.key(1), 50)
+    with pytest.raises(ValueError, match=r"\['y'\] have no log likelihood one by one"):
+        estimate_loo(draws)
+
+
+def test_minibatches_and_guides_of_the_host_sum_out_too():
+    y = draw_mixture(40)
+
+    def model(y):
+        loc = numpyro.sample("loc", dist.Normal(jnp.array([-1.0, 1.0]), 2.0).to_event(1))
+        with numpyro.plate("row", len(y), subsample_size=20) as rows:
+            z = numpyro.sample("z", dist.Categorical(jnp.array([0.7, 0.3])), infer=MARK)
+            numpyro.sample("y", dist.Normal(loc[z], 1.0), obs=y[rows])
+
+    settings = Stochastic(max_steps=400)
+    for guide in (None, AutoNormal):
+        fitted = fit(jax.random.key(0), model, y, guide=guide, optimizer=settings, num_starts=1)
+        draws = fitted.draws(jax.random.key(1), 100)
+        assert draws.values["z"].shape == (100, 40)
+        loc = draws.values["loc"][:, None]
+        joint = np.log([0.7, 0.3]) + norm.logpdf(y[:, None], loc)
+        np.testing.assert_allclose(draws.log_likelihood["y"], logsumexp(joint, -1), atol=1e-4)
+
+
+def test_a_guide_may_draw_a_marked_site_itself():
+    y = draw_mixture(10)
+
+    def model(y):
+        loc = numpyro.sample("loc", dist.Normal(jnp.array([-1.0, 1.0]), 2.0).to_event(1))
+        with numpyro.plate("row", len(y)):
+            z = numpyro.sample("z", dist.Categorical(jnp.array([0.7, 0.3])), infer=MARK)
+            numpyro.sample("y", dist.Normal(loc[z], 1.0), obs=y)
+
+    def guide(y):
+        numpyro.sample("loc", dist.Normal(numpyro.param("loc_q", jnp.zeros(2)), 0.1).to_event(1))
+        logits = numpyro.param("logits", jnp.zeros((len(y), 2)))
+        with numpyro.plate("row", len(y)):
+            numpyro.sample("z", dist.Categorical(logits=logits), infer={"enumerate": "parallel"})
+
+    settings = Stochastic(max_steps=50, elbo=TraceEnum_ELBO(max_plate_nesting=1))
+    fitted = fit(jax.random.key(0), model, y, guide=guide, optimizer=settings, num_starts=1)
+    assert fitted.bound.sites.enumerated == ()
+    assert fitted.draws(jax.random.key(1), 5).values["z"].shape == (5, 10)
+
+
+def test_a_tree_of_the_hosts_chains_holds_the_summed_density():
+    y = draw_mixture(20)
+    mcmc = MCMC(NUTS(enumerated_mixture), num_warmup=10, num_samples=5, progress_bar=False)
+    mcmc.run(jax.random.key(0), y)
+    tree = from_mcmc(mcmc)
+    posterior = tree["posterior"]
+    shares = np.stack([1 - posterior["share"], posterior["share"]], -1)[0, :, None]
+    loc, scale = (posterior[name].values[0, :, None] for name in ("loc", "scale"))
+    expected = logsumexp(np.log(shares) + norm.logpdf(y[:, None], loc, scale), -1)
+    np.testing.assert_allclose(tree["log_likelihood"]["y"].values[0], expected, atol=1e-4)

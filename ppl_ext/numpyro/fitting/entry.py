@@ -63,7 +63,8 @@ def fit(
     `AutoFullRank` and `AutoMeanField` on a model that sees all its data are solved
     deterministically: no learning rate, and the end is where the answer no longer moves. Every
     other guide or model goes to the host's ``SVI`` with `Stochastic`. A second fit to data of the
-    same shapes compiles nothing. Not a proof: read ``fit(...).report()``.
+    same shapes compiles nothing. Discrete sites that are marked ``infer={"enumerate":
+    "parallel"}`` are summed out. Not a proof: read ``fit(...).report()``.
 
     Args:
         rng_key: Random key; the same key gives the same answer.
@@ -107,7 +108,7 @@ def fit(
     with x64_scope(True) if enable_x64 else contextlib.nullcontext():
         bound = bind_model("fit", model, args, kwargs)
         if isinstance(guide, type):
-            guide = guide(bound.model)
+            guide = guide(_show_to(guide, bound))
         bound = _leave_to(guide, bound)
         guide = _make_guide(guide, bound)
         _refuse(bound, guide, settings)
@@ -136,6 +137,14 @@ def fit(
             # Fitting the same guide again must not show this fit other data.
             guide = copy.copy(guide)
         return Fit(guide, params, log, density, solution, bound)
+
+
+def _show_to(kind: type, bound: BoundModel) -> Callable[..., Any]:
+    """The model as a guide of this class may see it: those of the host take no discrete site."""
+    names = [site.name for site in bound.sites.enumerated]
+    if not names or issubclass(kind, AbstractGaussianGuide):
+        return bound.model
+    return handlers.block(bound.model, hide=names)
 
 
 def _leave_to(guide: Callable[..., Any] | None, bound: BoundModel) -> BoundModel:
