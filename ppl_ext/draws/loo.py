@@ -65,6 +65,15 @@ def estimate_loo(
             "estimate_loo: the tree has no sample_stats 'lp' and 'log_q'; both are needed for "
             "draws of a guide. For draws of MCMC use arviz_stats.loo(tree)."
         )
+    scored = tree["log_likelihood"].data_vars if "log_likelihood" in tree.children else ()
+    observed = tree["observed_data"].data_vars if "observed_data" in tree.children else ()
+    tied = sorted(str(name) for name in observed if name not in scored)
+    if site in tied or (site is None and tied and not scored):
+        raise ValueError(
+            f"estimate_loo: the data of {tied} have no log likelihood one by one; expected data "
+            "that are independent given the draws. Discrete sites that were summed out tie them "
+            "together, as in a hidden Markov model: leave out a whole series, by a fit without it."
+        )
     if "log_likelihood" not in tree.children:
         raise ValueError(
             "estimate_loo: the draws carry no log likelihood; expected one entry for each datum. "

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 from numpyro.infer import MCMC, SVI
@@ -13,9 +12,14 @@ from numpyro.infer import MCMC, SVI
 from ppl_ext.draws.datatree import build_tree
 from ppl_ext.numpyro.fitting.guide_draws import draw_guide
 from ppl_ext.numpyro.tracing.bound_model import bind_model
-from ppl_ext.numpyro.tracing.compiled_density import score_trace
+from ppl_ext.numpyro.tracing.enumeration.model_scores import score_model
 from ppl_ext.numpyro.tracing.model_call import ModelCall
-from ppl_ext.numpyro.tracing.refusals import refuse_data, refuse_guide
+from ppl_ext.numpyro.tracing.refusals import (
+    read_guide,
+    refuse_data,
+    refuse_enumerated,
+    refuse_guide,
+)
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
 from ppl_ext.numpyro.tracing.sites import name_dims
 from ppl_ext.numpyro.tracing.turns import in_turn
@@ -81,6 +85,9 @@ def from_svi(
         params = result.params if hasattr(result, "params") else svi.get_params(result)
     bound = bind_model("from_svi", svi.model, args, kwargs)
     refuse_data(bound)
+    drawn = read_guide(bound, svi.guide, params)
+    if any(site.name in drawn for site in bound.sites.enumerated):
+        bound = bound.unsummed
     refuse_guide(bound, svi.guide, params)
     draws, _ = draw_guide(
         rng_key,
@@ -134,8 +141,11 @@ def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
         args, kwargs = mcmc._args, mcmc._kwargs
     bound = bind_model("from_mcmc", model, args, kwargs)
     refuse_data(bound)
-    whole = bound.whole
     samples = mcmc.get_samples()
+    if any(site.name in samples for site in bound.sites.enumerated):
+        bound = bound.unsummed
+    refuse_enumerated(bound)
+    whole = bound.whole
     names = [site.name for site in whole.sites.latents if site.name in samples]
     log_p, log_likelihood = _score_samples(bound.call)(
         {k: samples[k] for k in names}, bound.arrays
@@ -157,13 +167,10 @@ def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
 
 @functools.lru_cache(maxsize=32)
 def _score_samples(call: ModelCall) -> Callable:
-    observed = [site.name for site in call.sites.observed]
-
     def score(values, arrays):
         model = handlers.substitute(handlers.seed(call.run, 0), data=values)
-        log_probs = score_trace(handlers.trace(model).get_trace(arrays))
-        total = sum((jnp.sum(term) for term in log_probs.values()), start=jnp.zeros(()))
-        return total, {name: log_probs[name] for name in observed}
+        run = functools.partial(model, arrays)
+        return score_model(run, handlers.trace(run).get_trace(), call.sites)
 
     def in_turn(values, arrays):
         return jax.lax.map(lambda value: score(value, arrays), values, batch_size=256)

@@ -100,7 +100,7 @@ def test_paths_are_drawn_jointly():
     def model():
         fixed(SERIES)
 
-    draws = fit(model, progress_bar=False).draws(4000, seed=0)
+    draws = fit(model, climb=False, progress_bar=False).draws(4000, seed=0)
     drawn = np.stack([draws.values[f"z{t}"] for t in range(len(SERIES))], 1)
     assert drawn.dtype == np.int64
     # The probability of each path, averaged over the draws of the one site that is free.
@@ -111,7 +111,7 @@ def test_paths_are_drawn_jointly():
 
 
 def test_a_datum_has_its_marginal_likelihood():
-    draws = fit(mixture, Y, progress_bar=False).draws(50, seed=0)
+    draws = fit(mixture, Y, climb=False, progress_bar=False).draws(50, seed=0)
     share, low, gap = (draws.values[name][:, None] for name in ("share", "low", "gap"))
     densities = [stats.norm.pdf(Y.numpy(), low), stats.norm.pdf(Y.numpy(), low + gap)]
     expected = np.log(share * densities[0] + (1 - share) * densities[1])
@@ -138,14 +138,14 @@ def test_data_are_predicted_with_the_assignments_of_the_draw():
             z = pyro.sample("z", dist.Bernoulli(0.5), infer=PARALLEL)
             pyro.sample("y", dist.Normal(torch.where(z == 1, mean, -mean), 1.0), obs=far)
 
-    draws = fit(model, progress_bar=False).draws(200, posterior_predictive=True)
+    draws = fit(model, climb=False, progress_bar=False).draws(200, posterior_predictive=True)
     assert draws.values["z"].dtype == np.int64
     assert (draws.values["z"] == [0, 1, 1]).all()
     assert (np.sign(draws.posterior_predictive["y"]) == [-1, 1, 1]).all()
 
 
 def test_a_chain_leaves_no_datum_out():
-    draws = fit(chain, SERIES, progress_bar=False).draws(100)
+    draws = fit(chain, SERIES, climb=False, progress_bar=False).draws(100)
     assert not draws.log_likelihood
     with pytest.raises(ValueError, match="no log likelihood"):
         estimate_loo(draws.to_datatree())
@@ -192,7 +192,7 @@ def test_plates_nest(one_hot):
     expected = [sum_by_hand(mean) + stats.norm.logpdf(mean) for (mean,) in z]
     density = trace_density(nested, one_hot)
     np.testing.assert_allclose(density.log_p(z), expected, rtol=1e-10)
-    draws = fit(nested, one_hot, progress_bar=False).draws(10)
+    draws = fit(nested, one_hot, climb=False, progress_bar=False).draws(10)
     assert draws.values["kind"].shape == ((10, 2, 3) if one_hot else (10, 2))
     assert draws.values["feature"].shape == (10, 2, 3)
     assert not draws.log_likelihood  # rows share the kind of their group
@@ -223,7 +223,7 @@ def test_missing_counts_are_summed_out():
     p = special.expit(0.7)
     log_p = np.log(p * (1 - p) ** 2) + np.log(p * (1 - p))
     assert trace_density(model).log_p(np.array([[0.7]])) == pytest.approx(log_p, rel=1e-9)
-    values = fit(model, progress_bar=False).draws(300).values["y"]
+    values = fit(model, climb=False, progress_bar=False).draws(300).values["y"]
     assert (values[:, :3] == [0, 1, 1]).all()
     assert set(values[:, 3]) == {0, 1}
 
@@ -297,7 +297,7 @@ def test_draws_of_the_host_get_assignments():
 
 
 def test_a_saved_fit_draws_the_same(tmp_path):
-    fitted = fit(rows, Y[:6], progress_bar=False)
+    fitted = fit(rows, Y[:6], climb=False, progress_bar=False)
     fitted.save(tmp_path / "fit.safetensors")
     again = load(tmp_path / "fit.safetensors", rows, Y[:6])
     for name, values in fitted.draws(20, seed=0).values.items():

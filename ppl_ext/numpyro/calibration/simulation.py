@@ -11,7 +11,8 @@ from numpyro import handlers
 
 from ppl_ext.calibration.simulate_and_fit import Simulation
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
-from ppl_ext.numpyro.tracing.compiled_density import score_trace, to_numpy
+from ppl_ext.numpyro.tracing.compiled_density import score_trace
+from ppl_ext.numpyro.tracing.data.arrays import to_numpy
 
 __all__ = ["condition_on", "make_simulator"]
 

@@ -6,7 +6,7 @@ from numpyro import handlers
 
 from ppl_ext.fitting.loop import NonFiniteLossError
 from ppl_ext.numpyro.fitting.compiled_svi import SVIRun
-from ppl_ext.numpyro.tracing.compiled_density import score_trace
+from ppl_ext.numpyro.tracing.enumeration.site_scores import score_trace
 
 __all__ = ["blame_site"]
 

@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from numpyro.infer import SVI
+from numpyro.infer.elbo import ELBO, TraceEnum_ELBO
 
 from ppl_ext.fitting.settings import Stochastic
 from ppl_ext.numpyro.guides.guide_call import GuideCall
 from ppl_ext.numpyro.objectives.stick_the_landing import StickTheLanding
+from ppl_ext.numpyro.tracing.enumeration.summation import first_free_dim
 from ppl_ext.numpyro.tracing.model_call import Arrays
 
 __all__ = ["CompiledSVI", "Progress", "SVIRun", "compile_svi"]
@@ -110,7 +112,7 @@ def compile_svi(guided: GuideCall, settings: Stochastic) -> CompiledSVI:
     """The programs of a model, guide and settings, kept for the next fit like it."""
     own_optimiser = settings.optim is None
     optim = optax.inject_hyperparams(optax.adam)(settings.step_size)
-    loss = settings.elbo or StickTheLanding(settings.num_particles)
+    loss = settings.elbo or _default_objective(guided, settings)
     optim = optim if own_optimiser else settings.optim
     svi = SVI(guided.call.run, guided.run, optim, loss)
 
@@ -151,3 +153,11 @@ def compile_svi(guided: GuideCall, settings: Stochastic) -> CompiledSVI:
         score=score,
         constrain=jax.jit(lambda unconstrained: svi.constrain_fn(unconstrained)),
     )
+
+
+def _default_objective(guided: GuideCall, settings: Stochastic) -> ELBO:
+    sites = guided.call.sites
+    if not sites.enumerated:
+        return StickTheLanding(settings.num_particles)
+    nesting = -first_free_dim(sites) - 1
+    return TraceEnum_ELBO(settings.num_particles, max_plate_nesting=nesting)

@@ -20,6 +20,7 @@ from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_posi
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.numpyro.fitting.beyond_guide import climb_beyond
 from ppl_ext.numpyro.fitting.deterministic import fit_deterministic
+from ppl_ext.numpyro.fitting.discrete_guides import leave_to, show_to
 from ppl_ext.numpyro.fitting.notes import add_notes
 from ppl_ext.numpyro.fitting.parameters import find_obstacle, fit_with_parameters
 from ppl_ext.numpyro.fitting.result import Fit
@@ -73,7 +74,9 @@ def fit(
     parameters of the model (``param`` statements, modules) climb the same bound, from their values
     in the model, and are point estimates. Every other guide or model goes to the host's ``SVI``
     with `Stochastic`; of parameters the log says why. A second fit to data of the same shapes
-    compiles nothing. Not a proof: read ``fit(...).report()``.
+    compiles nothing. Discrete sites that are marked, ``infer={"enumerate": "parallel"}``, are
+    summed out unless the guide draws them, and ``fit(...).draws`` draws them given the rest. Not a
+    proof: read ``fit(...).report()``.
 
     Args:
         rng_key: Random key; the same key gives the same answer.
@@ -120,6 +123,9 @@ def fit(
     correction = read_climb(climb, named="guide" if guide is not None else road, line=_LINE)
     with x64_scope(True) if enable_x64 else contextlib.nullcontext():
         bound = bind_model("fit", model, args, kwargs)
+        if isinstance(guide, type):
+            guide = guide(show_to(guide, bound))
+        bound = leave_to(guide, bound)
         guide = _make_guide(guide, bound)
         _refuse(bound, guide, settings)
         density = density_of(bound) if bound.has_density else None
@@ -161,10 +167,8 @@ def fit(
     return climb_beyond(rng_key, fitted, settings, correction, progress_bar)
 
 
-def _make_guide(guide: Callable[..., Any] | type | None, bound: BoundModel) -> Callable[..., Any]:
+def _make_guide(guide: Callable[..., Any] | None, bound: BoundModel) -> Callable[..., Any]:
     """The guide, set up where it is one of ours."""
-    if isinstance(guide, type):
-        guide = guide(bound.model)
     own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
     refuse_latents(bound, may_be_discrete=own)
     if guide is None:

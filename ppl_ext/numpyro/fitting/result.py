@@ -97,10 +97,10 @@ class Fit:
         """Draw from what was reached, with densities and the log likelihood of every datum.
 
         Those of a guide are its draws as they are; ``.resample(seed)`` moves them to the
-        posterior. A fit that climbed beyond its guide gives draws of the posterior, resampled or
-        from chains. Where model and guide draw minibatches, every row is used here. Predicted
-        data are drawn given the latent sites and, where a datum depends on others, the observed
-        ones.
+        posterior. A fit that climbed gives draws of the posterior, resampled or from chains.
+        Minibatches are none here: all rows count. Predicted data are drawn given the latent sites
+        and, where a datum depends on others, the observed ones. Discrete sites that were summed
+        out are drawn given the rest; data that share some have no log likelihood of their own.
 
         Args:
             rng_key: Random key.
@@ -182,9 +182,8 @@ class Fit:
                 "gradients; expected a mean-field fit of the deterministic solver. Fit without "
                 "optimizer=Stochastic(): fit(rng_key, model, *args, guide=AutoMeanField)."
             )
-        guide, params, solution = repair_spread(
-            self.bound, self.guide, self.density, self.solution
-        )
+        pieces = repair_spread(self.bound, self.guide, self.density, self.solution)
+        guide, params, solution = pieces
         return replace(
             self, guide=guide, params=params, solution=solution, climb=None, _reports=[]
         )
@@ -233,9 +232,11 @@ class Fit:
         sites = self.bound.whole.sites
         width = sum(math.prod(site.shape) for site in (*sites.latents, *sites.deterministics))
         count, rows = plan_batches(width)
+        # A verdict is on what is fitted: what is drawn given it has the same weights.
+        bare = {"likelihood": False, "assignments": False}
         # Other draws than those of a user's small seeds; splitting a key would compile.
         seeds = np.random.SeedSequence(0).generate_state(count)
-        batches = (self._draw(jax.random.key(seed), rows, likelihood=False) for seed in seeds)
+        batches = (self._draw(jax.random.key(seed), rows, **bare) for seed in seeds)
         gaussian = self._gaussian
         if gaussian is None and self.density is not None:
             gaussian = self._match_moments(rows)

@@ -166,6 +166,8 @@ class AbstractGaussianGuide(AbstractUnconstrainedGuide):
 def _compile_replay(call: ModelCall, layout: tuple[tuple[Any, ...], ...]) -> Callable:
     """A run of the model at every draw of its latent sites; what it does not observe it draws."""
     names = [name for name, *_ in layout]
+    # What hangs on sites that are summed out has no value until those are drawn.
+    left_out = call.sites.assigned
 
     def replay(z, arrays):
         position = {name: z[start:stop].reshape(shape) for name, start, stop, shape in layout}
@@ -175,6 +177,6 @@ def _compile_replay(call: ModelCall, layout: tuple[tuple[Any, ...], ...]) -> Cal
         with handlers.block():
             trace = handlers.trace(placed).get_trace(arrays)
         kept = names + [name for name, site in trace.items() if site["type"] == "deterministic"]
-        return {name: trace[name]["value"] for name in kept}
+        return {name: trace[name]["value"] for name in kept if name not in left_out}
 
     return jax.jit(jax.vmap(replay, in_axes=(0, None)))

@@ -130,6 +130,13 @@ class BoundModel:
         call, last = self.call.hold(len(theta)), jnp.asarray(theta, self.call.dtype)
         return replace(self, call=call, arrays=(*self.arrays, last), sites=call.sites)
 
+    @functools.cached_property
+    def unsummed(self) -> "BoundModel":
+        """The same model, no discrete site summed out: for a guide that draws them itself."""
+        call = replace(self.call, summed=False)
+        with x64_scope(self.x64):
+            return replace(self, call=call, sites=call.sites)
+
     def in_force(self) -> "BoundModel":
         """The same model in the precision in force."""
         if self.x64 == bool(jax.config.jax_enable_x64):

@@ -3,7 +3,7 @@
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,10 @@ from numpyro.distributions import biject_to
 
 from ppl_ext.density import Site
 from ppl_ext.numpyro.tracing.bound_model import x64_scope
+from ppl_ext.numpyro.tracing.data.arrays import to_numpy
+from ppl_ext.numpyro.tracing.enumeration.assignments import draw_assignments
+from ppl_ext.numpyro.tracing.enumeration.model_scores import score_model
+from ppl_ext.numpyro.tracing.enumeration.site_scores import score_trace
 from ppl_ext.numpyro.tracing.find_sites import put_unconstrained
 from ppl_ext.numpyro.tracing.model_call import Arrays, ModelCall
 from ppl_ext.numpyro.tracing.turns import in_turn
@@ -23,8 +27,6 @@ __all__ = [
     "CompiledDensity",
     "batch_size",
     "compile_density",
-    "score_trace",
-    "to_numpy",
 ]
 
 # Draws of one compiled batch, and the most floats that one batch may hold.
@@ -51,6 +53,7 @@ class CompiledDensity:
 
     sites: tuple[Site, ...]
     names: tuple[str, ...]
+    assigned: tuple[str, ...]
     dim: int
     batch: int
     few: int
@@ -60,6 +63,7 @@ class CompiledDensity:
     log_density: Callable
     score: Callable
     predict: Callable
+    assign: Callable
     terms: Callable
     _compiled: list[float] = field(default_factory=list)
 
@@ -118,7 +122,12 @@ class CompiledDensity:
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
     def score_draws(
-        self, arrays: Arrays, z: np.ndarray, *, likelihood: bool = False
+        self,
+        arrays: Arrays,
+        z: np.ndarray,
+        *,
+        likelihood: bool = False,
+        seeds: np.ndarray | None = None,
     ) -> dict[str, Any]:
         """Score draws ``z[draw, dim]`` on unconstrained space.
 
@@ -126,6 +135,8 @@ class CompiledDensity:
             arrays: The array arguments of the model.
             z: The draws.
             likelihood: Whether the log likelihood of every datum is wanted.
+            seeds: With what to draw enumerated sites, ``[draw]``; None leaves them out, and
+                what hangs on them.
 
         Returns:
             ``values`` of latent and deterministic sites, ``log_p`` and ``log_likelihood``.
@@ -133,7 +144,10 @@ class CompiledDensity:
         keep = ("values", "log_p", *(["log_likelihood"] if likelihood else []))
         scored = self.run(self.score, arrays, z, keep=keep)
         # JAX sorts the keys of a dictionary; the model's order is the readable one.
-        values = {name: scored["values"][name] for name in self.names}
+        found = scored["values"]
+        if seeds is not None and self.assigned:
+            found = {**found, **self.run(self.assign, arrays, z, seeds)}
+        values = {name: found[name] for name in self.names if name in found}
         return {"log_likelihood": {}, **scored, "values": values}
 
 
@@ -147,19 +161,24 @@ def compile_density(call: ModelCall) -> CompiledDensity:
         stop = start + math.prod(latent.unconstrained_shape)
         sites.append(Site(latent.name, latent.shape, start, stop, latent.dims))
     shapes = {latent.name: latent.unconstrained_shape for latent in found.latents}
-    names = found.valued
+    names = [name for name in found.valued if name not in found.assigned]
     observed = [site.name for site in found.observed]
 
-    def run(z, arrays):
-        """One run of the model: its trace, and the log-Jacobian of every latent site."""
+    def place(z, arrays):
+        """The values of latent sites on unconstrained space, and the model set to them."""
         position = {
             site.name: z[site.start : site.stop].reshape(shapes[site.name]) for site in sites
         }
         placed = put_unconstrained(
             handlers.seed(call.run, 0), lambda site, _: position.get(site["name"])
         )
+        return position, functools.partial(placed, arrays)
+
+    def run(z, arrays):
+        """One run of the model: its trace, and the log-Jacobian of every latent site."""
+        position, placed = place(z, arrays)
         with handlers.block():
-            trace = handlers.trace(placed).get_trace(arrays)
+            trace = handlers.trace(placed).get_trace()
         # The host's potential_energy adds the log-Jacobians as factors at the sites, where masks,
         # scales and blocks around a site reach them; the change of variables is not theirs.
         log_jacobians = {}
@@ -173,21 +192,30 @@ def compile_density(call: ModelCall) -> CompiledDensity:
         trace, log_jacobians = run(z, arrays)
         return {k: jnp.sum(v) for k, v in score_trace(trace).items()}, log_jacobians
 
-    def log_p(z, arrays):
-        return sum(jax.tree.leaves(terms(z, arrays)), start=jnp.zeros((), z.dtype))
-
     def score(z, arrays):
         trace, log_jacobians = run(z, arrays)
-        log_probs = score_trace(trace)
-        terms = [*(jnp.sum(term) for term in log_probs.values()), *log_jacobians.values()]
+        log_p, log_likelihood = score_model(place(z, arrays)[1], trace, found)
         return {
             "values": {name: trace[name]["value"] for name in names},
-            "log_p": sum(terms, start=jnp.zeros((), z.dtype)),
-            "log_likelihood": {name: log_probs[name] for name in observed},
+            "log_p": sum(log_jacobians.values(), start=log_p),
+            "log_likelihood": log_likelihood,
         }
 
+    def log_p(z, arrays):
+        return score(z, arrays)["log_p"]
+
+    def assigned(z, arrays, seed):
+        """A run in which enumerated sites are drawn; the same key draws the same."""
+        if not found.enumerated:
+            return run(z, arrays)[0]
+        return draw_assignments(place(z, arrays)[1], found, jax.random.key(seed))
+
+    def assign(z, arrays, seed):
+        trace = assigned(z, arrays, seed)
+        return {name: trace[name]["value"] for name in found.assigned}
+
     def predict(z, arrays, seed):
-        trace, rng_key = run(z, arrays)[0], jax.random.key(seed)
+        trace, rng_key = assigned(z, arrays, seed), jax.random.key(seed)
         return {
             name: trace[name]["fn"].sample(jax.random.fold_in(rng_key, i))
             for i, name in enumerate(observed)
@@ -196,11 +224,13 @@ def compile_density(call: ModelCall) -> CompiledDensity:
     def over_draws(function, *per_draw):
         return jax.jit(jax.vmap(function, in_axes=(0, None, *per_draw)))
 
-    widest = max([sites[-1].stop, *(math.prod(site.shape) for site in found.observed)])
+    values = max((site.size for site in found.enumerated), default=1)
+    widest = max([sites[-1].stop, *(values * math.prod(s.shape) for s in found.observed)])
     batch = batch_size(widest)
     return CompiledDensity(
         sites=tuple(sites),
-        names=names,
+        names=found.valued,
+        assigned=found.assigned,
         dim=sites[-1].stop,
         batch=batch,
         few=_FEW if batch * widest > _FEW_FLOATS else 0,
@@ -210,29 +240,6 @@ def compile_density(call: ModelCall) -> CompiledDensity:
         log_density=over_draws(jax.value_and_grad(log_p)),
         score=over_draws(score),
         predict=over_draws(predict, 0),
+        assign=over_draws(assign, 0),
         terms=jax.jit(terms),
     )
-
-
-def score_trace(trace: Mapping[str, Any]) -> dict[str, jax.Array]:
-    """Log density of every sample site of a trace, not summed over its plates."""
-    log_probs = {}
-    for name, site in trace.items():
-        if site["type"] != "sample":
-            continue
-        if site["intermediates"]:
-            log_prob = site["fn"].log_prob(site["value"], site["intermediates"])
-        else:
-            log_prob = site["fn"].log_prob(site["value"])
-        log_probs[name] = log_prob if site["scale"] is None else site["scale"] * log_prob
-    return log_probs
-
-
-def to_numpy(tree: Any, rows: int = 1) -> Any:
-    """The first rows of every array of a tree, floats in float64."""
-
-    def convert(leaf):
-        array = np.asarray(leaf)[:rows]
-        return array.astype(np.float64) if array.dtype.kind == "f" else array
-
-    return jax.tree.map(convert, tree)

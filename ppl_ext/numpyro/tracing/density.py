@@ -32,7 +32,9 @@ def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Densi
     uses them again. Arrays and floats are data; integers, strings, flags and what the model reads
     from its closure or module are part of the program.
 
-    Not for models with discrete latent sites or subsampling plates.
+    Discrete sites that are marked ``infer={"enumerate": "parallel"}`` are summed out by the host
+    (``pip install "ppl-ext[enumeration]"``). Not for other discrete latent sites or plates that
+    subsample.
 
     Args:
         model: NumPyro model.

@@ -12,6 +12,12 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.primitives import Messenger
 
+from ppl_ext.numpyro.tracing.enumeration.marks import (
+    describe_enumerated,
+    find_dependents,
+    find_loose_dims,
+    is_enumerated,
+)
 from ppl_ext.numpyro.tracing.hidden_draws import watch_hidden_draws
 from ppl_ext.numpyro.tracing.sites import DeterministicSite, Latent, Observed, Plate, Sites
 
@@ -57,7 +63,7 @@ class WholePlates(Messenger):
 
 
 def trace_sites(
-    run: Callable[[Any], Any], shapes: Any, score_data: bool = False
+    run: Callable[[Any], Any], shapes: Any, score_data: bool = False, summed: bool = True
 ) -> tuple[Sites, Callable[[Any], dict[str, tuple[jax.Array, jax.Array | None]]]]:
     """Trace a model once without running it, and say what it is made of.
 
@@ -65,6 +71,7 @@ def trace_sites(
         run: The model as a function of its array arguments.
         shapes: Their shapes.
         score_data: Whether to see that its data can be scored.
+        summed: Whether discrete sites that are marked for it are summed out.
 
     Returns:
         The sites, and a compiled ``arrays -> {name: (value, present)}`` of the observed ones,
@@ -77,7 +84,8 @@ def trace_sites(
         # A guide that is set up in the middle of a run must not be heard by the run's handlers.
         with handlers.block(), watch_hidden_draws() as hidden:
             trace = handlers.trace(model).get_trace(arrays)
-        found.append(replace(_describe(trace), hidden=tuple(hidden)))
+        sites = _mark_dependents(_describe(trace, summed), functools.partial(model, arrays), trace)
+        found.append(replace(sites, hidden=tuple(hidden)))
         observed = {site.name: trace[site.name] for site in found[-1].observed}
         if score_data:
             for site in observed.values():
@@ -116,8 +124,30 @@ def _is_discrete(fn) -> bool:
         return False
 
 
-def _describe(trace) -> Sites:
+def _mark_dependents(sites: Sites, model: Callable[[], Any], trace) -> Sites:
+    """The sites, those marked that hang on enumerated ones."""
+    if not sites.enumerated:
+        return sites
+    values = {site.name: trace[site.name]["value"] for site in sites.enumerated}
+    # What has a bijection onto a fixed support has the same for all values of other sites.
+    moving = (site for site in sites.latents if site.transform is None)
+    names = [site.name for site in (*moving, *sites.deterministics)]
+    dependents = find_dependents(model, values, names)
+    loose, batch_ndim = find_loose_dims(trace)
+    return replace(
+        sites,
+        loose=loose,
+        batch_ndim=batch_ndim,
+        latents=tuple(replace(s, assigned=s.name in dependents) for s in sites.latents),
+        deterministics=tuple(
+            replace(s, assigned=s.name in dependents) for s in sites.deterministics
+        ),
+    )
+
+
+def _describe(trace, summed: bool) -> Sites:
     sizes, latents, observed, deterministics, parameters = {}, [], [], [], []
+    enumerated = []
     for name, site in trace.items():
         if site["type"] == "plate":
             sizes[name] = site["args"][0]
@@ -129,17 +159,22 @@ def _describe(trace) -> Sites:
             if hasattr(site["value"], "shape") or isinstance(site["value"], (int, float)):
                 shape = jnp.shape(site["value"])
                 deterministics.append(DeterministicSite(name, shape, around(site)))
+        elif summed and is_enumerated(site):
+            kind = _class_name(site["fn"])
+            enumerated.append(describe_enumerated(name, kind, site, around(site)))
         elif site["type"] == "sample" and not site["is_observed"]:
             latents.append(_describe_latent(name, site, around(site)))
         elif site["type"] == "sample" and not site["infer"].get("is_auxiliary"):
             observed.append(_describe_observed(name, site, around(site)))
-    plates = {plate.name: plate for site in (*latents, *observed) for plate in site.plates}
+    every = (*latents, *enumerated, *observed)
+    plates = {plate.name: plate for site in every for plate in site.plates}
     return Sites(
         tuple(latents),
         tuple(observed),
         tuple(deterministics),
         tuple(plates.values()),
         tuple(parameters),
+        enumerated=tuple(enumerated),
     )
 
 

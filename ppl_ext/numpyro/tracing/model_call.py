@@ -19,6 +19,7 @@ from ppl_ext.gaussian_vi.location_scale import PartialCentering
 from ppl_ext.numpyro.tracing.centering import Centering
 from ppl_ext.numpyro.tracing.data.data_kinds import ReadsData, array_from, is_foreign
 from ppl_ext.numpyro.tracing.data.imputation import Imputes
+from ppl_ext.numpyro.tracing.enumeration.marks import KeepsMarks
 from ppl_ext.numpyro.tracing.find_sites import WholePlates, trace_sites
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 from ppl_ext.numpyro.tracing.held_parameters import (
@@ -50,6 +51,7 @@ class ModelCall:
         whole: Whether model and guide see every row of their plates.
         held: Whether the last of the arrays is that of the model's parameters, so that it has
             none left.
+        summed: Whether discrete sites that are marked for it are summed out.
     """
 
     model: Callable[..., Any] = field(compare=False)
@@ -60,6 +62,7 @@ class ModelCall:
     x64: bool
     whole: bool = False
     held: bool = False
+    summed: bool = True
 
     @property
     def dtype(self) -> np.dtype:
@@ -71,7 +74,10 @@ class ModelCall:
         if self.held:
             return self.run_held(arrays)[0]
         ((first, keywords), centering), (args, kwargs) = self._unflatten(arrays)
-        with self._plates(), Centering(sites=centering), Imputes(), ReadsData():
+        layers = (self._plates(), Centering(sites=centering), Imputes(), ReadsData(), KeepsMarks())
+        with contextlib.ExitStack() as stack:
+            for layer in layers:
+                stack.enter_context(layer)
             return self.model(*first, *args, **{**keywords, **kwargs})
 
     def run_held(self, arrays: Arrays) -> tuple[Any, dict[str, Any]]:
@@ -211,10 +217,10 @@ class _Leaf:
 def _look(call: ModelCall) -> tuple[Sites, Callable]:
     shapes = tuple(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.avals)
     if not call.whole:
-        return trace_sites(call.run, shapes)
+        return trace_sites(call.run, shapes, summed=call.summed)
     try:
         # Data of a minibatch show only when they are scored that they are not those of all rows.
-        found = trace_sites(call.run, shapes, score_data=True)
+        found = trace_sites(call.run, shapes, score_data=True, summed=call.summed)
         for site in found[0].observed:
             if not site.fits:
                 raise ValueError(f"{site.shape} of '{site.name}' are not {site.expected_shape}")

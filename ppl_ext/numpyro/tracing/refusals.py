@@ -1,17 +1,24 @@
 """The models and data that cannot be fitted, each refused by name with the way out."""
 
+import functools
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 
-from ppl_ext.numpyro.tracing.bound_model import BoundModel
-from ppl_ext.numpyro.tracing.sites import Observed
+from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
+from ppl_ext.numpyro.tracing.enumeration.conflicts import find_conflict, find_unlisted
+from ppl_ext.numpyro.tracing.find_sites import put_unconstrained
+from ppl_ext.numpyro.tracing.model_call import ModelCall
 
 __all__ = [
+    "read_guide",
     "refuse_data",
+    "refuse_enumerated",
     "refuse_guide",
     "refuse_hidden_draws",
     "refuse_latents",
@@ -29,6 +36,12 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
         may_be_discrete: Whether a guide of the user's own may follow discrete sites.
     """
     caller = bound.caller
+    refuse_enumerated(bound)
+    if not bound.sites.latents and bound.sites.enumerated:
+        raise ValueError(
+            f"{caller}: all latent sites are summed out; expected one that is to be fitted. Draw "
+            "them with the host: numpyro.contrib.funsor.infer_discrete(model, rng_key=rng_key)."
+        )
     if not bound.sites.latents:
         raise ValueError(
             f"{caller}: the model has no latent sites; expected at least one unobserved "
@@ -40,8 +53,16 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
         if site.discrete:
             raise ValueError(
                 f"{caller}: site '{site.name}' is discrete ({site.distribution}); expected a "
-                "continuous one, which a density or a Gaussian guide can follow. Sum it out by a "
-                "mixture: numpyro.distributions.MixtureSameFamily(...)."
+                "continuous one, which a density or a Gaussian guide can follow, or one that is "
+                f"marked to be summed out. Mark it: numpyro.sample('{site.name}', ..., "
+                "infer={'enumerate': 'parallel'}), or write the sum as a mixture: "
+                "numpyro.distributions.MixtureSameFamily(...)."
+            )
+        if site.assigned:
+            raise ValueError(
+                f"{caller}: the support of site '{site.name}' ({site.distribution}) hangs on "
+                "sites that are summed out; expected the same for all of their values. Move "
+                f"values of a fixed support: numpyro.deterministic('{site.name}', ...)."
             )
         if site.determined and not may_be_discrete:
             raise ValueError(
@@ -60,6 +81,38 @@ def refuse_latents(bound: BoundModel, *, may_be_discrete: bool = False) -> None:
                 f"{caller}: site '{site.name}' has shape {site.shape} and holds no value; "
                 "expected at least one. Leave the site out where there is nothing to infer."
             )
+
+
+def refuse_enumerated(bound: BoundModel) -> None:
+    """Raise for sites that are marked to be summed out and cannot be, or not without funsor."""
+    enumerated = bound.sites.enumerated
+    if not enumerated:
+        return
+    problem = find_unlisted(enumerated)
+    if problem:
+        raise ValueError(f"{bound.caller}: {problem}")
+    if find_spec("funsor") is None:
+        raise ImportError(
+            f"{bound.caller}: site '{enumerated[0].name}' is marked to be summed out, for which "
+            "NumPyro needs funsor; expected it to be installed. Install it: "
+            'pip install "ppl-ext[enumeration]".'
+        )
+    # Where rows are drawn the host's own objective takes care of scales; draws see all rows.
+    if not bound.sites.subsamples:
+        with x64_scope(bound.x64):
+            conflict = _find_conflict(bound.call)
+        if conflict:
+            raise ValueError(f"{bound.caller}: {conflict}")
+
+
+@functools.lru_cache(maxsize=128)
+def _find_conflict(call: ModelCall) -> str:
+    shapes = {site.name: site.unconstrained_shape for site in call.sites.latents}
+    model = put_unconstrained(
+        handlers.seed(call.run, 0),
+        lambda site, _: jnp.zeros(shapes[site["name"]]) if site["name"] in shapes else None,
+    )
+    return find_conflict(model, call.avals, call.sites)
 
 
 def refuse_hidden_draws(bound: BoundModel) -> None:
@@ -132,7 +185,7 @@ def refuse_data(bound: BoundModel) -> None:
                 "expected at least one value. Leave the site out, or pass its data."
             )
         if not site.fits:
-            raise ValueError(f"{caller}: {_wrong_shape(site)}")
+            raise ValueError(f"{caller}: {site.misfit}")
         value, present = bound.data[site.name]
         finite = np.isfinite(value) | ~present
         if not finite.all():
@@ -153,22 +206,7 @@ def refuse_guide(bound: BoundModel, guide: Callable[..., Any], params: Mapping[s
         guide: The guide.
         params: Its parameters.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
-    args, kwargs = bound.given
-
-    def run():
-        seeded = handlers.substitute(handlers.seed(guide, 0), data=dict(params))
-        with handlers.block():
-            trace = handlers.trace(seeded).get_trace(*args, **kwargs)
-        shapes.update(
-            (name, jax.numpy.shape(site["value"]))
-            for name, site in trace.items()
-            if site["type"] == "sample"
-            and not site["is_observed"]
-            and not site["infer"].get("is_auxiliary")
-        )
-
-    jax.eval_shape(run)
+    shapes = read_guide(bound, guide, params)
     expected = {site.name: site.shape for site in bound.sites.latents}
     if shapes.keys() != expected.keys():
         raise ValueError(
@@ -184,21 +222,26 @@ def refuse_guide(bound: BoundModel, guide: Callable[..., Any], params: Mapping[s
             )
 
 
-def _wrong_shape(site: Observed) -> str:
-    """What is wrong with the shape of data, and the line that mends it."""
-    plates = ", ".join(f"'{plate.name}' of size {plate.subsample_size}" for plate in site.plates)
-    gives = f"its distribution ({site.distribution})"
-    if plates:
-        gives += f" and the plates {plates}" if "," in plates else f" and the plate {plates}"
-    name, verb = site.name, "give" if plates else "gives"
-    ones = [axis - len(site.shape) for axis, size in enumerate(site.shape) if size == 1]
-    cure = f"Give '{name}' that shape"
-    if not site.shape:
-        cure = f"Repeat it if that is meant: obs=jnp.full({site.expected_shape}, {name})"
-    elif ones and len(site.shape) > len(site.expected_shape) - site.event_dim:
-        cure = f"Take the axis away: obs={name}.squeeze({ones[-1]})"
-    return (
-        f"observed site '{name}' has shape {site.shape}; expected {site.expected_shape}, which "
-        f"{gives} {verb}. {cure}, or, where one datum has several values, make them one event: "
-        f"{site.distribution}(...).to_event(1)."
-    )
+def read_guide(
+    bound: BoundModel, guide: Callable[..., Any], params: Mapping[str, Any]
+) -> dict[str, tuple[int, ...]]:
+    """The latent sites that a guide draws, and their shapes.
+
+    Args:
+        bound: The model.
+        guide: The guide.
+        params: Its parameters; what is missing is initialised.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    args, kwargs = bound.given
+
+    def run():
+        seeded = handlers.substitute(handlers.seed(guide, 0), data=dict(params))
+        with handlers.block():
+            trace = handlers.trace(seeded).get_trace(*args, **kwargs)
+        drawn = [s for s in trace.values() if s["type"] == "sample" and not s["is_observed"]]
+        kept = [site for site in drawn if not site["infer"].get("is_auxiliary")]
+        shapes.update((site["name"], jnp.shape(site["value"])) for site in kept)
+
+    jax.eval_shape(run)
+    return shapes

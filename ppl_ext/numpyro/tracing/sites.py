@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["DeterministicSite", "Latent", "Observed", "Plate", "Sites", "name_dims"]
+__all__ = [
+    "DeterministicSite",
+    "Enumerated",
+    "Latent",
+    "Observed",
+    "Plate",
+    "Sites",
+    "name_dims",
+]
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class Latent:
         discrete: Whether the support is discrete.
         determined: Whether the distribution is a point, so that there is nothing to infer.
         circular: Whether the support is a circle, which a bijection has to cut.
+        assigned: Whether its support hangs on sites that are summed out.
     """
 
     name: str
@@ -48,11 +57,40 @@ class Latent:
     discrete: bool
     determined: bool
     circular: bool
+    assigned: bool = False
 
     @property
     def dims(self) -> tuple[str, ...]:
         """Names of the leading dimensions of a value, down to the last plate."""
         return _name_leading(self.name, len(self.shape) - self.event_dim, self.plates)
+
+
+@dataclass(frozen=True)
+class Enumerated:
+    """A discrete latent site that the model marks to be summed out.
+
+    Args:
+        name: The name in the ``sample`` statement.
+        distribution: Class name of its prior.
+        shape: Shape of a value.
+        plates: The plates around the site, outermost first.
+        size: How many values there are to sum over.
+        scanned: Whether it stands inside the host's ``scan``, time first.
+        problem: Why it cannot be summed out, empty if it can.
+    """
+
+    name: str
+    distribution: str
+    shape: tuple[int, ...]
+    plates: tuple[Plate, ...]
+    size: int
+    scanned: bool
+    problem: str
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the leading dimensions of a value, down to the last plate."""
+        return _name_leading(self.name, len(self.shape), self.plates)
 
 
 @dataclass(frozen=True)
@@ -101,14 +139,37 @@ class Observed:
         ]
         return all(shared) and given[batch_ndim:] == self.expected_shape[batch_ndim:]
 
+    @property
+    def misfit(self) -> str:
+        """What is wrong with the shape of data that do not fit, and the line that mends it."""
+        plates = ", ".join(
+            f"'{plate.name}' of size {plate.subsample_size}" for plate in self.plates
+        )
+        gives = f"its distribution ({self.distribution})"
+        if plates:
+            gives += f" and the plates {plates}" if "," in plates else f" and the plate {plates}"
+        name, verb = self.name, "give" if plates else "gives"
+        ones = [axis - len(self.shape) for axis, size in enumerate(self.shape) if size == 1]
+        cure = f"Give '{name}' that shape"
+        if not self.shape:
+            cure = f"Repeat it if that is meant: obs=jnp.full({self.expected_shape}, {name})"
+        elif ones and len(self.shape) > len(self.expected_shape) - self.event_dim:
+            cure = f"Take the axis away: obs={name}.squeeze({ones[-1]})"
+        return (
+            f"observed site '{name}' has shape {self.shape}; expected {self.expected_shape}, "
+            f"which {gives} {verb}. {cure}, or, where one datum has several values, make them one "
+            f"event: {self.distribution}(...).to_event(1)."
+        )
+
 
 @dataclass(frozen=True)
 class DeterministicSite:
-    """A deterministic site: its name, shape and plates."""
+    """A deterministic site: name, shape, plates, and whether it hangs on enumerated sites."""
 
     name: str
     shape: tuple[int, ...]
     plates: tuple[Plate, ...]
+    assigned: bool = False
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -135,6 +196,10 @@ class Sites:
         plates: The plates around latent and observed sites.
         parameters: Names of ``param`` and ``mutable`` sites.
         hidden: What the model draws where no handler sees it.
+        enumerated: Discrete latent sites that are summed out, and no part of ``latents``.
+        loose: ``(name, batch shape, whether in a plate)`` of sites with batch dimensions that no
+            plate holds, factors among them, where sites are enumerated.
+        batch_ndim: The most batch dimensions that a sample site has.
     """
 
     latents: tuple[Latent, ...]
@@ -143,6 +208,9 @@ class Sites:
     plates: tuple[Plate, ...]
     parameters: tuple[str, ...]
     hidden: tuple[str, ...] = ()
+    enumerated: tuple[Enumerated, ...] = ()
+    loose: tuple[tuple[str, tuple[int, ...], bool], ...] = ()
+    batch_ndim: int = 0
 
     @property
     def subsamples(self) -> bool:
@@ -152,12 +220,19 @@ class Sites:
     @property
     def valued(self) -> tuple[str, ...]:
         """Names of the sites whose values a draw carries: latent, then deterministic ones."""
-        return tuple(site.name for site in (*self.latents, *self.deterministics))
+        every = (*self.latents, *self.enumerated, *self.deterministics)
+        return tuple(site.name for site in every)
+
+    @property
+    def assigned(self) -> tuple[str, ...]:
+        """Names of the sites that have a value only once the enumerated ones are drawn."""
+        hanging = (site for site in self.deterministics if site.assigned)
+        return tuple(site.name for site in (*self.enumerated, *hanging))
 
 
 def name_dims(sites: Sites) -> dict[str, tuple[str, ...]]:
     """Names of the leading dimensions of every site that has some, from its plates."""
-    every = (*sites.latents, *sites.observed, *sites.deterministics)
+    every = (*sites.latents, *sites.enumerated, *sites.observed, *sites.deterministics)
     return {site.name: site.dims for site in every if site.dims}
 
 

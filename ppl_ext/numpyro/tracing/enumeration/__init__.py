@@ -1,0 +1,1 @@
+"""Discrete sites that a model marks to be summed out, by the host's own machinery."""

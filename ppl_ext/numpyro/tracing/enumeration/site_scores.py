@@ -1,0 +1,22 @@
+"""Log densities of the sites of a trace."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+__all__ = ["score_site", "score_trace"]
+
+
+def score_site(site: Mapping[str, Any]) -> jax.Array:
+    """Log density of one sample site, not summed over its plates."""
+    if site["intermediates"]:
+        log_prob = site["fn"].log_prob(site["value"], site["intermediates"])
+    else:
+        log_prob = site["fn"].log_prob(site["value"])
+    return log_prob if site["scale"] is None else site["scale"] * log_prob
+
+
+def score_trace(trace: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """Log density of every sample site of a trace, not summed over its plates."""
+    return {name: score_site(site) for name, site in trace.items() if site["type"] == "sample"}
