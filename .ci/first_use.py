@@ -86,20 +86,21 @@ def use_plots() -> None:
 
 
 def use_enumeration() -> None:
-    """The sum over a coin's two sides by the host's own machinery."""
+    """Two groups of heights, told apart by a site that is summed out."""
+    import jax
     import numpyro
     import numpyro.distributions as dist
-    from numpyro.contrib.funsor import config_enumerate, enum
-    from numpyro.contrib.funsor.infer_util import log_density
-    from numpyro.handlers import seed
 
-    @config_enumerate
+    import ppl_ext.numpyro as px
+
     def model() -> None:
-        side = numpyro.sample("side", dist.Bernoulli(0.5))
-        numpyro.sample("height", dist.Normal(side, 0.1), obs=0.0)
+        mean = numpyro.sample("mean", dist.Normal(0, 10))
+        with numpyro.plate("person", len(HEIGHTS)):
+            tall = numpyro.sample("tall", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
+            numpyro.sample("height", dist.Normal(mean + 0.02 * tall, 0.1), obs=HEIGHTS)
 
-    log_p = float(log_density(enum(seed(model, 0), -1), (), {}, {})[0])
-    assert abs(log_p - np.log(0.5 / (0.1 * np.sqrt(2 * np.pi)))) < 1e-5
+    fit = px.fit(jax.random.key(0), model, guide=px.AutoMeanField, progress_bar=False)
+    assert fit.draws(jax.random.key(1), 10).values["tall"].shape == (10, len(HEIGHTS))
 
 
 def _import_all(package) -> None:
