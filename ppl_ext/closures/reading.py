@@ -3,13 +3,16 @@
 import builtins
 import sys
 import sysconfig
+from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 __all__ = ["is_users", "names_in", "what_it_holds", "what_it_reads"]
 
-# A library's functions do not change between two calls, so what they read is not followed.
-_LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))
+# A library's functions do not change between two calls, so what they read is not followed; nor do
+# those of this package, wherever it is installed.
+_OWN = str(Path(__file__).parents[1])
+_LIBRARIES = (*(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")), _OWN)
 
 
 def is_users(value: FunctionType | ModuleType | type) -> bool:
