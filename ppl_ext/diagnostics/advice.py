@@ -43,20 +43,29 @@ def advise_on(
         )
     if details.log.interrupted:
         return "the fit was interrupted; run it to its end before judging it."
-    if details.missed_modes:
+    missed = details.missed_modes or ()
+    if any(mode.apart for mode in missed):
         return (
             "the guide describes one mode and another carries mass: a Gaussian cannot follow; "
-            "break the symmetry in the model, or sample with a tempered method."
+            "break the symmetry in the model, or leave guide= out, and fit goes on to the modes "
+            "that it finds."
         )
     if gaussian is not None and gaussian.scale.ndim == 1 and len(gaussian.loc) > 1:
         return (
             "the posterior is correlated or far from Gaussian: fit with guide=AutoFullRank; for "
             "standard deviations alone linear_response() of the fit may do."
         )
+    if missed:
+        return (
+            f"the posterior rises to a peak off the guide, most of all in '{missed[0].site}', "
+            "without a valley between: in a hierarchy write the non-centred form "
+            "(LocScaleReparam), or leave guide= out, and fit goes on from here."
+        )
     if heavy:
         return (
-            f"the posterior of '{details.heavy_site}' has tails beyond the guide: give it a "
-            "lighter-tailed prior, reparameterise it, or sample with NUTS."
+            f"the posterior of '{details.heavy_site}' has tails beyond the guide: in a hierarchy "
+            "write the non-centred form (LocScaleReparam), otherwise give it a lighter-tailed "
+            "prior or sample with NUTS."
         )
     if discrete:
         return (
@@ -65,5 +74,5 @@ def advise_on(
         )
     return (
         "the posterior is far from Gaussian: in a hierarchy try the non-centred form "
-        "(LocScaleReparam), otherwise sample with NUTS, started from this fit."
+        "(LocScaleReparam), or leave guide= out, and fit goes on from here."
     )
