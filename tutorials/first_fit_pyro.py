@@ -232,4 +232,5 @@ np.testing.assert_array_equal(same.values["beta"], draws.values["beta"])
 #
 # `px.fit(model, *data)` chooses the guide by the number of dimensions and climbs on where its
 # draws are not good: by resampling them, or by sequential Monte Carlo. Look at `fit.report()`
-# first, and do what it says.
+# first, and do what it says: *Is it any good, and what to do if it is not, with Pyro* goes on
+# from here.
