@@ -3,7 +3,7 @@
 from ppl_ext.climbing.filing import pack_climb, unpack_climb
 from ppl_ext.climbing.points import Points, count_draws, draw_points
 from ppl_ext.climbing.result import Climb
-from ppl_ext.climbing.settings import read_climb
+from ppl_ext.climbing.settings import read_climb, start_settings
 from ppl_ext.climbing.steps import climb_from, raise_interrupt, stay_below
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "pack_climb",
     "raise_interrupt",
     "read_climb",
+    "start_settings",
     "stay_below",
     "unpack_climb",
 ]

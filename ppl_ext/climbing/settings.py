@@ -3,8 +3,12 @@
 from typing import Any
 
 from ppl_ext.correction.settings import Correction
+from ppl_ext.fitting.settings import Deterministic
 
-__all__ = ["read_climb"]
+__all__ = ["read_climb", "start_settings"]
+
+# Effective share of the weights that no report trusts, whatever their tail.
+_FAR = 0.05
 
 
 def read_climb(climb: Any, *, named: str, line: str) -> Correction | None:
@@ -42,3 +46,21 @@ def read_climb(climb: Any, *, named: str, line: str) -> Correction | None:
             f"the two. Leave {named} out: {line}, ..., climb=Correction(ess={climb.ess}))."
         )
     return climb
+
+
+def start_settings(num_starts: int, *, climbs: bool) -> Deterministic:
+    """How the first Gaussian is fitted where nobody says.
+
+    Args:
+        num_starts: Number of starts.
+        climbs: Whether it is where a climb begins: then a Gaussian far from the posterior is left
+            as soon as it shows, for what comes after uses gradients better.
+
+    Returns:
+        The settings.
+
+    Example:
+        >>> start_settings(4, climbs=False) == Deterministic(num_starts=4)
+        True
+    """
+    return Deterministic(num_starts=num_starts, min_efficiency=_FAR if climbs else 0.0)

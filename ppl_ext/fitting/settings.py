@@ -32,6 +32,9 @@ class Deterministic:
             deviations of the guide.
         num_starts: Optimisation paths from random points.
         max_steps: Most steps on one objective.
+        min_efficiency: Effective share of the importance weights of the draws below which no more
+            are added: a Gaussian so far from the posterior is a start for what comes after, and
+            need not be sharp. 0 adds draws whatever they weigh; a climbing fit takes 0.05.
 
     Raises:
         ValueError: A count is no positive whole number or a tolerance not between 0 and 1.
@@ -54,9 +57,15 @@ class Deterministic:
     error_tolerance: float = 0.02
     num_starts: int = 4
     max_steps: int = 100
+    min_efficiency: float = 0.0
 
     def __post_init__(self) -> None:
         _check_counts(self, "num_draws", "max_draws", "num_starts", "max_steps")
+        if not 0 <= self.min_efficiency < 1:
+            raise ValueError(
+                f"Deterministic: min_efficiency = {self.min_efficiency}; expected a number from 0 "
+                "up to 1, such as Deterministic(min_efficiency=0.05)."
+            )
         for name in ("kl_tolerance", "error_tolerance"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(

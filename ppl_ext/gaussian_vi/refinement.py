@@ -65,6 +65,13 @@ def refine(
         elbos.extend(state.elbos)
         most = max(pairs, min(optimizer.max_draws // 2, _MOST_FLOATS // dim))
         while state.average.mean_error > optimizer.error_tolerance and pairs < most:
+            efficiency = _measure_efficiency(counted, state, half, optimizer)
+            if efficiency < optimizer.min_efficiency:
+                reason = (
+                    f"no Gaussian comes near: {2 * pairs:,} draws weigh like "
+                    f"{2 * pairs * efficiency:,.0f}"
+                )
+                break
             needed = pairs * (state.average.mean_error / optimizer.error_tolerance) ** 2
             wanted = min(_GROWTH * pairs, max(2 * pairs, int(needed)))
             more = min(most, round_up(wanted))
@@ -105,6 +112,19 @@ def refine(
             dropped_starts=len(trials) - len(finished) if finished else 0,
         ),
     )
+
+
+def _measure_efficiency(
+    counted: CountedDensity, state: GaussianState, half: np.ndarray, optimizer: Deterministic
+) -> float:
+    """Effective share of the importance weights of the draws; 1 where nobody asks."""
+    if not optimizer.min_efficiency:
+        return 1.0
+    scaled = half * state.scale if state.scale.ndim == 1 else half @ state.scale.T
+    log_p = np.concatenate([counted(state.loc + scaled)[0], counted(state.loc - scaled)[0]])
+    log_weights = np.nan_to_num(log_p + 0.5 * np.tile((half**2).sum(1), 2), nan=-np.inf)
+    weights = np.exp(log_weights - log_weights.max())
+    return float(weights.sum() ** 2 / (weights**2).sum() / len(weights))
 
 
 def _elbo_of(state: GaussianState) -> float:

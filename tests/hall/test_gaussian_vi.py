@@ -287,3 +287,42 @@ def test_a_sum_that_the_data_know_and_its_parts_that_they_do_not_is_improper():
 
     with pytest.raises(ValueError, match="expected a proper posterior"):
         solve_full_rank(make_density(2, log_density))
+
+
+def funnel(dim):
+    """Neal's funnel of width 3, in which a Gaussian's draws weigh next to nothing."""
+
+    def log_density(z):
+        precision = np.exp(-z[:, 0])
+        squares = (z[:, 1:] ** 2).sum(1) * precision
+        log_p = -0.5 * (z[:, 0] / 3) ** 2 - 0.5 * (dim - 1) * z[:, 0] - 0.5 * squares
+        slope = -z[:, 0] / 9 - 0.5 * (dim - 1) + 0.5 * squares
+        return log_p, np.concatenate([slope[:, None], -z[:, 1:] * precision[:, None]], 1)
+
+    return make_density(dim, log_density)
+
+
+@pytest.mark.parametrize("solve", [solve_full_rank, solve_mean_field])
+def test_a_gaussian_far_from_the_density_is_left_where_that_is_asked(solve):
+    settled = solve(funnel(30), Deterministic())
+    left = solve(funnel(30), Deterministic(min_efficiency=0.05))
+    assert left.log.gradients < 0.75 * settled.log.gradients
+    assert not left.converged
+    assert left.log.reason.startswith("no Gaussian comes near: ")
+    # Good enough to go on from.
+    assert left.elbo == pytest.approx(settled.elbo, abs=1.0)
+
+
+def test_a_gaussian_near_the_density_is_not_left():
+    density = gaussian([1.0, -2.0], [[2.0, 1.0], [1.0, 2.0]])
+    first, second = (
+        solve_full_rank(density, Deterministic(min_efficiency=share)) for share in (0.0, 0.9)
+    )
+    np.testing.assert_array_equal(first.loc, second.loc)
+    assert second.converged
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_an_efficiency_is_a_share(share):
+    with pytest.raises(ValueError, match=r"min_efficiency = .*from 0 up to 1"):
+        Deterministic(min_efficiency=share)

@@ -13,7 +13,7 @@ import numpyro
 import optax
 from numpyro.infer.autoguide import AutoGuide
 
-from ppl_ext.climbing import read_climb
+from ppl_ext.climbing import read_climb, start_settings
 from ppl_ext.correction import Correction
 from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
@@ -133,13 +133,13 @@ def fit(
         deterministic = gaussian and not isinstance(settings, Stochastic)
         obstacle = find_obstacle(bound) if deterministic else ""
         if deterministic and bound.sites.parameters and not obstacle:
-            settings = settings or Deterministic(num_starts=num_starts)
+            settings = settings or start_settings(num_starts, climbs=correction is not None)
             bound, params, log, solution = fit_with_parameters(
                 rng_key, bound, guide, settings, progress_bar
             )
             density = density_of(bound)
         elif density and deterministic:
-            settings = settings or Deterministic(num_starts=num_starts)
+            settings = settings or start_settings(num_starts, climbs=correction is not None)
             params, log, solution = fit_deterministic(
                 rng_key, bound, density, guide, settings, progress_bar
             )

@@ -10,7 +10,7 @@ import torch
 from pyro.infer.autoguide import AutoGuide
 from pyro.optim import PyroOptim
 
-from ppl_ext.climbing import read_climb
+from ppl_ext.climbing import read_climb, start_settings
 from ppl_ext.correction import Correction
 from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
@@ -135,12 +135,12 @@ def fit(
     deterministic = gaussian and not isinstance(settings, Stochastic)
     obstacle = find_obstacle(bound) if deterministic else ""
     if deterministic and bound.sites.parameters and not obstacle:
-        settings = settings or Deterministic(num_starts=num_starts)
+        settings = settings or start_settings(num_starts, climbs=correction is not None)
         bound, solution = fit_with_parameters(bound, guide, settings, seed, progress_bar)
         guide, store, log = copy.deepcopy(guide), bound.held, solution.log
         density = density_of(bound)
     elif density and deterministic:
-        settings = settings or Deterministic(num_starts=num_starts)
+        settings = settings or start_settings(num_starts, climbs=correction is not None)
         solution = fit_deterministic(density, guide, settings, seed, progress_bar)
         guide, store, log = copy.deepcopy(guide), None, solution.log
     else:
