@@ -9,17 +9,16 @@ import numpy as np
 from ppl_ext.correction.start import Part, Start
 from ppl_ext.density import Density
 from ppl_ext.diagnostics.gaussian import Gaussian
-from ppl_ext.diagnostics.modes import find_missed_modes
+from ppl_ext.diagnostics.modes import count_searches, find_missed_modes
+from ppl_ext.diagnostics.valleys import are_apart
 from ppl_ext.gaussian_vi.curvature import measure_curvature
 from ppl_ext.gaussian_vi.objective import CountedDensity
 from ppl_ext.gaussian_vi.starts import factor_covariance
 
 __all__ = ["add_missed_modes"]
 
-_SEARCHES = 31
+_GRADIENTS_PER_SEARCH = 2000  # of the budget: one path takes some fifty
 _LEAST_SHARE = 0.1  # of a part: Laplace's shares are crude, the path sets them right
-_VALLEY = 2.0  # nats by which the density falls between two modes that are two
-_ON_THE_WAY = 15
 
 
 def add_missed_modes(
@@ -28,6 +27,7 @@ def add_missed_modes(
     gaussian: Part,
     log_evidence: float,
     rng: np.random.Generator,
+    max_gradients: int,
 ) -> Start:
     """The start: the fitted Gaussian and one part for each mode apart from it.
 
@@ -37,17 +37,20 @@ def add_missed_modes(
         gaussian: The fitted Gaussian.
         log_evidence: What it says of the evidence.
         rng: Source of randomness.
+        max_gradients: The budget, of which the searches may take a small part.
 
     Returns:
         The start.
     """
     whole = replace(density, log_density=counted)
-    found = find_missed_modes(
-        whole, Gaussian(gaussian.loc, gaussian.scale_tril), log_evidence, rng, _SEARCHES
-    )
+    guide = Gaussian(gaussian.loc, gaussian.scale_tril)
+    searches = min(count_searches(density.dim), max_gradients // _GRADIENTS_PER_SEARCH)
+    found = find_missed_modes(whole, guide, log_evidence, rng, searches)
     parts, shares = [gaussian], [1.0]
     for mode in found:
-        if not all(_is_apart(counted, mode.location, part.loc) for part in parts):
+        if not all(
+            are_apart(counted, part.loc, mode.location, gaussian.scale_tril) for part in parts
+        ):
             continue
         factor = factor_covariance(
             measure_curvature(counted, mode.location[None], density.dtype)[0]
@@ -62,10 +65,3 @@ def add_missed_modes(
             for part, share in zip(parts, log_shares, strict=True)
         )
     )
-
-
-def _is_apart(density: CountedDensity, first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether a valley lies between two points."""
-    way = np.linspace(0, 1, _ON_THE_WAY)[:, None]
-    log_p = np.nan_to_num(density(first + way * (second - first))[0], nan=-np.inf)
-    return bool(log_p.min() < min(log_p[0], log_p[-1]) - _VALLEY)

@@ -159,7 +159,14 @@ def _widen(density: Density, population: Population) -> None:
     population.afford(0)
     log_weights = population.path.weigh(population.particles)
     log_evidence = float(np.logaddexp.reduce(log_weights) - np.log(len(log_weights)))
-    start = add_missed_modes(density, counted, population.path.start.parts[0], log_evidence, rng)
+    start = add_missed_modes(
+        density,
+        counted,
+        population.path.start.parts[0],
+        log_evidence,
+        rng,
+        population.settings.max_gradients,
+    )
     if len(start.parts) > 1:
         share = len(label) // ISLANDS
         label = np.concatenate([start.share_out(share, rng) for _ in range(ISLANDS)])

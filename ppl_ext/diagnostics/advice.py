@@ -42,7 +42,8 @@ def advise_on(
         )
     if details.log.interrupted:
         return "the fit was interrupted; run it to its end before judging it."
-    if details.missed_modes:
+    missed = details.missed_modes or ()
+    if any(mode.apart for mode in missed):
         return (
             "the guide describes one mode and another carries mass: a Gaussian cannot follow; "
             "break the symmetry in the model, or sample with a tempered method."
@@ -52,10 +53,17 @@ def advise_on(
             "the posterior is correlated or far from Gaussian: fit with guide=AutoFullRank; for "
             "standard deviations alone linear_response() of the fit may do."
         )
+    if missed:
+        return (
+            f"the posterior rises to a peak off the guide, most of all in '{missed[0].site}', "
+            "without a valley between: in a hierarchy write the non-centred form "
+            "(LocScaleReparam), otherwise sample with NUTS, started from this fit."
+        )
     if heavy:
         return (
-            f"the posterior of '{details.heavy_site}' has tails beyond the guide: give it a "
-            "lighter-tailed prior, reparameterise it, or sample with NUTS."
+            f"the posterior of '{details.heavy_site}' has tails beyond the guide: in a hierarchy "
+            "write the non-centred form (LocScaleReparam), otherwise give it a lighter-tailed "
+            "prior or sample with NUTS."
         )
     if discrete:
         return (

@@ -7,7 +7,7 @@ import numpy as np
 from ppl_ext.density import Density
 from ppl_ext.diagnostics.advice import advise_on
 from ppl_ext.diagnostics.gaussian import Gaussian
-from ppl_ext.diagnostics.modes import find_missed_modes
+from ppl_ext.diagnostics.modes import count_searches, find_missed_modes
 from ppl_ext.diagnostics.moments import (
     Moments,
     label_elements,
@@ -122,11 +122,12 @@ def judge(
     )
     rng = np.random.default_rng(seed)
     fixed_site = _find_fixed_site(density, gaussian, raw_moments, labels)
-    tail_shift, heavy_site, missed = None, "", None
+    tail_shift, heavy_site, missed, searches = None, "", None, 0
     if density is not None and gaussian is not None and not fixed_site:
         shift = compare_tails(probe_tails(density, gaussian, rng), corrected)
         tail_shift, heavy_site = float(shift.max()), labels[int(np.argmax(shift))]
-        missed = find_missed_modes(density, gaussian, log_evidence, rng)
+        searches = count_searches(density.dim)
+        missed = find_missed_modes(density, gaussian, log_evidence, rng, searches)
     confirmed = tail_shift is not None and max(tail_shift, correction_error) < _CONFIRMED
     ess_least = _ESS_LEAST_CONFIRMED if confirmed else _ESS_LEAST
     khat_most = _KHAT_MOST_CONFIRMED if confirmed else _KHAT_MOST
@@ -163,6 +164,7 @@ def judge(
         tail_shift=tail_shift,
         heavy_site=heavy_site,
         missed_modes=missed,
+        mode_searches=searches,
         log=log,
     )
     advice = advise_on(

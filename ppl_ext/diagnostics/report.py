@@ -14,6 +14,7 @@ __all__ = ["Details", "Report", "Verdict"]
 
 _WIDTH = 88  # columns of a printed report
 _UNSEEN = "not looked at"
+_MOST_MODES = 3  # that a report names
 
 
 class Verdict(StrEnum):
@@ -59,6 +60,8 @@ class Details:
             added; None where the tails were not looked at.
         heavy_site: The element with that shift.
         missed_modes: Modes that the guide does not cover; None where none was looked for.
+        mode_searches: Number of paths on which modes were looked for. A mode that draws fewer
+            than three in as many is missed with a probability of 5 % or more.
         log: The log of the fit.
 
     Example:
@@ -84,6 +87,7 @@ class Details:
     tail_shift: float | None
     heavy_site: str
     missed_modes: tuple[MissedMode, ...] | None
+    mode_searches: int
     log: FitLog
 
 
@@ -159,7 +163,7 @@ class Report:
         if details.tail_shift is not None:
             tails = f"wide draws move '{details.heavy_site}' by {details.tail_shift:.2f}"
         yield "tails", tails
-        yield "modes", _describe_modes(details.missed_modes)
+        yield "modes", _describe_modes(details.missed_modes, details.mode_searches)
         if len(log.start_losses) > 1:
             elbos = ", ".join(f"{-loss:,.2f}" for loss in log.start_losses)
             yield "starts", f"reached ELBOs of {elbos}{log.dropped}"
@@ -181,12 +185,20 @@ def _describe_khat(khat: float, of_batches: tuple[float, float]) -> str:
     return f"{khat:.2f}{bounded} (quarters of the draws: {low:.2f} to {high:.2f})"
 
 
-def _describe_modes(missed: tuple[MissedMode, ...] | None) -> str:
-    if missed is None:
+def _describe_modes(missed: tuple[MissedMode, ...] | None, searches: int) -> str:
+    if missed is None or not searches:
         return _UNSEEN
     if not missed:
-        return "none missed among those found"
-    return (
-        f"{len(missed)} missed; one {missed[0].distance:.0f} sd away holds about "
-        f"{missed[0].share:.0%} of the mass"
+        return (
+            f"none missed on {searches} paths; one that draws fewer than {3 / searches:.0%} of "
+            "them may be"
+        )
+    apart = [mode for mode in missed if mode.apart]
+    places = "; ".join(
+        f"one {mode.distance:.0f} sd away, most of all in '{mode.site}', holds about "
+        f"{100 * mode.share:.2g}% of the mass"
+        for mode in (apart or missed)[:_MOST_MODES]
     )
+    if apart:
+        return f"{len(apart)} missed: {places}"
+    return f"one, with {len(missed)} peak{'s' * (len(missed) > 1)} off the guide: {places}"

@@ -47,9 +47,9 @@ def _differentiate(log_density: _LogDensity, points: np.ndarray, step: np.ndarra
     ends = np.concatenate([points[:, None] + offsets, points[:, None] - offsets], axis=1)
     _, gradient = log_density(ends.reshape(-1, dim))
     gradient = gradient.reshape(count, 2, dim, dim)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         hessian = (gradient[:, 1] - gradient[:, 0]) / (2 * step[:, :, None])
-    symmetric: np.ndarray = 0.5 * (hessian + hessian.transpose(0, 2, 1))
+        symmetric: np.ndarray = 0.5 * (hessian + hessian.transpose(0, 2, 1))
     return symmetric
 
 

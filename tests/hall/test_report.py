@@ -9,6 +9,7 @@ from ppl_ext.diagnostics import Details, Gaussian, Report, Verdict, judge
 from ppl_ext.diagnostics.modes import find_missed_modes
 from ppl_ext.diagnostics.moments import pool_moments, summarize_batch
 from ppl_ext.diagnostics.tails import probe_tails
+from ppl_ext.diagnostics.valleys import are_apart
 from ppl_ext.draws import Draws
 from ppl_ext.fitting import INTERRUPTED, FitLog
 from ppl_ext.gaussian_vi import solve_full_rank, solve_mean_field
@@ -118,6 +119,93 @@ def test_a_missed_mode_is_found(seed):
     assert report.details.missed_modes[0].share == pytest.approx(0.3, abs=0.05)
     assert report.details.missed_modes[0].distance == pytest.approx(8.0, abs=0.1)
     assert "another carries mass" in report.advice
+
+
+@pytest.mark.parametrize(
+    ("share", "distance", "sd", "dim"),
+    [(0.005, 40.0, 1.0, 10), (0.008, 12.0, 1.0, 10), (0.008, 8.0, 1.0, 2), (0.3, 10.0, 0.3, 10)],
+)
+def test_a_mode_counts_by_share_and_distance(share, distance, sd, dim):
+    """The log sd is off by log(1 + s d^2) / 2: by 1.1, .39, .21 and 1.6."""
+    density = two_modes(share, distance, sd, dim)
+    report = report_on(density, Gaussian(np.zeros(dim), np.eye(dim)))
+    assert not report.resampled_ok
+    (mode,) = report.details.missed_modes
+    assert mode.apart
+    assert mode.share == pytest.approx(share, rel=0.05)
+    assert mode.distance == pytest.approx(distance, rel=0.01)
+    assert "most of all in 'z'" in str(report)
+
+
+def test_a_mode_that_moves_nothing_is_let_go():
+    density = two_modes(1e-5, 8.0, 1.0, 2)
+    report = report_on(density, Gaussian(np.zeros(2), np.eye(2)))
+    assert report.ok
+    assert f"none missed on {report.details.mode_searches} paths" in str(report)
+
+
+@pytest.mark.parametrize("centre", [0.0, 1.0])
+def test_the_neck_of_a_funnel_is_no_other_mode(centre):
+    scale = np.append(0.5, np.full(3, np.exp(0.5 * centre)))
+    report = report_on(funnel(1.0, 4), Gaussian(centre * np.eye(4)[0], np.diag(scale)))
+    assert not report.resampled_ok
+    (neck,) = report.details.missed_modes
+    assert neck.distance == pytest.approx((1.5 + centre) / 0.5, rel=0.01)  # at -(dim - 1) / 2
+    assert not neck.apart
+    assert "non-centred" in report.advice
+
+
+def test_a_fitted_funnel_is_told_the_other_form():
+    report = fit_and_judge(funnel(1.0, 10))
+    assert not report.resampled_ok
+    assert "non-centred" in report.advice
+
+
+def test_a_ridge_that_bends_has_no_valley():
+    ridge = bent_ridge(3.0)
+    ends = np.array([[-2.0, 12.0], [2.0, 12.0]])
+    middle = ridge(ends.mean(0, keepdims=True))[0][0]
+    assert middle < ridge(ends)[0][0] - 60.0
+    assert not are_apart(ridge, *ends, np.ones(2))
+
+
+def two_modes(share, distance, sd, dim):
+    """Gaussians at the origin and along the first axis; the log evidence is zero."""
+    near, far = np.zeros(dim), distance * np.eye(dim)[0]
+    parts = gaussian(near, np.eye(dim)), gaussian(far, np.eye(dim) / sd**2)
+
+    def log_density(z):
+        (log_p, slope), (far_log_p, far_slope) = (part.log_density(z) for part in parts)
+        weighted = np.stack([np.log1p(-share) + log_p, np.log(share) + far_log_p])
+        total = np.logaddexp.reduce(weighted)
+        shares = np.exp(weighted - total)[..., None]
+        return total, shares[0] * slope + shares[1] * far_slope
+
+    return make_density(dim, log_density)
+
+
+def funnel(width, dim):
+    """Neal's funnel: the first coordinate is the log variance of the others."""
+
+    def log_density(z):
+        precision = np.exp(-z[:, 0])
+        squares = (z[:, 1:] ** 2).sum(1) * precision
+        log_p = -0.5 * (z[:, 0] / width) ** 2 - 0.5 * (dim - 1) * z[:, 0] - 0.5 * squares
+        slope = -z[:, 0] / width**2 - 0.5 * (dim - 1) + 0.5 * squares
+        return log_p, np.concatenate([slope[:, None], -z[:, 1:] * precision[:, None]], 1)
+
+    return make_density(dim, log_density)
+
+
+def bent_ridge(bend):
+    """Normal in the first coordinate, and in the second around its square."""
+
+    def log_density(z):
+        residual = z[:, 1] - bend * z[:, 0] ** 2
+        log_p = -0.1 * z[:, 0] ** 2 - 0.5 * residual**2
+        return log_p, np.stack([-0.2 * z[:, 0] + 2 * bend * z[:, 0] * residual, -residual], 1)
+
+    return log_density
 
 
 def test_no_mode_is_missed_where_there_is_one():
@@ -294,6 +382,7 @@ def make_report(**changed):
         tail_shift=None,
         heavy_site="",
         missed_modes=None,
+        mode_searches=0,
         log=LOG,
     )
     known = {"verdict": Verdict.GOOD, "khat": 0.4, "ess": 900.0, "elbo": -1234.567}
