@@ -107,7 +107,7 @@ def climb_from(
         if report.resampled_ok:
             climb = Climb(tuple(steps))
         else:
-            climb = _sample(best, settings, steps, seed, progress_bar)
+            climb = _sample(best, report, settings, steps, seed, progress_bar)
     except KeyboardInterrupt:
         note = "the climb was interrupted: the draws are those of the best Gaussian that it found."
         climb = Climb(tuple(steps), notes=(note,))
@@ -182,7 +182,12 @@ def _is_worth_resampling(report: Report) -> bool:
 
 
 def _sample(
-    fit: _GaussianFit, settings: Correction, steps: list[Step], seed: int, progress_bar: bool
+    fit: _GaussianFit,
+    report: Report,
+    settings: Correction,
+    steps: list[Step],
+    seed: int,
+    progress_bar: bool,
 ) -> Climb:
     """The last step, from the best Gaussian, where the model allows it."""
     assert fit.density is not None
@@ -195,7 +200,14 @@ def _sample(
     from ppl_ext.correction.solve import correct
 
     steps.append(Step(SAMPLING, None, None, 0, 0.0))
-    corrected = correct(fit.density, fit.solution, settings, seed=seed, progress_bar=progress_bar)
+    corrected = correct(
+        fit.density,
+        fit.solution,
+        settings,
+        modes=report.details.missed_modes or (),
+        seed=seed,
+        progress_bar=progress_bar,
+    )
     verdict = Verdict.GOOD if corrected.ok else Verdict.DISTRUST
     steps[-1] = Step(
         SAMPLING,

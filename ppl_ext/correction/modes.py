@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ppl_ext.correction.start import Part, Start
 from ppl_ext.density import Density
 from ppl_ext.diagnostics.gaussian import Gaussian
-from ppl_ext.diagnostics.modes import count_searches, find_missed_modes
+from ppl_ext.diagnostics.modes import MissedMode, count_searches, find_missed_modes
 from ppl_ext.diagnostics.valleys import are_apart
 from ppl_ext.gaussian_vi.curvature import measure_curvature
 from ppl_ext.gaussian_vi.objective import CountedDensity
@@ -28,6 +29,7 @@ def add_missed_modes(
     log_evidence: float,
     rng: np.random.Generator,
     max_gradients: int,
+    known: Sequence[MissedMode] = (),
 ) -> Start:
     """The start: the fitted Gaussian and one part for each mode apart from it.
 
@@ -38,6 +40,7 @@ def add_missed_modes(
         log_evidence: What it says of the evidence.
         rng: Source of randomness.
         max_gradients: The budget, of which the searches may take a small part.
+        known: Modes that were found before; searches that start elsewhere may not meet them again.
 
     Returns:
         The start.
@@ -47,7 +50,7 @@ def add_missed_modes(
     searches = min(count_searches(density.dim), max_gradients // _GRADIENTS_PER_SEARCH)
     found = find_missed_modes(whole, guide, log_evidence, rng, searches)
     parts, shares = [gaussian], [1.0]
-    for mode in found:
+    for mode in (*known, *found):
         if not all(
             are_apart(counted, part.loc, mode.location, gaussian.scale_tril) for part in parts
         ):

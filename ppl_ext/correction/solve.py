@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ppl_ext.correction.conclusion import conclude
@@ -14,6 +16,7 @@ from ppl_ext.correction.start import Part, Start
 from ppl_ext.correction.verdict import measure_gap
 from ppl_ext.density import Density
 from ppl_ext.diagnostics.gaussian import Gaussian
+from ppl_ext.diagnostics.modes import MissedMode
 from ppl_ext.fitting.fit_log import INTERRUPTED
 from ppl_ext.fitting.loop import open_bar
 from ppl_ext.gaussian_vi.objective import CountedDensity
@@ -33,6 +36,7 @@ def correct(
     gaussian: GaussianSolution | Gaussian,
     settings: Correction | None = None,
     *,
+    modes: Sequence[MissedMode] = (),
     seed: int = 0,
     progress_bar: bool = True,
 ) -> Corrected:
@@ -54,6 +58,7 @@ def correct(
         density: The log density on unconstrained space.
         gaussian: The fitted Gaussian, full rank or mean field.
         settings: What is wanted and what it may cost.
+        modes: Modes that are known to be missed, beside those that it looks for itself.
         seed: Seed of all draws; the same seed gives the same answer.
         progress_bar: Whether to count gradients in a bar where there is a terminal.
 
@@ -94,7 +99,7 @@ def correct(
         counted = CountedDensity(density.log_density, bar.update)
         population = _begin(density, counted, part, settings, rng)
         try:
-            _widen(density, population)
+            _widen(density, population, modes)
             population.climb()
             population.renew()
             _settle(population, settings)
@@ -153,7 +158,7 @@ def _begin(
     return Population(path, counted, settings, rng, particles)
 
 
-def _widen(density: Density, population: Population) -> None:
+def _widen(density: Density, population: Population, modes: Sequence[MissedMode]) -> None:
     """Begin at the modes that the Gaussian misses too."""
     rng, counted, label = population.rng, population.counted, population.particles.label
     population.afford(0)
@@ -166,6 +171,7 @@ def _widen(density: Density, population: Population) -> None:
         log_evidence,
         rng,
         population.settings.max_gradients,
+        modes,
     )
     if len(start.parts) > 1:
         share = len(label) // ISLANDS

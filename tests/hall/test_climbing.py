@@ -17,9 +17,10 @@ from ppl_ext.climbing import (
     steps,
     unpack_climb,
 )
-from ppl_ext.correction import Correction, solve
+from ppl_ext.correction import Correction, modes, solve
 from ppl_ext.density import Density
-from ppl_ext.diagnostics import Gaussian, judge
+from ppl_ext.diagnostics import Gaussian, Verdict, judge
+from ppl_ext.diagnostics.modes import MissedMode
 from ppl_ext.draws import Draws
 from ppl_ext.gaussian_vi import GaussianSolution, solve_full_rank
 from ppl_ext.storage import read_arrays, write_arrays
@@ -138,6 +139,32 @@ def test_two_modes_are_sampled(two):
     points = draw_points(fitted.density, fitted.gaussian, climbed, 2000, np.random.default_rng(0))
     assert points.chains == 8
     assert np.mean(points.z[:, 0] < 0) == pytest.approx(0.3, abs=0.05)
+
+
+def test_a_mode_that_the_report_knows_is_not_forgotten(monkeypatch):
+    """Half of the mass in a needle a thousand sds away, which a second search may not meet."""
+    centres, sds = np.array([0.0, 1000.0]), np.array([1.0, 0.05])
+
+    def log_density(z):
+        parts = np.log(0.5) + stats.norm.logpdf(z, centres, sds)
+        log_p = np.logaddexp.reduce(parts, axis=1)
+        shares = np.exp(parts - log_p[:, None])
+        return log_p, (shares * (centres - z) / sds**2).sum(1, keepdims=True)
+
+    fitted = fit(make_density(1, log_density))
+    known = MissedMode(np.array([1000.0]), share=0.5, distance=1000.0, site="z", apart=True)
+    report = fitted.report()
+    told = replace(
+        report,
+        verdict=Verdict.DISTRUST,
+        details=replace(report.details, missed_modes=(known,)),
+    )
+    monkeypatch.setattr(Fitted, "report", lambda self: told)
+    monkeypatch.setattr(modes, "find_missed_modes", lambda *args: ())
+    _, climbed, _ = climb(fitted)
+    assert climbed.corrected.ok
+    assert climbed.corrected.evidence == pytest.approx(0.0, abs=0.05)
+    assert np.mean(climbed.corrected.z > 500) == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_table_is_printed(two):
