@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ppl_ext.numpyro import distributions as distributions
     from ppl_ext.numpyro import estimators as estimators
     from ppl_ext.numpyro import factorization as factorization
+    from ppl_ext.numpyro import flows as flows
     from ppl_ext.numpyro.arviz_data import from_mcmc, from_svi
     from ppl_ext.numpyro.fitting.entry import fit
     from ppl_ext.numpyro.fitting.result import Fit
