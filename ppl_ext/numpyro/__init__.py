@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from ppl_ext.numpyro.fitting.entry import fit
     from ppl_ext.numpyro.fitting.result import Fit
     from ppl_ext.numpyro.fitting.saving import load
-    from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
+    from ppl_ext.numpyro.guides import AutoFlow, AutoFullRank, AutoMeanField
     from ppl_ext.numpyro.objectives.discrete.elbo import DiscreteELBO
     from ppl_ext.numpyro.objectives.mismatch import RelaxedDensityWarning, check_densities
     from ppl_ext.numpyro.objectives.stick_the_landing import StickTheLanding
     from ppl_ext.numpyro.tracing.density import trace_density
 
 __all__ = [
+    "AutoFlow",
     "AutoFullRank",
     "AutoMeanField",
     "Deterministic",

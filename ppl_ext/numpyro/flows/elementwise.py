@@ -10,7 +10,7 @@ from ppl_ext.numpyro.flows.spline import bend, count_parameters, unbend
 
 __all__ = ["AbstractElementwise", "Affine", "Spline"]
 
-_MOST = 3.0  # nats by which one layer can stretch
+_MOST = 1.5  # nats by which one layer can stretch
 
 _Pair = tuple[jax.Array, jax.Array]
 

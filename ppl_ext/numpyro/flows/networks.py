@@ -76,7 +76,9 @@ def apply_network(
     last = len(weights) - 1
     for index, (weight, bias) in enumerate(zip(weights, network["biases"], strict=True)):
         read = jax.nn.silu(running) if index else running
-        following = read @ weight + bias
+        # Or a step of Adam, which moves all weights alike, would move a wide layer too far.
+        size = 1 / math.sqrt(read.shape[-1]) if index == last and index else 1.0
+        following = size * (read @ weight) + bias
         if context is not None and index == 0 < last:
             following = following + context @ network["first_context"]
         if context is not None and index == last:
