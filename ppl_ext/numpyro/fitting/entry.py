@@ -21,6 +21,7 @@ from ppl_ext.numpyro.fitting.deterministic import fit_deterministic
 from ppl_ext.numpyro.fitting.result import Fit
 from ppl_ext.numpyro.fitting.stochastic_fit import fit_stochastic
 from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
+from ppl_ext.numpyro.guides.flat import AbstractFlatGuide
 from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.numpyro.objectives.mismatch import trace_mismatches
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model, x64_scope
@@ -59,9 +60,11 @@ def fit(
     .. math:: \max_q \ E_q [\log p(x, y) - \log q(x)]
 
     `AutoFullRank` and `AutoMeanField` on a model that sees all its data are solved
-    deterministically: no learning rate, and the end is where the answer no longer moves. Every
-    other guide or model goes to the host's ``SVI`` with `Stochastic`. A second fit to data of the
-    same shapes compiles nothing. Not a proof: read ``fit(...).report()``.
+    deterministically: no learning rate, and the end is where the answer no longer moves.
+    `AutoFlow` there begins in the frame of that Gaussian, learns draws of the posterior and then
+    the bound, and stops by itself. Every other guide or model goes to the host's ``SVI`` with
+    `Stochastic`. A second fit to data of the same shapes compiles nothing. Not a proof: read
+    ``fit(...).report()``.
 
     Args:
         rng_key: Random key; the same key gives the same answer.
@@ -107,8 +110,8 @@ def fit(
         guide = _make_guide(guide, bound)
         _refuse(bound, guide, settings)
         density = density_of(bound) if bound.has_density else None
-        gaussian = isinstance(guide, AbstractGaussianGuide)
-        if density and gaussian and not isinstance(settings, Stochastic):
+        own = isinstance(guide, AbstractFlatGuide)
+        if density and own and not isinstance(settings, Stochastic):
             settings = settings or Deterministic(num_starts=num_starts)
             params, log, solution = fit_deterministic(
                 rng_key, bound, density, guide, settings, progress_bar
@@ -116,7 +119,7 @@ def fit(
         else:
             settings, solution = settings or Stochastic(), None
             args, kwargs = bound.given
-            mismatches = () if gaussian else trace_mismatches(rng_key, model, guide, args, kwargs)
+            mismatches = () if own else trace_mismatches(rng_key, model, guide, args, kwargs)
             warn_of("fit", mismatches)
             with having_told(mismatches):
                 params, log = fit_stochastic(
@@ -127,7 +130,7 @@ def fit(
         )
         # As NumPy arrays float64 parameters serve outside of the scope too.
         params = jax.tree.map(np.asarray, dict(params))
-        if gaussian:
+        if own:
             # Fitting the same guide again must not show this fit other data.
             guide = copy.copy(guide)
         return Fit(guide, params, log, density, solution, bound)
@@ -137,11 +140,11 @@ def _make_guide(guide: Callable[..., Any] | type | None, bound: BoundModel) -> C
     """The guide, set up where it is one of ours."""
     if isinstance(guide, type):
         guide = guide(bound.model)
-    own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
+    own = not (guide is None or isinstance(guide, AbstractFlatGuide))
     refuse_latents(bound, may_be_discrete=own)
     if guide is None:
         guide = _choose_guide(bound)
-    if isinstance(guide, AbstractGaussianGuide):
+    if isinstance(guide, AbstractFlatGuide):
         _set_up(guide, bound)
     return guide
 
@@ -154,7 +157,7 @@ def _choose_guide(bound: BoundModel) -> AbstractGaussianGuide:
     return kind(bound.model)
 
 
-def _set_up(guide: AbstractGaussianGuide, bound: BoundModel) -> None:
+def _set_up(guide: AbstractFlatGuide, bound: BoundModel) -> None:
     """Set a guide up; one for another model or other shapes is refused, and left as it was."""
     kind = type(guide).__name__
     before = {site.name: site.shape for site in guide.sites}
@@ -191,14 +194,14 @@ def _refuse(
             "Deterministic needs all rows at once; leave out subsample_size, or use "
             "optimizer=Stochastic().",
         )
-        if not (bound.has_density and isinstance(guide, AbstractGaussianGuide)):
+        if not (bound.has_density and isinstance(guide, AbstractFlatGuide)):
             raise ValueError(
                 f"fit: Deterministic was given with {type(guide).__name__} and a model with the "
-                f"parameters {bound.sites.parameters}; expected AutoMeanField or AutoFullRank and "
-                "none. Use optimizer=Stochastic()."
+                f"parameters {bound.sites.parameters}; expected AutoMeanField, AutoFullRank "
+                "or AutoFlow and none. Use optimizer=Stochastic()."
             )
     # Elsewhere every step and every draw runs the model with a key of its own.
-    if isinstance(guide, AbstractGaussianGuide) and not bound.sites.parameters:
+    if isinstance(guide, AbstractFlatGuide) and not bound.sites.parameters:
         refuse_hidden_draws(bound)
     refuse_data(bound)
 

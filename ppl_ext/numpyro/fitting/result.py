@@ -19,6 +19,8 @@ from ppl_ext.fitting.calls import check_count
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
 from ppl_ext.numpyro.fitting.guide_draws import draw_gaussian, draw_guide
+from ppl_ext.numpyro.fitting.saved_parameters import describe_flow, flatten_parameters
+from ppl_ext.numpyro.guides.flow import AutoFlow
 from ppl_ext.numpyro.guides.full_rank import AutoFullRank
 from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.numpyro.guides.mean_field import AutoMeanField
@@ -32,7 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["SAVED_GUIDES", "Fit"]
 
 # A file names its guide by a word of this table and never by an import path.
-SAVED_GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
+SAVED_GUIDES = {
+    "AutoFlow": AutoFlow,
+    "AutoFullRank": AutoFullRank,
+    "AutoMeanField": AutoMeanField,
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -175,10 +181,14 @@ class Fit:
         saved = SavedFit(
             guide=check_guide_kind(self.guide, SAVED_GUIDES, "numpy.savez(path, **fit.params)"),
             sites={site.name: site.shape for site in self.guide.sites},
-            params=self.params,
+            params=flatten_parameters(self.params),
             log=self.log,
             solution=self.solution,
-            settings={"prefix": self.guide.prefix, "x64": self.bound.x64},
+            settings={
+                "prefix": self.guide.prefix,
+                "x64": self.bound.x64,
+                **describe_flow(self.guide),
+            },
         )
         saved.write(path, host="numpyro", host_version=numpyro.__version__)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ppl_ext.fit_file import read_fit
 from ppl_ext.numpyro.fitting.result import SAVED_GUIDES, Fit
+from ppl_ext.numpyro.fitting.saved_parameters import nest_parameters, restore_flow
 from ppl_ext.numpyro.tracing.bound_model import bind_model, x64_scope
 from ppl_ext.numpyro.tracing.density import density_of
 from ppl_ext.numpyro.tracing.refusals import refuse_data
@@ -53,8 +54,11 @@ def load(
     with x64_scope(saved.settings["x64"]):
         bound = bind_model("load", model, args, kwargs)
         refuse_data(bound)
-        guide = SAVED_GUIDES[saved.guide](model, prefix=saved.settings["prefix"])
+        guide = SAVED_GUIDES[saved.guide](
+            model, prefix=saved.settings["prefix"], **restore_flow(saved.settings)
+        )
         guide._set_up(bound)
         saved.check_sites(path, {site.name: site.shape for site in guide.sites})
         density = density_of(bound) if bound.has_density else None
-    return Fit(guide, saved.params, saved.log, density, saved.solution, bound)
+        params = nest_parameters(guide, saved.params)
+    return Fit(guide, params, saved.log, density, saved.solution, bound)
