@@ -37,8 +37,8 @@ _ENOUGH = Correction(ess=2000, max_gradients=1_000_000)
 _LOOK = 25  # steps between two looks at the losses
 _MOST_LIKELIHOOD_STEPS, _MOST_BOUND_STEPS = 400, 800
 _MOST_LARGE_STEPS = 400  # of the bound, before smaller ones are averaged
-_LIKELIHOOD_STEP, _BOUND_STEP = 1e-2, 1e-2
-_RULE = Plateau(min_steps=100)
+_LIKELIHOOD_STEP, _BOUND_STEP = 1e-2, 2e-2
+_RULE = Plateau(min_steps=200)
 _GAIN, _PATIENCE = 0.002, 3  # nats by which held-out draws are more likely; looks without that
 _PAIRS = 2048  # draws on which the stages are compared, times two
 

@@ -161,4 +161,4 @@ def _choose_flow(dim: int) -> AbstractFlow:
     if dim == 1:
         return CouplingFlow(1, num_layers=2)
     width = min(_WIDEST, max(32, 1 << (dim - 1).bit_length()))
-    return CouplingFlow(dim, transform="affine", num_layers=10, hidden=(width, width))
+    return CouplingFlow(dim, transform="affine", num_layers=12, hidden=(width, width))
