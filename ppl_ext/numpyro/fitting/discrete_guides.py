@@ -6,7 +6,7 @@ from typing import Any
 from numpyro import handlers
 from numpyro.infer.autoguide import AutoGuide
 
-from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
+from ppl_ext.numpyro.guides.flat import AbstractFlatGuide
 from ppl_ext.numpyro.tracing.bound_model import BoundModel
 from ppl_ext.numpyro.tracing.refusals import read_guide
 
@@ -16,7 +16,7 @@ __all__ = ["leave_to", "show_to"]
 def show_to(kind: type, bound: BoundModel) -> Callable[..., Any]:
     """The model as a guide of this class may see it: those of the host take no discrete site."""
     names = [site.name for site in bound.sites.enumerated]
-    if not names or issubclass(kind, AbstractGaussianGuide):
+    if not names or issubclass(kind, AbstractFlatGuide):
         return bound.model
     return handlers.block(bound.model, hide=names)
 

@@ -25,7 +25,8 @@ from ppl_ext.numpyro.fitting.notes import add_notes
 from ppl_ext.numpyro.fitting.parameters import find_obstacle, fit_with_parameters
 from ppl_ext.numpyro.fitting.result import Fit
 from ppl_ext.numpyro.fitting.stochastic_fit import fit_stochastic
-from ppl_ext.numpyro.guides import AutoFullRank, AutoMeanField
+from ppl_ext.numpyro.guides import AutoFlow, AutoFullRank, AutoMeanField
+from ppl_ext.numpyro.guides.flat import AbstractFlatGuide
 from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.numpyro.objectives.mismatch import trace_mismatches
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model, x64_scope
@@ -72,11 +73,12 @@ def fit(
     `AutoFullRank` and `AutoMeanField` on a model that sees all its data are solved
     deterministically: no learning rate, and the end is where the answer no longer moves. Up to 300
     parameters of the model (``param`` statements, modules) climb the same bound, from their values
-    in the model, and are point estimates. Every other guide or model goes to the host's ``SVI``
-    with `Stochastic`; of parameters the log says why. A second fit to data of the same shapes
-    compiles nothing. Discrete sites that are marked, ``infer={"enumerate": "parallel"}``, are
-    summed out unless the guide draws them, and ``fit(...).draws`` draws them given the rest. Not a
-    proof: read ``fit(...).report()``.
+    in the model, and are point estimates. A flow, `AutoFlow`, goes on from there in stages that
+    stop by themselves, where the model has no parameters. Every other guide or model goes to the
+    host's ``SVI`` with `Stochastic`; of parameters the log says why. A second fit to data of
+    the same shapes compiles nothing. Discrete sites that are marked,
+    ``infer={"enumerate": "parallel"}``, are summed out unless the guide draws them, and
+    ``fit(...).draws`` draws them given the rest. Not a proof: read ``fit(...).report()``.
 
     Args:
         rng_key: Random key; the same key gives the same answer.
@@ -129,9 +131,9 @@ def fit(
         guide = _make_guide(guide, bound)
         _refuse(bound, guide, settings)
         density = density_of(bound) if bound.has_density else None
-        gaussian = isinstance(guide, AbstractGaussianGuide)
-        deterministic = gaussian and not isinstance(settings, Stochastic)
-        obstacle = find_obstacle(bound) if deterministic else ""
+        flat = isinstance(guide, AbstractFlatGuide)
+        deterministic = flat and not isinstance(settings, Stochastic)
+        obstacle = find_obstacle(bound, guide) if deterministic else ""
         if deterministic and bound.sites.parameters and not obstacle:
             settings = settings or start_settings(num_starts, climbs=correction is not None)
             bound, params, log, solution = fit_with_parameters(
@@ -144,9 +146,9 @@ def fit(
                 rng_key, bound, density, guide, settings, progress_bar
             )
         else:
-            settings, solution = settings or Stochastic(), None
+            settings, solution = settings or _choose_steps(guide), None
             args, kwargs = bound.given
-            mismatches = () if gaussian else trace_mismatches(rng_key, model, guide, args, kwargs)
+            mismatches = () if flat else trace_mismatches(rng_key, model, guide, args, kwargs)
             warn_of("fit", mismatches)
             with having_told(mismatches):
                 params, log = fit_stochastic(
@@ -158,7 +160,7 @@ def fit(
         log = add_notes(log, bound)
         # As NumPy arrays float64 parameters serve outside of the scope too.
         params = jax.tree.map(np.asarray, dict(params))
-        if gaussian:
+        if flat:
             # Fitting the same guide again must not show this fit other data.
             guide = copy.copy(guide)
         fitted = Fit(guide, params, log, density, solution, bound)
@@ -167,13 +169,18 @@ def fit(
     return climb_beyond(rng_key, fitted, settings, correction, progress_bar)
 
 
+def _choose_steps(guide: Callable[..., Any]) -> Stochastic:
+    # The weights of a network bear smaller steps than means and scales.
+    return Stochastic(step_size=0.003) if isinstance(guide, AutoFlow) else Stochastic()
+
+
 def _make_guide(guide: Callable[..., Any] | None, bound: BoundModel) -> Callable[..., Any]:
     """The guide, set up where it is one of ours."""
-    own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
+    own = not (guide is None or isinstance(guide, AbstractFlatGuide))
     refuse_latents(bound, may_be_discrete=own)
     if guide is None:
         guide = _choose_guide(bound)
-    if isinstance(guide, AbstractGaussianGuide):
+    if isinstance(guide, AbstractFlatGuide):
         _set_up(guide, bound)
     return guide
 
@@ -186,7 +193,7 @@ def _choose_guide(bound: BoundModel) -> AbstractGaussianGuide:
     return kind(bound.model)
 
 
-def _set_up(guide: AbstractGaussianGuide, bound: BoundModel) -> None:
+def _set_up(guide: AbstractFlatGuide, bound: BoundModel) -> None:
     """Set a guide up; one for another model or other shapes is refused, and left as it was."""
     kind = type(guide).__name__
     before = {site.name: site.shape for site in guide.sites}
@@ -223,18 +230,18 @@ def _refuse(
             "Deterministic needs all rows at once; leave out subsample_size, or use "
             "optimizer=Stochastic().",
         )
-        if not isinstance(guide, AbstractGaussianGuide):
+        if not isinstance(guide, AbstractFlatGuide):
             raise ValueError(
                 f"fit: Deterministic was given with {type(guide).__name__}; expected "
-                "AutoMeanField or AutoFullRank. Use optimizer=Stochastic()."
+                "AutoMeanField, AutoFullRank or AutoFlow. Use optimizer=Stochastic()."
             )
-        obstacle = find_obstacle(bound)
+        obstacle = find_obstacle(bound, guide)
         if obstacle:
             raise ValueError(
                 f"fit: Deterministic was given and {obstacle}; expected parameters that have one "
                 "optimum for all draws. Use optimizer=Stochastic()."
             )
     # Elsewhere every step and every draw runs the model with a key of its own.
-    if isinstance(guide, AbstractGaussianGuide) and not bound.sites.parameters:
+    if isinstance(guide, AbstractFlatGuide) and not bound.sites.parameters:
         refuse_hidden_draws(bound)
     refuse_data(bound)

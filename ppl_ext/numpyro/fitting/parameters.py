@@ -15,6 +15,7 @@ from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi import GaussianSolution, solve_full_rank, solve_mean_field
 from ppl_ext.gaussian_vi.parameters import solve_with_parameters
+from ppl_ext.numpyro.guides.flat import AbstractFlatGuide
 from ppl_ext.numpyro.guides.full_rank import AutoFullRank
 from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
@@ -32,14 +33,17 @@ __all__ = ["MOST_PARAMETERS", "find_obstacle", "fit_with_parameters", "read_para
 MOST_PARAMETERS = 300
 
 
-def find_obstacle(bound: BoundModel) -> str:
+def find_obstacle(bound: BoundModel, guide: AbstractFlatGuide) -> str:
     """Why the parameters of a model cannot be held, in words; empty if they can or it has none.
 
     Args:
         bound: The model.
+        guide: The guide that is fitted with them.
     """
     if not bound.sites.parameters:
         return ""
+    if not isinstance(guide, AbstractGaussianGuide):
+        return "the model has parameters, whose optimum is found with a Gaussian guide alone"
     if bound.sites.subsamples:
         return "the model sees its data in minibatches"
     layout = bound.call.parameters

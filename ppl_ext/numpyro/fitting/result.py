@@ -21,6 +21,8 @@ from ppl_ext.gaussian_vi import GaussianSolution
 from ppl_ext.numpyro.fitting.guide_draws import draw_gaussian, draw_guide, score_points
 from ppl_ext.numpyro.fitting.linear_response import repair_spread
 from ppl_ext.numpyro.fitting.parameters import read_parameters
+from ppl_ext.numpyro.fitting.saved_parameters import describe_guide, flatten_parameters
+from ppl_ext.numpyro.guides.flow import AutoFlow
 from ppl_ext.numpyro.guides.full_rank import AutoFullRank
 from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.numpyro.guides.mean_field import AutoMeanField
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["SAVED_GUIDES", "Fit"]
 
 # A file names its guide by a word of this table and never by an import path.
-SAVED_GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
+SAVED_GUIDES = {kind.__name__: kind for kind in (AutoFlow, AutoFullRank, AutoMeanField)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -182,8 +184,9 @@ class Fit:
                 "gradients; expected a mean-field fit of the deterministic solver. Fit without "
                 "optimizer=Stochastic(): fit(rng_key, model, *args, guide=AutoMeanField)."
             )
-        pieces = repair_spread(self.bound, self.guide, self.density, self.solution)
-        guide, params, solution = pieces
+        guide, params, solution = repair_spread(
+            self.bound, self.guide, self.density, self.solution
+        )
         return replace(
             self, guide=guide, params=params, solution=solution, climb=None, _reports=[]
         )
@@ -198,14 +201,15 @@ class Fit:
             ValueError: The guide is not one of this package.
         """
         of_model = read_parameters(self.bound)
+        own = {k: self.params[k] for k in self.params if k not in of_model}
         saved = SavedFit(
             guide=check_guide_kind(self.guide, SAVED_GUIDES, "numpy.savez(path, **fit.params)"),
             sites={site.name: site.shape for site in self.guide.sites},
-            params={k: self.params[k] for k in self.params if k not in of_model},
+            params=flatten_parameters(self.guide, own),
             log=self.log,
             solution=self.solution,
             theta=np.asarray(self.bound.arrays[-1], np.float64) if of_model else None,
-            settings={"prefix": self.guide.prefix, "x64": self.bound.x64},
+            settings=describe_guide(self.guide) | {"x64": self.bound.x64},
             climb=None if self.climb is None else pack_climb(self.climb),
             centering=self.bound.centering,
         )
@@ -239,12 +243,8 @@ class Fit:
         batches = (self._draw(jax.random.key(seed), rows, **bare) for seed in seeds)
         gaussian = self._gaussian
         if gaussian is None and self.density is not None:
-            gaussian = self._match_moments(rows)
+            rng_key = jax.random.key(0)
+            with x64_scope(self.bound.x64):
+                _, z = draw_guide(rng_key, self.bound, self.guide, self.params, rows)
+            gaussian = Gaussian.match(z)
         return judge(batches, self.log, density=self.density, gaussian=gaussian)
-
-    def _match_moments(self, num_draws: int) -> Gaussian:
-        """A Gaussian with the moments of the guide's draws on unconstrained space."""
-        rng_key = jax.random.key(0)
-        with x64_scope(self.bound.x64):
-            _, z = draw_guide(rng_key, self.bound, self.guide, self.params, num_draws)
-        return Gaussian.match(z)

@@ -11,6 +11,7 @@ from ppl_ext.climbing import unpack_climb
 from ppl_ext.fit_file import read_fit
 from ppl_ext.numpyro.fitting.parameters import read_parameters
 from ppl_ext.numpyro.fitting.result import SAVED_GUIDES, Fit
+from ppl_ext.numpyro.fitting.saved_parameters import nest_parameters, restore_options
 from ppl_ext.numpyro.tracing.bound_model import bind_model, x64_scope
 from ppl_ext.numpyro.tracing.density import density_of
 from ppl_ext.numpyro.tracing.refusals import refuse_data
@@ -63,10 +64,11 @@ def load(
             bound = bound.hold(saved.theta)
         refuse_data(bound)
         bound = bound.centred(saved.centering) if saved.centering else bound
-        guide = SAVED_GUIDES[saved.guide](bound.model, prefix=saved.settings["prefix"])
+        guide = SAVED_GUIDES[saved.guide](bound.model, **restore_options(saved.settings))
         guide._set_up(bound)
         saved.check_sites(path, {site.name: site.shape for site in guide.sites})
         density = density_of(bound) if bound.has_density else None
         climb = None if saved.climb is None else unpack_climb(*saved.climb, density)
-        params = saved.params | jax.tree.map(np.asarray, read_parameters(bound))
+        of_model = jax.tree.map(np.asarray, read_parameters(bound))
+        params = nest_parameters(guide, saved.params) | of_model
     return Fit(guide, params, saved.log, density, saved.solution, bound, climb)

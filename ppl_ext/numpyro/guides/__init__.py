@@ -1,6 +1,7 @@
 """Automatic guides for NumPyro models."""
 
+from ppl_ext.numpyro.guides.flow import AutoFlow
 from ppl_ext.numpyro.guides.full_rank import AutoFullRank
 from ppl_ext.numpyro.guides.mean_field import AutoMeanField
 
-__all__ = ["AutoFullRank", "AutoMeanField"]
+__all__ = ["AutoFlow", "AutoFullRank", "AutoMeanField"]

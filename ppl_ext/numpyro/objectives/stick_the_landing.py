@@ -15,6 +15,7 @@ from numpyro.infer.util import compute_log_probs
 from numpyro.util import check_model_guide_match
 
 from ppl_ext.estimators.mismatch import warn_of
+from ppl_ext.numpyro.flows import FlowDistribution
 from ppl_ext.numpyro.objectives.mismatch import find_mismatches
 
 __all__ = ["StickTheLanding", "average_particles"]
@@ -184,6 +185,8 @@ def _has_parameters(fn) -> bool:
     """Whether a transform on the way to the value can depend on parameters."""
     while isinstance(fn, (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)):
         fn = fn.base_dist
+    if isinstance(fn, FlowDistribution):
+        return True
     return any(not _is_fixed(transform) for transform in getattr(fn, "transforms", []))
 
 

@@ -1,0 +1,222 @@
+"""What coupling and autoregressive flows share: layers on end, in one program."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ppl_ext.fitting.calls import check_count
+from ppl_ext.numpyro.flows.distribution import FlowDistribution
+from ppl_ext.numpyro.flows.elementwise import AbstractElementwise, Affine, Spline
+from ppl_ext.numpyro.flows.networks import Weights, init_network
+from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
+
+__all__ = ["AbstractFlow", "draw_order"]
+
+_Pair = tuple[jax.Array, jax.Array]
+
+
+class AbstractFlow:
+    """Layers from a standard normal vector to another one, the identity at the start.
+
+    A flow has no state: flows of the same arguments are equal, and one program serves them all.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        context_dim: int,
+        transform: str,
+        num_layers: int,
+        hidden: Sequence[int],
+        num_bins: int,
+        bound: float,
+    ) -> None:
+        self._check(dim, context_dim, transform, num_layers, hidden, num_bins, bound)
+        self.dim = int(dim)
+        self.context_dim = int(context_dim)
+        self.transform = transform
+        self.num_layers = int(num_layers)
+        self.hidden = tuple(map(int, hidden))
+        self.num_bins = int(num_bins)
+        self.bound = float(bound)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).items()))
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({arguments})"
+
+    def __call__(self, params: Any, context: jax.Array | None = None) -> FlowDistribution:
+        """The distribution that the flow makes.
+
+        Args:
+            params: Parameters of the flow, as from ``init``.
+            context: Shape ``[*batch, context_dim]``; None for a flow without a context.
+
+        Returns:
+            A distribution over vectors ``[dim]``, one for each context of the batch.
+
+        Raises:
+            ValueError: The context is missing, not wanted or of another width.
+        """
+        self._check_context(context)
+        return FlowDistribution(self, params, context)
+
+    def init(self, rng_key: jax.Array) -> Any:
+        """Parameters at the start: the identity, with random hidden weights.
+
+        Args:
+            rng_key: Random key.
+
+        Returns:
+            A tree of arrays, the layers along their first axis.
+        """
+        line = "flow.init(jax.random.key(0))"
+        check_rng_key(f"{type(self).__name__}.init", rng_key, line)
+        inputs, moved = self._widths()
+        outputs = moved * self.elementwise.num_parameters
+
+        def one(rng_key):
+            return init_network(rng_key, inputs, self.context_dim, self.hidden, outputs)
+
+        return jax.vmap(one)(jax.random.split(rng_key, self.num_layers))
+
+    def push(self, params: Any, e: jax.Array, context: jax.Array | None = None) -> _Pair:
+        """Map noise to values.
+
+        Args:
+            params: Parameters of the flow.
+            e: Shape ``[..., dim]``.
+            context: Shape ``[..., context_dim]``.
+
+        Returns:
+            The image ``[..., dim]`` and the log absolute determinant of the map's Jacobian.
+        """
+        return self._go(self._push_layer, params, e, context, reverse=False)
+
+    def pull(self, params: Any, x: jax.Array, context: jax.Array | None = None) -> _Pair:
+        """Map values back to noise.
+
+        Args:
+            params: Parameters of the flow.
+            x: Shape ``[..., dim]``.
+            context: Shape ``[..., context_dim]``.
+
+        Returns:
+            The noise ``[..., dim]`` and the log absolute determinant of this map's Jacobian.
+        """
+        return self._go(self._pull_layer, params, x, context, reverse=True)
+
+    @property
+    def elementwise(self) -> AbstractElementwise:
+        """The map of a single coordinate."""
+        return Affine() if self.transform == "affine" else Spline(self.num_bins, self.bound)
+
+    @abstractmethod
+    def _widths(self) -> tuple[int, int]:
+        """Coordinates that the network of a layer reads, and that it moves."""
+
+    @abstractmethod
+    def _order(self, index: int) -> np.ndarray:
+        """The order in which a layer takes the coordinates, the first next to the noise."""
+
+    @abstractmethod
+    def _push_layer(self, network: Weights, e: jax.Array, context: jax.Array | None) -> _Pair:
+        """Image of a layer and its log determinant."""
+
+    @abstractmethod
+    def _pull_layer(self, network: Weights, x: jax.Array, context: jax.Array | None) -> _Pair:
+        """Origin under a layer and the log determinant of the way back."""
+
+    def _go(
+        self,
+        move: Callable[..., _Pair],
+        params: Any,
+        values: jax.Array,
+        context: jax.Array | None,
+        *,
+        reverse: bool,
+    ) -> _Pair:
+        """Go through all layers in one loop of the program, which is compiled but once."""
+        self._check_context(context)
+        shape = jnp.shape(values)[:-1]
+        known = [*jax.tree.leaves(params), values]
+        if context is not None:
+            shape = jnp.broadcast_shapes(shape, jnp.shape(context)[:-1])
+            known.append(context)
+        dtype = jnp.result_type(float, *known)
+        values = jnp.broadcast_to(jnp.asarray(values, dtype), (*shape, self.dim))
+        orders = np.stack([self._order(index) for index in range(self.num_layers)])
+
+        def step(carry, layer):
+            (values, total), (network, order, back) = carry, layer
+            moved, log_slope = move(network, jnp.take(values, order, -1), context)
+            return (jnp.take(moved, back, -1), total + log_slope), None
+
+        start = values, jnp.zeros(shape, dtype)
+        layers = params, orders, orders.argsort(-1)
+        return jax.lax.scan(step, start, layers, reverse=reverse)[0]
+
+    def _check(
+        self,
+        dim: int,
+        context_dim: int,
+        transform: str,
+        num_layers: int,
+        hidden: Sequence[int],
+        num_bins: int,
+        bound: float,
+    ) -> None:
+        kind = type(self).__name__
+        check_count(kind, "dim", dim, f"{kind}(2)")
+        check_count(kind, "num_layers", num_layers, f"{kind}({dim}, num_layers=6)")
+        check_count(kind, "num_bins", num_bins, f"{kind}({dim}, num_bins=8)")
+        for width in hidden:
+            check_count(kind, "hidden", width, f"{kind}({dim}, hidden=(64, 64))")
+        whole = isinstance(context_dim, Integral) and context_dim >= 0
+        for name, found, fits, expected, example in (
+            ("context_dim", context_dim, whole, "a whole number, 0 for no context", 0),
+            (
+                "transform",
+                transform,
+                transform in ("spline", "affine"),
+                "'spline' or 'affine'",
+                "'spline'",
+            ),
+            ("bound", bound, bound > 0, "a positive number", 5.0),
+        ):
+            if not fits:
+                raise ValueError(
+                    f"{kind}: {name} = {found!r}; expected {expected}, such as "
+                    f"{kind}({dim}, {name}={example})."
+                )
+
+    def _check_context(self, context: jax.Array | None) -> None:
+        kind, width = type(self).__name__, self.context_dim
+        shape = None if context is None else jnp.shape(context)
+        if (shape is None) != (width == 0) or (shape is not None and shape[-1:] != (width,)):
+            found = "missing" if shape is None else f"of shape {shape}"
+            expected = f"shape [..., {width}]" if width else "none"
+            line = (
+                "flow(params, context)"
+                if width
+                else f"{kind}({self.dim}, context_dim=...)(params, context)"
+            )
+            raise ValueError(
+                f"{kind}: the context is {found}; expected {expected}, for the flow was made with "
+                f"context_dim={width}. Write {line}."
+            )
+
+
+def draw_order(dim: int, seed: int) -> np.ndarray:
+    """An order of the coordinates, that of the model first."""
+    return np.arange(dim) if seed == 0 else np.random.default_rng(seed).permutation(dim)

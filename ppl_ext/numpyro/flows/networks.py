@@ -1,0 +1,107 @@
+"""The network of one layer: what a coordinate is moved by, as a function of others."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["apply_network", "init_network", "order_masks"]
+
+_LINEAR = 5.0  # inputs are as they are within, and logarithms far beyond
+
+Weights = dict[str, list[jax.Array] | jax.Array]
+
+
+def init_network(
+    rng_key: jax.Array, inputs: int, context_dim: int, hidden: Sequence[int], outputs: int
+) -> Weights:
+    """Weights of a network that gives zeros, whatever it reads.
+
+    Args:
+        rng_key: Random key.
+        inputs: Coordinates that it reads.
+        context_dim: Width of the context; 0 for none.
+        hidden: Widths of the hidden layers.
+        outputs: Numbers that it gives.
+
+    Returns:
+        The weights.
+    """
+    dtype = jnp.result_type(float)
+    widths = (inputs, *hidden, outputs)
+    *inner, context_key = jax.random.split(rng_key, len(widths))
+    weights = [
+        jax.random.normal(key, shape, dtype) / math.sqrt(max(1, shape[0]))
+        for key, shape in zip(inner, itertools.pairwise(widths), strict=True)
+    ]
+    weights[-1] = jnp.zeros_like(weights[-1])
+    network: Weights = {
+        "weights": weights,
+        "biases": [jnp.zeros(width, dtype) for width in widths[1:]],
+    }
+    if context_dim:
+        network["last_context"] = jnp.zeros((context_dim, outputs), dtype)
+        if hidden:
+            noise = jax.random.normal(context_key, (context_dim, hidden[0]), dtype)
+            network["first_context"] = noise / math.sqrt(context_dim)
+    return network
+
+
+def apply_network(
+    network: Weights,
+    values: jax.Array,
+    context: jax.Array | None,
+    masks: Sequence[np.ndarray] | None = None,
+) -> jax.Array:
+    """Run a network.
+
+    Args:
+        network: Its weights.
+        values: Coordinates ``[..., inputs]``.
+        context: Context ``[..., context_dim]``, or None.
+        masks: Which weights count, one matrix for each; all if None.
+
+    Returns:
+        Numbers ``[..., outputs]``.
+    """
+    weights = network["weights"]
+    if masks is not None:
+        weights = [
+            jnp.where(mask, weight, 0.0) for mask, weight in zip(masks, weights, strict=True)
+        ]
+    running = _LINEAR * jnp.arcsinh(values / _LINEAR)
+    last = len(weights) - 1
+    for index, (weight, bias) in enumerate(zip(weights, network["biases"], strict=True)):
+        read = jax.nn.silu(running) if index else running
+        # Or a step of Adam, which moves all weights alike, would move a wide layer too far.
+        size = 1 / math.sqrt(read.shape[-1]) if index == last and index else 1.0
+        following = size * (read @ weight) + bias
+        if context is not None and index == 0 < last:
+            following = following + context @ network["first_context"]
+        if context is not None and index == last:
+            following = following + context @ network["last_context"]
+        # Hidden layers of one width add to each other, which keeps deep networks trainable.
+        residual = 0 < index < last and following.shape == running.shape
+        running = running + following if residual else following
+    return running
+
+
+def order_masks(dim: int, hidden: Sequence[int], repeats: int) -> list[np.ndarray]:
+    """Masks by which the outputs of a coordinate depend on the coordinates before it alone.
+
+    Args:
+        dim: Number of coordinates.
+        hidden: Widths of the hidden layers.
+        repeats: Outputs of every coordinate, side by side.
+
+    Returns:
+        A matrix of flags ``[input, output]`` for each layer.
+    """
+    # A unit of number k may depend on the first k coordinates; those of 0 read the context alone.
+    numbers = [np.arange(dim) + 1, *(np.arange(width) % dim for width in hidden)]
+    masks = [after[None, :] >= before[:, None] for before, after in itertools.pairwise(numbers)]
+    outputs = np.repeat(np.arange(dim), repeats)
+    return [*masks, outputs[None, :] >= numbers[-1][:, None]]

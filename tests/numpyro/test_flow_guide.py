@@ -1,0 +1,67 @@
+"""AutoFlow in `fit`: bounds near the evidence, files, and what it refuses."""
+
+import jax
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from scipy import stats
+
+import ppl_ext.numpyro as px
+
+
+def banana():
+    """A density of mass 1, so that the bound of the posterior itself is 0."""
+    a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+    numpyro.sample("b", dist.Normal(a**2, 0.3))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return px.fit(jax.random.key(0), banana, guide=px.AutoFlow)
+
+
+def test_the_bound_comes_near_the_evidence(fitted):
+    report = fitted.report()
+    assert -0.05 < report.elbo < 0.02
+    gaussian = px.fit(jax.random.key(0), banana, guide=px.AutoFullRank)
+    assert gaussian.report().elbo < -0.3
+
+
+def test_draws_are_those_of_the_posterior(fitted):
+    draws = fitted.draws(jax.random.key(1), 4000)
+    a, b = draws.values["a"], draws.values["b"]
+    # Of an exact draw both are standard normal.
+    for exact in (a, (b - a**2) / 0.3):
+        assert abs(exact.mean()) < 0.1
+        assert exact.std() == pytest.approx(1.0, abs=0.1)
+    log_p = stats.norm.logpdf(a) + stats.norm.logpdf(b, a**2, 0.3)
+    np.testing.assert_allclose(draws.log_p, log_p, atol=1e-3)
+
+
+def test_a_file_gives_the_same_fit_back(fitted, tmp_path):
+    path = tmp_path / "fit.safetensors"
+    fitted.save(path)
+    again = px.load(path, banana)
+    key = jax.random.key(2)
+    for name, values in fitted.draws(key, 100).values.items():
+        np.testing.assert_array_equal(again.draws(key, 100).values[name], values)
+    assert again.guide.flow == fitted.guide.flow
+
+
+def test_one_coordinate_bends_too():
+    def skewed():
+        numpyro.sample("x", dist.Gumbel(0.0, 1.0))
+
+    flow = px.fit(jax.random.key(0), skewed, guide=px.AutoFlow)
+    assert -0.02 < flow.report().elbo < 0.01
+
+
+def test_a_flow_has_to_suit_the_model():
+    for flow, found in (
+        (px.flows.CouplingFlow(3), "dim=3 and context_dim=0"),
+        (px.flows.CouplingFlow(2, 1), "dim=2 and context_dim=1"),
+    ):
+        guide = px.AutoFlow(banana, flow=flow)
+        with pytest.raises(ValueError, match=rf"AutoFlow: the flow has {found}.*flow=Coupling"):
+            guide.setup(jax.random.key(0))
