@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ppl_ext.pyro import distributions as distributions
     from ppl_ext.pyro import estimators as estimators
     from ppl_ext.pyro import factorization as factorization
+    from ppl_ext.pyro import flows as flows
     from ppl_ext.pyro.arviz_data import from_mcmc, from_svi
     from ppl_ext.pyro.fitting.entry import fit
     from ppl_ext.pyro.fitting.result import Fit
