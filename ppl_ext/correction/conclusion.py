@@ -68,6 +68,7 @@ def conclude(density: Density, population: Population, reason: str) -> Corrected
         log,
         ok=mixed and not elements.heavy,
         advice=_advise(population, elements, reason, mixed=mixed),
+        z=z,
     )
 
 

@@ -3,6 +3,8 @@
 import textwrap
 from dataclasses import dataclass
 
+import numpy as np
+
 from ppl_ext.draws.draws import Draws
 
 __all__ = ["Corrected", "CorrectionLog", "Stage"]
@@ -97,12 +99,14 @@ class Corrected:
         log: How it went.
         ok: Whether the draws are those of the posterior, as far as the checks can see.
         advice: What to do, in a sentence.
+        z: The draws on unconstrained space, ``[draw, dim]``.
 
     Example:
-        >>> import numpy as np
         >>> draws = Draws({"x": np.zeros(4)}, log_p=np.zeros(4), log_q=np.zeros(4), chains=2)
         >>> log = CorrectionLog((), 2, 4, 1, (0.0, 0.1), 4, 0.1, "the budget is spent")
-        >>> result = Corrected(draws, 0.0, 0.1, 1.2, 4.0, log, ok=False, advice="give it more.")
+        >>> result = Corrected(
+        ...     draws, 0.0, 0.1, 1.2, 4.0, log, False, "give it more.", z=np.zeros((4, 1))
+        ... )
         >>> print(result)
         verdict       not to be trusted
         draws         4 in 2 chains, ESS 4, R-hat 1.200
@@ -120,6 +124,7 @@ class Corrected:
     log: CorrectionLog
     ok: bool
     advice: str
+    z: np.ndarray
 
     @property
     def verdict(self) -> str:

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from ppl_ext.pyro.fitting.entry import fit
     from ppl_ext.pyro.fitting.result import Fit
     from ppl_ext.pyro.fitting.saving import load
-    from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
+    from ppl_ext.pyro.guides import AutoFlow, AutoFullRank, AutoMeanField
     from ppl_ext.pyro.objectives.discrete.elbo import DiscreteELBO
     from ppl_ext.pyro.objectives.mismatch import RelaxedDensityWarning, check_densities
     from ppl_ext.pyro.objectives.stick_the_landing import StickTheLanding
     from ppl_ext.pyro.tracing.density import trace_density
 
 __all__ = [
+    "AutoFlow",
     "AutoFullRank",
     "AutoMeanField",
     "Deterministic",

@@ -15,10 +15,12 @@ from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.pyro.fitting.deterministic import fit_deterministic
+from ppl_ext.pyro.fitting.flow_fit import fit_flow
 from ppl_ext.pyro.fitting.own_copies import copy_fitted, read_params
 from ppl_ext.pyro.fitting.result import Fit
 from ppl_ext.pyro.fitting.stochastic_fit import fit_stochastic
-from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
+from ppl_ext.pyro.guides import AutoFlow, AutoFullRank, AutoMeanField
+from ppl_ext.pyro.guides.flat import AbstractFlatGuide
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.objectives.mismatch import find_mismatches
 from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
@@ -56,7 +58,8 @@ def fit(
     .. math:: \max_q \ E_q [\log p(x, y) - \log q(x)]
 
     `AutoFullRank` and `AutoMeanField` on a model that sees all its data are solved
-    deterministically: no learning rate, and the end is where the answer no longer moves. Every
+    deterministically: no learning rate, and the end is where the answer no longer moves. A flow,
+    `AutoFlow`, goes on from there in stages that stop by themselves. Every
     other guide or model goes to the host's ``SVI`` with `Stochastic`. A guide that is given is
     started anew and left fitted, and the fit keeps a copy of its own; parameter store, random
     state and validation are left as they were. Not a proof: read ``fit(...).report()``.
@@ -111,18 +114,27 @@ def fit(
         mismatches = find_mismatches(*refuse_guide(bound, guide))
     warn_of("fit", mismatches)
     density = density_of(bound) if bound.has_density else None
-    gaussian = isinstance(guide, AbstractGaussianGuide)
-    if density and gaussian and not isinstance(settings, Stochastic):
+    store = solution = None
+    if density and isinstance(guide, AbstractFlatGuide) and not isinstance(settings, Stochastic):
         settings = settings or Deterministic(num_starts=num_starts)
-        solution = fit_deterministic(density, guide, settings, seed, progress_bar)
-        guide, store, log = copy.deepcopy(guide), None, solution.log
+        if isinstance(guide, AutoFlow):
+            log = fit_flow(density, guide, settings, seed, progress_bar)
+        else:
+            solution = fit_deterministic(density, guide, settings, seed, progress_bar)
+            log = solution.log
+        guide = copy.deepcopy(guide)
     else:
-        settings, solution = settings or Stochastic(), None
+        settings = settings or _choose_steps(guide)
         with having_told(mismatches):
             store, log = fit_stochastic(bound, guide, settings, num_starts, seed, progress_bar)
         guide, store = copy_fitted(guide, store)
     log = replace(log, notes=(*log.notes, *_note_density(density), *_note_circles(bound)))
     return Fit(guide, read_params(guide, store), log, density, solution, bound, store)
+
+
+def _choose_steps(guide: Callable[..., Any]) -> Stochastic:
+    # The weights of a network bear smaller steps than means and scales.
+    return Stochastic(step_size=0.003) if isinstance(guide, AutoFlow) else Stochastic()
 
 
 def _signature_of(model: Callable[..., Any]) -> inspect.Signature:
@@ -134,11 +146,11 @@ def _make_guide(guide: Callable[..., Any] | type | None, bound: BoundModel) -> C
     """The guide, set up where it is one of ours."""
     if isinstance(guide, type):
         guide = guide(bound.model)
-    own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
+    own = not (guide is None or isinstance(guide, AbstractFlatGuide))
     refuse_latents(bound, may_be_discrete=own)
     if guide is None:
         guide = _choose_guide(bound)
-    if isinstance(guide, AbstractGaussianGuide):
+    if isinstance(guide, AbstractFlatGuide):
         _set_up(guide, bound)
     return guide
 
@@ -149,7 +161,7 @@ def _choose_guide(bound: BoundModel) -> AbstractGaussianGuide:
     return kind(bound.model)
 
 
-def _set_up(guide: AbstractGaussianGuide, bound: BoundModel) -> None:
+def _set_up(guide: AbstractFlatGuide, bound: BoundModel) -> None:
     """Set a guide up; one that was set up with other shapes is refused, and left as it was."""
     kind = type(guide).__name__
     before = dict(guide._shapes)
@@ -179,10 +191,10 @@ def _refuse(
     if isinstance(settings, Deterministic):
         refuse_subsampling(bound, "Or keep it: fit(model, ..., optimizer=Stochastic()).")
         refuse_parameters(bound)
-        if not isinstance(guide, AbstractGaussianGuide):
+        if not isinstance(guide, AbstractFlatGuide):
             raise ValueError(
                 f"fit: Deterministic was given with the guide {type(guide).__name__}; expected "
-                "AutoMeanField or AutoFullRank. Use optimizer=Stochastic()."
+                "AutoMeanField, AutoFullRank or AutoFlow. Use optimizer=Stochastic()."
             )
     refuse_data(bound)
 

@@ -1,6 +1,5 @@
 """What `fit` returns: the fitted guide, its draws and its verdict."""
 
-import functools
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -18,8 +17,10 @@ from ppl_ext.fit_file import SavedFit, check_guide_kind
 from ppl_ext.fitting.calls import check_count
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution, measure_response, respond_linearly
-from ppl_ext.pyro.fitting.guide_draws import draw_gaussian, draw_guide
+from ppl_ext.pyro.fitting.guide_draws import draw_flat, draw_guide
 from ppl_ext.pyro.fitting.own_copies import FittedStore, read_params
+from ppl_ext.pyro.guides.flat import AbstractFlatGuide
+from ppl_ext.pyro.guides.flow import AutoFlow
 from ppl_ext.pyro.guides.full_rank import AutoFullRank
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.guides.mean_field import AutoMeanField
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["SAVED_GUIDES", "Fit"]
 
 # A file names its guide by a word of this table and never by an import path.
-SAVED_GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
+SAVED_GUIDES = {
+    "AutoFlow": AutoFlow,
+    "AutoFullRank": AutoFullRank,
+    "AutoMeanField": AutoMeanField,
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -197,25 +202,20 @@ class Fit:
             params={key: value.cpu().numpy() for key, value in self.guide.state_dict().items()},
             log=self.log,
             solution=self.solution,
+            settings={"flow": self.guide.flow.settings} if kind == "AutoFlow" else {},
         )
         saved.write(path, host="pyro", host_version=pyro.__version__)
 
-    @functools.cached_property
-    def _gaussian(self) -> Gaussian | None:
-        """The guide on unconstrained space where it is a Gaussian."""
-        if not isinstance(self.guide, AbstractGaussianGuide):
-            return None
-        return Gaussian(*self.guide.gaussian())
-
     def _draw(self, num_draws: int, seed: int, **what: bool) -> Draws:
-        if self.density is not None and self._gaussian is not None:
-            batched = self.density.batched
-            return draw_gaussian(
-                self.bound, self._gaussian, num_draws, seed, batched=batched, **what
-            )
-        return self._draw_guide(num_draws, seed, **what)[0]
+        return self._draw_with_points(num_draws, seed, **what)[0]
 
-    def _draw_guide(self, num_draws: int, seed: int, **what: bool) -> tuple[Draws, np.ndarray]:
+    def _draw_with_points(
+        self, num_draws: int, seed: int, **what: bool
+    ) -> tuple[Draws, np.ndarray]:
+        """The draws, and the same draws on unconstrained space."""
+        if self.density is not None and isinstance(self.guide, AbstractFlatGuide):
+            batched = self.density.batched
+            return draw_flat(self.bound, self.guide, num_draws, seed, batched=batched, **what)
         with own_param_store() if self._store is None else self._store.in_force():
             return draw_guide(self.bound, self.guide, num_draws, seed, **what)
 
@@ -226,9 +226,9 @@ class Fit:
         # Other draws than those of draws(...) with a small seed.
         seeds = np.random.SeedSequence(0).generate_state(count)
         batches = (self._draw(rows, int(seed), likelihood=False) for seed in seeds)
-        gaussian = self._gaussian
-        if self.density is None:
-            gaussian = None
-        elif gaussian is None:
-            gaussian = Gaussian.match(self._draw_guide(rows, 0, likelihood=False)[1])
+        gaussian = None
+        if self.density is not None and isinstance(self.guide, AbstractGaussianGuide):
+            gaussian = Gaussian(*self.guide.gaussian())
+        elif self.density is not None:
+            gaussian = Gaussian.match(self._draw_with_points(rows, 0, likelihood=False)[1])
         return judge(batches, self.log, density=self.density, gaussian=gaussian)

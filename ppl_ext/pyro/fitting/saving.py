@@ -9,6 +9,7 @@ import torch
 from ppl_ext.fit_file import read_fit
 from ppl_ext.pyro.fitting.own_copies import read_params
 from ppl_ext.pyro.fitting.result import SAVED_GUIDES, Fit
+from ppl_ext.pyro.guides.flow import restore_flow
 from ppl_ext.pyro.tracing.bound_model import bind_model
 from ppl_ext.pyro.tracing.density import density_of
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
@@ -54,7 +55,8 @@ def load(
     """
     saved = read_fit(path, host="pyro", guides=SAVED_GUIDES)
     bound = bind_model("load", model, args, kwargs)
-    guide = SAVED_GUIDES[saved.guide](model)
+    options = {"flow": restore_flow(saved.settings["flow"])} if "flow" in saved.settings else {}
+    guide = SAVED_GUIDES[saved.guide](model, **options)
     with model_scope(), own_random_state(0):
         guide.setup(*bound.args, **bound.kwargs)
     saved.check_sites(path, {site: tuple(shape) for site, shape in guide._shapes.items()})

@@ -34,7 +34,11 @@ class AbstractLayer(torch.nn.Module):
 
 
 class AbstractFlow(torch.nn.Module):
-    """Layers from a standard normal vector to another one, the identity at the start."""
+    """Layers from a standard normal vector to another one, the identity at the start.
+
+    Attributes:
+        settings: What the flow was made with, in words and numbers that a file can hold.
+    """
 
     def __init__(
         self,
@@ -51,6 +55,16 @@ class AbstractFlow(torch.nn.Module):
         self.dim = int(dim)
         self.context_dim = int(context_dim)
         elementwise = Affine() if transform == "affine" else Spline(num_bins, bound)
+        self.settings = {
+            "kind": type(self).__name__,
+            "dim": self.dim,
+            "context_dim": self.context_dim,
+            "transform": transform,
+            "num_layers": int(num_layers),
+            "hidden": [int(width) for width in hidden],
+            "num_bins": int(num_bins),
+            "bound": float(bound),
+        }
         self.layers = torch.nn.ModuleList(
             self._make_layer(index, elementwise, tuple(hidden)) for index in range(num_layers)
         )
