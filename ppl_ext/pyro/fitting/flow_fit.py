@@ -24,7 +24,8 @@ __all__ = ["fit_flow"]
 _ENOUGH = Correction(ess=2000, max_gradients=1_000_000)
 _LOOK = 25  # steps between two looks at the losses
 _MOST_LIKELIHOOD_STEPS = 300
-_MOST_BOUND_STEPS = 400
+_MOST_BOUND_STEPS = 600
+_MOST_LARGE_STEPS = 200  # of these, before smaller ones are averaged
 _RULE = Plateau(min_steps=100)
 _PAIRS = 2048  # draws on which the stages are compared, times two
 
@@ -104,11 +105,18 @@ def _learn(guide: AutoFlow, corrected: Corrected, progress_bar: bool) -> FitLog:
 def _climb(guide: AutoFlow, density: Density, progress_bar: bool) -> FitLog:
     """Train the flow by the evidence lower bound, which knows what the draws do not."""
     training = BoundTraining(guide.flow, *(part.detach() for part in guide._flat()), density)
+
+    def rule(losses: np.ndarray) -> str | None:
+        # Losses that never rest must not keep the average from its steps.
+        if not training.slower and len(losses) >= _MOST_LARGE_STEPS:
+            return f"{_MOST_LARGE_STEPS} steps with one step size"
+        return _RULE(losses)
+
     try:
         log = drive(
             training.advance,
             max_steps=_MOST_BOUND_STEPS,
-            rule=_RULE,
+            rule=rule,
             chunk=_LOOK,
             next_phase=training.slow_down,
             gradients_per_step=training.batch,

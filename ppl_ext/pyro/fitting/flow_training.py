@@ -34,7 +34,7 @@ class AbstractTraining(ABC):
         self.batch = batch
         self.step_size = step_size
         self.parameters = list(flow.parameters())
-        self.adam = torch.optim.Adam(self.parameters, step_size)
+        self.adam = torch.optim.Adam(self.parameters, step_size, fused=True)
         self.average = self.snapshot()
         self.steps = 0
         self.averaged = 0
@@ -62,7 +62,7 @@ class AbstractTraining(ABC):
             self.adam.step()
             self.averaged += 1
             with torch.no_grad():
-                torch._foreach_lerp_(self.average, self.snapshot(), self.weigh())
+                torch._foreach_lerp_(self.average, self.parameters, self.weigh())
         return losses
 
     def snapshot(self) -> State:
@@ -145,6 +145,9 @@ class BoundTraining(AbstractTraining):
         density: The log density of the model.
         step_size: Step size.
         batch: Draws of a step.
+
+    Attributes:
+        slower: Whether the steps are the smaller ones that are averaged.
     """
 
     def __init__(
@@ -161,7 +164,7 @@ class BoundTraining(AbstractTraining):
         self.scale_tril = scale_tril
         self.density = density
         self.log_scale = scale_tril.diagonal().log().sum().item()
-        self._slower = False
+        self.slower = False
 
     def evaluate(self) -> float:  # noqa: D102
         half = torch.randn(self.batch // 2, self.flow.dim).to(self.loc)
@@ -186,9 +189,9 @@ class BoundTraining(AbstractTraining):
 
     def slow_down(self) -> bool:
         """Takes smaller steps and averages from here on, once."""
-        if self._slower:
+        if self.slower:
             return False
-        self._slower, self.averaged = True, 0
+        self.slower, self.averaged = True, 0
         self.step_size /= 5
         return True
 

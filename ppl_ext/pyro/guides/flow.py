@@ -161,7 +161,7 @@ def choose_flow(dim: int) -> "AbstractFlow":
     if dim == 1:
         return CouplingFlow(1, num_layers=2)
     width = min(_WIDEST, max(32, 1 << (dim - 1).bit_length()))
-    return CouplingFlow(dim, transform="affine", num_layers=6, hidden=(width, width))
+    return CouplingFlow(dim, transform="affine", num_layers=8, hidden=(width, width))
 
 
 def restore_flow(settings: Mapping[str, Any]) -> "AbstractFlow":
