@@ -88,9 +88,9 @@ def test_predictive_in_parallel_agrees_with_one_by_one():
     guide = placed(banana)
     means = [
         Predictive(banana, guide=guide, num_samples=number, parallel=parallel)()["b"].mean()
-        for parallel, number in ((True, 20_000), (False, 400))
+        for parallel, number in ((True, 5000), (False, 100))
     ]
-    assert abs(means[0] - means[1]) < 0.3
+    assert abs(means[0] - means[1]) < 0.6
 
 
 def test_setup_begins_at_the_frame():

@@ -12,7 +12,6 @@ import pyro.distributions as dist
 import pytest
 import torch
 from scipy import stats
-from torch.distributions import Distribution
 
 from ppl_ext.pyro.flows import AutoregressiveFlow, CouplingFlow, FlowDistribution
 
@@ -256,13 +255,12 @@ def test_copies_and_saved_states(kind):
 def test_the_validation_of_torch_is_left_alone():
     """Importing zuko alone would switch it off; pickles import what they hold."""
     program = """
-import io, pickle, sys, torch
+import sys
 from torch.distributions import Distribution, Normal
-torch.manual_seed(0)
 import ppl_ext.pyro
 assert "zuko" not in sys.modules
 import ppl_ext.pyro.flows
-flow = ppl_ext.pyro.flows.CouplingFlow(2)
+ppl_ext.pyro.flows.CouplingFlow(2)
 assert "zuko" in sys.modules and Distribution._validate_args is True
 try:
     Normal(0.0, -1.0)
@@ -270,12 +268,8 @@ except ValueError:
     pass
 else:
     raise AssertionError
-if len(sys.argv) > 1:
-    pickle.dump(flow, open(sys.argv[1], "wb"))
 """
     subprocess.run([sys.executable, "-c", program], check=True)
-    Distribution.set_default_validate_args(True)
-    assert Distribution._validate_args is True
 
 
 def test_a_pickle_read_elsewhere_leaves_it_alone_too(tmp_path):

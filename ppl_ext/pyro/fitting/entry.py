@@ -15,7 +15,6 @@ from ppl_ext.estimators.mismatch import having_told, warn_of
 from ppl_ext.fitting.calls import check_guide, check_model, refuse_guide_by_position
 from ppl_ext.fitting.settings import Deterministic, Stochastic, read_optimizer
 from ppl_ext.pyro.fitting.deterministic import fit_deterministic
-from ppl_ext.pyro.fitting.flow_fit import fit_flow
 from ppl_ext.pyro.fitting.own_copies import copy_fitted, read_params
 from ppl_ext.pyro.fitting.result import Fit
 from ppl_ext.pyro.fitting.stochastic_fit import fit_stochastic
@@ -118,6 +117,8 @@ def fit(
     if density and isinstance(guide, AbstractFlatGuide) and not isinstance(settings, Stochastic):
         settings = settings or Deterministic(num_starts=num_starts)
         if isinstance(guide, AutoFlow):
+            from ppl_ext.pyro.fitting.flow_fit import fit_flow  # slow to import, for flows alone
+
             log = fit_flow(density, guide, settings, seed, progress_bar)
         else:
             solution = fit_deterministic(density, guide, settings, seed, progress_bar)
