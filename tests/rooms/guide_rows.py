@@ -55,7 +55,7 @@ ROWS = (
         takes_local_sites=False,
         meets_closed_forms=False,
         digits=5e-3,
-        rate=0.003,
+        rate=0.001,
         pace=0.5,
         light=lambda host, dim: {
             "flow": host.room.flows.CouplingFlow(
