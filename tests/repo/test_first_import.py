@@ -9,7 +9,7 @@ import pytest
 from tests.hosts import HOST_NAMES
 from tests.repo.source import PACKAGE, ROOT, exported
 
-PARTS = {"distributions", "estimators", "factorization"}
+PARTS = {"distributions", "estimators", "factorization", "flows"}
 
 
 @pytest.mark.parametrize("room", HOST_NAMES)

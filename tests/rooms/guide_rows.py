@@ -29,6 +29,11 @@ class Row:
     scale: Callable[[int], np.ndarray]  # a scale of that many coordinates
     takes_local_sites: bool  # of plates that are seen in minibatches
     meets_closed_forms: bool  # whether its divergence from a normal prior has no noise
+    digits: float = 1e-4  # of its quantiles, relative: a flow's are those of draws
+    light: Callable[[Host, int], dict[str, Any]] = lambda host, dim: {}  # for long trainings
+    rate: float = 0.1  # step size of a short training
+    pace: float = 1.0  # share of the steps of a long one, and of its step size
+    hosts: tuple[str, ...] = ("pyro", "numpyro")  # the rooms that have it
 
 
 def spread(dim: int) -> np.ndarray:
@@ -43,6 +48,21 @@ ROWS = (
         lambda dim: np.diag(spread(dim)) + np.tril(np.full((dim, dim), 0.03), -1),
         takes_local_sites=False,
         meets_closed_forms=False,
+    ),
+    Row(
+        "AutoFlow",  # as it stands before any training: the Gaussian that was put into it
+        lambda dim: np.diag(spread(dim)) + np.tril(np.full((dim, dim), 0.03), -1),
+        takes_local_sites=False,
+        meets_closed_forms=False,
+        digits=5e-3,
+        rate=0.001,
+        pace=0.5,
+        light=lambda host, dim: {
+            "flow": host.room.flows.CouplingFlow(
+                dim, transform="affine", num_layers=2, hidden=(8,)
+            )
+        },
+        hosts=("pyro",),
     ),
 )
 rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -149,6 +169,11 @@ class Placed:
             self.host, self.model, self.guide, loss, steps, rate, *self.args
         )
         return losses
+
+
+def row_of(placed: Placed) -> Row:
+    """Return the row of a guide."""
+    return next(row for row in ROWS if row.name == type(placed.guide).__name__)
 
 
 def to_numpy(values: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -12,7 +12,6 @@ from tests.rooms.guide_rows import (
     Mixed,
     Placed,
     Y,
-    covariance_of,
     limit,
     rows,
     run_guide,
@@ -41,9 +40,10 @@ def test_every_elbo_of_the_host_steps(host, row, kind):
         "mean field": infer.TraceMeanField_ELBO(),
         "stick": host.room.StickTheLanding(),
     }[kind]
-    losses = Placed(host, row.name, Mixed(host.name), Y).train(loss, 60, 0.1)
+    losses = Placed(host, row.name, Mixed(host.name), Y).train(loss, 60, row.rate)
     assert np.isfinite(losses).all()
-    assert np.mean(losses[-20:]) < np.mean(losses[:5])
+    # Not the mean: a draw near tau = 0 costs a flow thousands of nats, once in a while.
+    assert np.median(losses[-20:]) < np.median(losses[:5])
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +63,13 @@ def regression(host):
 
 @rows
 def test_svi_and_predictive_of_the_host(host, regression, row):
-    placed = Placed(host, row.name, regression, truth.X, truth.Y)
+    placed = Placed(host, row.name, regression, truth.X, truth.Y, **row.light(host, 3))
     particles = host.ppl.infer.Trace_ELBO(num_particles=8, vectorize_particles=True)
-    placed.train(particles, 2000, 0.02)
-    loc, scale = placed.gaussian()
-    np.testing.assert_allclose(loc, truth.MEAN, atol=0.06)
-    sd = truth.MEAN_FIELD_SD if scale.ndim == 1 else truth.SD
-    np.testing.assert_allclose(np.sqrt(np.diag(covariance_of(scale))), sd, rtol=0.15)
+    placed.train(particles, int(2000 * row.pace), 0.02 * row.pace)
+    b = placed.sample(20_000)["b"]
+    np.testing.assert_allclose(b.mean(0), truth.MEAN, atol=0.06)
+    sd = truth.MEAN_FIELD_SD if row.name == "AutoMeanField" else truth.SD
+    np.testing.assert_allclose(b.std(0), sd, rtol=0.15)
     known = {"params": placed.params} if host.name == "numpyro" else {}
     for parallel in (True, False):
         predictive = host.ppl.infer.Predictive(
@@ -93,7 +93,7 @@ def test_predictive_of_plates(host, row):
 
 @rows
 def test_svi_of_the_host_as_arviz_data(host, linear, row):
-    guide = getattr(host.room, row.name)(linear.model)
+    guide = getattr(host.room, row.name)(linear.model, **row.light(host, 3))
     loss = host.room.StickTheLanding()
     run = host.run_svi(linear.model, guide, loss, 1000, linear.x, y=linear.y)
     tree = host.random(host.room.from_svi, *run, linear.x, y=linear.y, num_draws=2000)
