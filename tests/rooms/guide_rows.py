@@ -62,7 +62,6 @@ ROWS = (
                 dim, transform="affine", num_layers=2, hidden=(8,)
             )
         },
-        hosts=("numpyro",),
     ),
 )
 rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -9,7 +9,7 @@ from pyro.infer import TraceEnum_ELBO
 from pyro.infer.autoguide import AutoGuide
 
 from ppl_ext.fitting.settings import Deterministic, Stochastic
-from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
+from ppl_ext.pyro.guides.flat import AbstractFlatGuide
 from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.pyro.tracing.enumeration.marks import is_marked
 from ppl_ext.pyro.tracing.isolation import model_scope
@@ -25,7 +25,7 @@ def make_guide(kind: Callable[..., Any], bound: BoundModel) -> Callable[..., Any
         bound: The model.
     """
     hosts = isinstance(kind, type) and issubclass(kind, AutoGuide)
-    if not hosts or issubclass(kind, AbstractGaussianGuide) or not bound.sites.enumerated:
+    if not hosts or issubclass(kind, AbstractFlatGuide) or not bound.sites.enumerated:
         return kind(bound.model)
     return kind(
         poutine.block(bound.model, hide_fn=lambda msg: msg["type"] == "sample" and is_marked(msg))
@@ -39,7 +39,7 @@ def follow_guide(bound: BoundModel, guide: Callable[..., Any] | None) -> BoundMo
         bound: The model.
         guide: A guide that can be run; None for one of ours.
     """
-    if not bound.sites.enumerated or guide is None or isinstance(guide, AbstractGaussianGuide):
+    if not bound.sites.enumerated or guide is None or isinstance(guide, AbstractFlatGuide):
         return bound
     with model_scope(), torch.no_grad():
         drawn = poutine.trace(guide).get_trace(*bound.args, **bound.kwargs).nodes

@@ -23,7 +23,8 @@ from ppl_ext.pyro.fitting.own_copies import copy_fitted, read_params
 from ppl_ext.pyro.fitting.parameters import find_obstacle, fit_with_parameters
 from ppl_ext.pyro.fitting.result import Fit
 from ppl_ext.pyro.fitting.stochastic_fit import fit_stochastic
-from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
+from ppl_ext.pyro.guides import AutoFlow, AutoFullRank, AutoMeanField
+from ppl_ext.pyro.guides.flat import AbstractFlatGuide
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.objectives.mismatch import find_mismatches
 from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
@@ -69,12 +70,13 @@ def fit(
     `AutoFullRank` and `AutoMeanField` on a model that sees all its data are solved
     deterministically: no learning rate, and the end is where the answer no longer moves. Up to 300
     parameters of the model (``param`` statements, modules) climb the same bound, from their values
-    in the model, and are point estimates. Every other guide or model goes to the host's ``SVI``
-    with `Stochastic`; of parameters the log says why. A guide that is given is started anew and
-    left fitted, and the fit keeps a copy of its own; parameter store, random state and validation
-    are left as they were. Discrete sites that are marked, ``infer={"enumerate": "parallel"}``, are
-    summed out unless the guide draws them, and ``fit(...).draws`` draws them given the rest. Not a
-    proof: read ``fit(...).report()``.
+    in the model, and are point estimates. A flow, `AutoFlow`, goes on from a Gaussian in stages
+    that stop by themselves, where the model has no parameters. Every other guide or model goes to
+    the host's ``SVI`` with `Stochastic`; of parameters the log says why. A guide that is given is
+    started anew and left fitted, and the fit keeps a copy of its own; parameter store, random
+    state and validation are left as they were. Discrete sites that are marked,
+    ``infer={"enumerate": "parallel"}``, are summed out unless the guide draws them, and
+    ``fit(...).draws`` draws them given the rest. Not a proof: read ``fit(...).report()``.
 
     Args:
         model: Pyro model.
@@ -131,9 +133,10 @@ def fit(
         mismatches = find_mismatches(*refuse_guide(bound, guide))
     warn_of("fit", mismatches)
     density = density_of(bound) if bound.has_density else None
-    gaussian = isinstance(guide, AbstractGaussianGuide)
-    deterministic = gaussian and not isinstance(settings, Stochastic)
-    obstacle = find_obstacle(bound) if deterministic else ""
+    flat = isinstance(guide, AbstractFlatGuide)
+    deterministic = flat and not isinstance(settings, Stochastic)
+    obstacle = find_obstacle(bound, guide) if deterministic else ""
+    store = solution = None
     if deterministic and bound.sites.parameters and not obstacle:
         settings = settings or start_settings(num_starts, climbs=correction is not None)
         bound, solution = fit_with_parameters(bound, guide, settings, seed, progress_bar)
@@ -141,10 +144,16 @@ def fit(
         density = density_of(bound)
     elif density and deterministic:
         settings = settings or start_settings(num_starts, climbs=correction is not None)
-        solution = fit_deterministic(density, guide, settings, seed, progress_bar)
-        guide, store, log = copy.deepcopy(guide), None, solution.log
+        if isinstance(guide, AutoFlow):
+            from ppl_ext.pyro.fitting.flows.flow_fit import fit_flow  # slow to import
+
+            log = fit_flow(density, guide, settings, seed, progress_bar)
+        else:
+            solution = fit_deterministic(density, guide, settings, seed, progress_bar)
+            log = solution.log
+        guide = copy.deepcopy(guide)
     else:
-        settings, solution = settings or Stochastic(), None
+        settings = settings or _choose_steps(guide)
         with having_told(mismatches):
             store, log = fit_stochastic(bound, guide, settings, num_starts, seed, progress_bar)
         guide, store = copy_fitted(guide, store)
@@ -159,6 +168,11 @@ def fit(
     return climb_beyond(fitted, settings, correction, seed, progress_bar)
 
 
+def _choose_steps(guide: Callable[..., Any]) -> Stochastic:
+    # The weights of a network bear smaller steps than means and scales.
+    return Stochastic(step_size=0.003) if isinstance(guide, AutoFlow) else Stochastic()
+
+
 def _signature_of(model: Callable[..., Any]) -> inspect.Signature:
     # A module's own __call__ takes anything; its forward tells.
     return inspect.signature(model.forward if isinstance(model, torch.nn.Module) else model)
@@ -170,13 +184,13 @@ def _make_guide(
     """The guide, set up where it is one of ours, and the model as it sees it."""
     if isinstance(guide, type):
         guide = make_guide(guide, bound)
-    own = not (guide is None or isinstance(guide, AbstractGaussianGuide))
+    own = not (guide is None or isinstance(guide, AbstractFlatGuide))
     bound = follow_guide(bound, guide)
     refuse_latents(bound, may_be_discrete=own)
     refuse_enumerated(bound)
     if guide is None:
         guide = _choose_guide(bound)
-    if isinstance(guide, AbstractGaussianGuide):
+    if isinstance(guide, AbstractFlatGuide):
         _set_up(guide, bound)
     return guide, bound
 
@@ -187,7 +201,7 @@ def _choose_guide(bound: BoundModel) -> AbstractGaussianGuide:
     return kind(bound.model)
 
 
-def _set_up(guide: AbstractGaussianGuide, bound: BoundModel) -> None:
+def _set_up(guide: AbstractFlatGuide, bound: BoundModel) -> None:
     """Set a guide up; one that was set up with other shapes is refused, and left as it was."""
     kind = type(guide).__name__
     before = dict(guide._shapes)
@@ -216,12 +230,12 @@ def _refuse(
     """Raise for data that no fit can follow, and for a road that this model or guide bars."""
     if isinstance(settings, Deterministic):
         refuse_subsampling(bound, "Or keep it: fit(model, ..., optimizer=Stochastic()).")
-        if not isinstance(guide, AbstractGaussianGuide):
+        if not isinstance(guide, AbstractFlatGuide):
             raise ValueError(
                 f"fit: Deterministic was given with the guide {type(guide).__name__}; expected "
-                "AutoMeanField or AutoFullRank. Use optimizer=Stochastic()."
+                "AutoMeanField, AutoFullRank or AutoFlow. Use optimizer=Stochastic()."
             )
-        obstacle = find_obstacle(bound)
+        obstacle = find_obstacle(bound, guide)
         if obstacle:
             raise ValueError(
                 f"fit: Deterministic was given and {obstacle}; expected parameters that have one "

@@ -14,30 +14,32 @@ from ppl_ext.diagnostics import Gaussian
 from ppl_ext.draws.counts import read_counts
 from ppl_ext.draws.draws import Draws
 from ppl_ext.pyro.fitting.visit_values import Shapes, list_shapes, read_visit
+from ppl_ext.pyro.guides.flat import AbstractFlatGuide
+from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.pyro.tracing.isolation import own_random_state, vectorised_noise, whole_plates
 from ppl_ext.pyro.tracing.run_at_point import Visit, bijection_of
 from ppl_ext.pyro.tracing.sites import Latent, Observed, name_dims
 
-__all__ = ["draw_gaussian", "draw_guide", "score_points", "score_samples"]
+__all__ = ["draw_flat", "draw_guide", "score_points", "score_samples"]
 
 
-def draw_gaussian(
+def draw_flat(
     bound: BoundModel,
-    gaussian: Gaussian,
+    guide: AbstractFlatGuide,
     num_draws: int,
     seed: int,
     *,
     likelihood: bool = True,
     posterior_predictive: bool = False,
     batched: bool = True,
-) -> Draws:
-    """Draws of a Gaussian on the unconstrained space of a model that sees all rows.
+) -> tuple[Draws, np.ndarray]:
+    """Draws of a guide on the unconstrained space of a model that sees all rows.
 
     Args:
         bound: The model.
-        gaussian: The guide; its log density is computed in float64.
+        guide: The guide; the log density of a Gaussian one is computed in float64.
         num_draws: Number of draws.
         seed: Seed of the draws.
         likelihood: Whether to keep the log likelihood of every datum.
@@ -45,19 +47,25 @@ def draw_gaussian(
         batched: Whether the model can be vectorised.
 
     Returns:
-        The draws.
+        The draws, and the same draws on unconstrained space [draw, dim].
     """
     noise = np.random.default_rng(seed).standard_normal((num_draws, bound.dim))
-    # The model sees its own precision, and log q is wanted at the point that it sees.
-    z = bound.points(gaussian.push(noise)).double().cpu().numpy()
-    return score_points(
+    if isinstance(guide, AbstractGaussianGuide):
+        gaussian = Gaussian(*guide.gaussian())
+        # The model sees its own precision, and log q is wanted at the point that it sees.
+        z = bound.points(gaussian.push(noise)).double().cpu().numpy()
+        log_q = gaussian.log_prob(z)
+    else:
+        z, log_q = guide.push_noise(noise)
+    draws = score_points(
         bound,
-        Points(z, gaussian.log_prob(z)),
+        Points(z, log_q),
         seed,
         likelihood=likelihood,
         posterior_predictive=posterior_predictive,
         batched=batched,
     )
+    return draws, z
 
 
 def score_points(

@@ -9,7 +9,7 @@ from pyro.infer.autoguide import AutoGuide, AutoGuideList
 
 from ppl_ext.fitting.settings import Stochastic
 from ppl_ext.pyro.fitting.svi_run import SVIRun
-from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
+from ppl_ext.pyro.guides.flat import AbstractFlatGuide
 from ppl_ext.pyro.tracing.bound_model import BoundModel
 
 __all__ = ["FirstStart", "begin_run"]
@@ -30,7 +30,7 @@ def begin_run(
 ) -> SVIRun:
     """Starts the parameters of model and guide elsewhere than the first start did.
 
-    A Gaussian guide starts at a random point, a guide of the host at another draw of its
+    A guide of this package starts at a random point, a guide of the host at another draw of its
     strategy, and parameters that would start as before are moved by noise.
 
     Args:
@@ -42,7 +42,7 @@ def begin_run(
     """
     run = SVIRun(bound, guide, settings, store)
     if not first:
-        if isinstance(guide, AbstractGaussianGuide):
+        if isinstance(guide, AbstractFlatGuide):
             guide.setup(*bound.args, **bound.kwargs)
         run.look()
         first |= {name: (leaf, leaf.detach().clone()) for name, leaf in run.leaves.items()}
@@ -50,7 +50,7 @@ def begin_run(
     _forget_start(guide)
     run.look()
     own = set()
-    if isinstance(guide, AbstractGaussianGuide):
+    if isinstance(guide, AbstractFlatGuide):
         _scatter(guide)
         own = {id(parameter) for parameter in guide.parameters()}
     with torch.no_grad():
@@ -64,7 +64,7 @@ def begin_run(
     return run
 
 
-def _scatter(guide: AbstractGaussianGuide) -> None:
+def _scatter(guide: AbstractFlatGuide) -> None:
     loc, scale = guide.gaussian()
     width = np.full(len(loc), guide._init_scale)
     point = _RADIUS * (2 * torch.rand(len(loc), dtype=torch.float64) - 1)
@@ -76,5 +76,5 @@ def _forget_start(guide: Callable[..., Any]) -> None:
     if isinstance(guide, AutoGuideList):
         for part in guide:
             _forget_start(part)
-    if isinstance(guide, AutoGuide) and not isinstance(guide, AbstractGaussianGuide):
+    if isinstance(guide, AutoGuide) and not isinstance(guide, AbstractFlatGuide):
         guide.prototype_trace = None

@@ -8,6 +8,7 @@ from ppl_ext.density import ParametricDensity
 from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi import GaussianSolution, solve_full_rank, solve_mean_field
 from ppl_ext.gaussian_vi.parameters import solve_with_parameters
+from ppl_ext.pyro.guides.flat import AbstractFlatGuide
 from ppl_ext.pyro.guides.full_rank import AutoFullRank
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.tracing.batched_density import batch_size, in_batches
@@ -40,14 +41,17 @@ def find_parameters(bound: BoundModel, seed: int) -> HeldStore:
     return HeldStore(state, tuple((leaf, leaf.detach().clone()) for leaf in leaves.values()))
 
 
-def find_obstacle(bound: BoundModel) -> str:
+def find_obstacle(bound: BoundModel, guide: AbstractFlatGuide) -> str:
     """Why the parameters of a model cannot be held, in words; empty if they can or it has none.
 
     Args:
         bound: The model.
+        guide: The guide that is fitted with them.
     """
     if not bound.sites.parameters:
         return ""
+    if not isinstance(guide, AbstractGaussianGuide):
+        return "the model has parameters, whose optimum is found with a Gaussian guide alone"
     if bound.sites.subsamples:
         return "the model sees its data in minibatches"
     parameters = find_parameters(bound, seed=0)

@@ -18,9 +18,11 @@ from ppl_ext.draws.draws import Draws
 from ppl_ext.fit_file import SavedFit, check_guide_kind
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution
-from ppl_ext.pyro.fitting.guide_draws import draw_gaussian, draw_guide, score_points
+from ppl_ext.pyro.fitting.guide_draws import draw_flat, draw_guide, score_points
 from ppl_ext.pyro.fitting.linear_response import repair_spread
 from ppl_ext.pyro.fitting.own_copies import read_params
+from ppl_ext.pyro.guides.flat import AbstractFlatGuide
+from ppl_ext.pyro.guides.flow import AutoFlow
 from ppl_ext.pyro.guides.full_rank import AutoFullRank
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.guides.mean_field import AutoMeanField
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["SAVED_GUIDES", "Fit"]
 
 # A file names its guide by a word of this table and never by an import path.
-SAVED_GUIDES = {"AutoFullRank": AutoFullRank, "AutoMeanField": AutoMeanField}
+SAVED_GUIDES = {kind.__name__: kind for kind in (AutoFlow, AutoFullRank, AutoMeanField)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,7 +122,7 @@ class Fit:
             seed = int(torch.randint(2**31, ()))
         what = {"posterior_predictive": posterior_predictive}
         if self.climb is None or not self.climb.leaves_guide:
-            return self._draw(count, seed, **what)
+            return self._draw(count, seed, **what)[0]
         rng = np.random.default_rng(seed)
         points = draw_points(self.density, self._gaussian, self.climb, count, rng)
         return score_points(self.bound, points, seed, batched=self.density.batched, **what)
@@ -210,6 +212,7 @@ class Fit:
             params={key: value.cpu().numpy() for key, value in self.guide.state_dict().items()},
             log=self.log,
             solution=self.solution,
+            settings={"flow": self.guide.flow.settings} if kind == "AutoFlow" else {},
             climb=None if self.climb is None else pack_climb(self.climb),
             centering=self.bound.centering,
             theta=None if self.bound.held is None else self.bound.held.theta,
@@ -223,15 +226,11 @@ class Fit:
             return None
         return Gaussian(*self.guide.gaussian())
 
-    def _draw(self, num_draws: int, seed: int, **what: bool) -> Draws:
-        if self.density is not None and self._gaussian is not None:
+    def _draw(self, num_draws: int, seed: int, **what: bool) -> tuple[Draws, np.ndarray]:
+        """The draws, and the same draws on unconstrained space."""
+        if self.density is not None and isinstance(self.guide, AbstractFlatGuide):
             batched = self.density.batched
-            return draw_gaussian(
-                self.bound, self._gaussian, num_draws, seed, batched=batched, **what
-            )
-        return self._draw_guide(num_draws, seed, **what)[0]
-
-    def _draw_guide(self, num_draws: int, seed: int, **what: bool) -> tuple[Draws, np.ndarray]:
+            return draw_flat(self.bound, self.guide, num_draws, seed, batched=batched, **what)
         with own_param_store() if self._store is None else self._store.in_force():
             return draw_guide(self.bound, self.guide, num_draws, seed, **what)
 
@@ -241,10 +240,10 @@ class Fit:
         count, rows = plan_batches(width)
         # Other draws than those of draws(...) with a small seed.
         seeds = np.random.SeedSequence(0).generate_state(count)
-        batches = (self._draw(rows, int(seed), likelihood=False) for seed in seeds)
+        batches = (self._draw(rows, int(seed), likelihood=False)[0] for seed in seeds)
         gaussian = self._gaussian
         if self.density is None:
             gaussian = None
         elif gaussian is None:
-            gaussian = Gaussian.match(self._draw_guide(rows, 0, likelihood=False)[1])
+            gaussian = Gaussian.match(self._draw(rows, 0, likelihood=False)[1])
         return judge(batches, self.log, density=self.density, gaussian=gaussian)

@@ -11,6 +11,7 @@ from ppl_ext.fit_file import read_fit
 from ppl_ext.pyro.fitting.own_copies import read_params
 from ppl_ext.pyro.fitting.parameters import find_parameters
 from ppl_ext.pyro.fitting.result import SAVED_GUIDES, Fit
+from ppl_ext.pyro.guides.flow import restore_flow
 from ppl_ext.pyro.tracing.bound_model import bind_model
 from ppl_ext.pyro.tracing.density import density_of
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
@@ -61,7 +62,8 @@ def load(
         saved.check_parameters(path, len(parameters.theta))
         bound = bound.hold(parameters.at(saved.theta))
     bound = bound.centred(saved.centering) if saved.centering else bound
-    guide = SAVED_GUIDES[saved.guide](bound.model if saved.centering else model)
+    options = {"flow": restore_flow(saved.settings["flow"])} if "flow" in saved.settings else {}
+    guide = SAVED_GUIDES[saved.guide](bound.model if saved.centering else model, **options)
     with model_scope(), own_random_state(0):
         guide.setup(*bound.args, **bound.kwargs)
     saved.check_sites(path, {site: tuple(shape) for site, shape in guide._shapes.items()})

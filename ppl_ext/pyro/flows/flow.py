@@ -1,0 +1,193 @@
+"""What coupling and autoregressive flows share."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from numbers import Integral
+
+import numpy as np
+import torch
+
+from ppl_ext.fitting.calls import check_count
+from ppl_ext.pyro.flows.distribution import FlowDistribution
+from ppl_ext.pyro.flows.elementwise import AbstractElementwise, Affine, Spline
+from ppl_ext.pyro.flows.networks import reset_network
+
+__all__ = ["AbstractFlow", "AbstractLayer", "draw_order", "join"]
+
+_LINEAR = 5.0  # inputs of a network are as they are within, and logarithms far beyond
+
+_Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+class AbstractLayer(torch.nn.Module):
+    """An invertible map of vectors, by a network."""
+
+    network: torch.nn.Module
+
+    @abstractmethod
+    def push(self, e: torch.Tensor, context: torch.Tensor | None) -> _Pair:
+        """Image of ``e[..., dim]``, and log |det| of the map, shape [...]."""
+
+    @abstractmethod
+    def pull(self, x: torch.Tensor, context: torch.Tensor | None) -> _Pair:
+        """Origin of ``x[..., dim]``, and log |det| of ``push`` there."""
+
+
+class AbstractFlow(torch.nn.Module):
+    """Layers from a standard normal vector to another one, the identity at the start.
+
+    Attributes:
+        settings: What the flow was made with, in words and numbers that a file can hold.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        context_dim: int,
+        transform: str,
+        num_layers: int,
+        hidden: Sequence[int],
+        num_bins: int,
+        bound: float,
+    ) -> None:
+        super().__init__()
+        self._check(dim, context_dim, transform, num_layers, hidden, num_bins, bound)
+        self.dim = int(dim)
+        self.context_dim = int(context_dim)
+        elementwise = Affine() if transform == "affine" else Spline(num_bins, bound)
+        self.settings = {
+            "kind": type(self).__name__,
+            "dim": self.dim,
+            "context_dim": self.context_dim,
+            "transform": transform,
+            "num_layers": int(num_layers),
+            "hidden": [int(width) for width in hidden],
+            "num_bins": int(num_bins),
+            "bound": float(bound),
+        }
+        self.layers = torch.nn.ModuleList(
+            self._make_layer(index, elementwise, tuple(hidden)) for index in range(num_layers)
+        )
+
+    @abstractmethod
+    def _make_layer(
+        self, index: int, elementwise: AbstractElementwise, hidden: tuple[int, ...]
+    ) -> AbstractLayer:
+        """The layer of that number, the first next to the standard normal."""
+
+    def forward(self, context: torch.Tensor | None = None) -> FlowDistribution:
+        """The distribution that the flow makes.
+
+        Args:
+            context: Shape ``[*batch, context_dim]``; None for a flow without a context.
+
+        Returns:
+            A distribution over vectors ``[dim]``, one for each context of the batch.
+
+        Raises:
+            ValueError: The context is missing, not wanted or of another width.
+        """
+        self._check_context(context)
+        return FlowDistribution(self, context)
+
+    def push(self, e: torch.Tensor, context: torch.Tensor | None = None) -> _Pair:
+        """Map noise to values.
+
+        Args:
+            e: Shape ``[..., dim]``.
+            context: Shape ``[..., context_dim]``.
+
+        Returns:
+            The image ``[..., dim]`` and the log absolute determinant of the map's Jacobian.
+        """
+        return self._go(self.layers, "push", e, context)
+
+    def pull(self, x: torch.Tensor, context: torch.Tensor | None = None) -> _Pair:
+        """Map values back to noise.
+
+        Args:
+            x: Shape ``[..., dim]``.
+            context: Shape ``[..., context_dim]``.
+
+        Returns:
+            The noise ``[..., dim]`` and the log absolute determinant of ``push`` there.
+        """
+        return self._go(reversed(self.layers), "pull", x, context)
+
+    def reset_parameters(self) -> None:
+        """Start anew: at the identity, with other hidden weights."""
+        for layer in self.layers:
+            reset_network(layer.network)
+
+    @staticmethod
+    def _go(
+        layers: Sequence[AbstractLayer],
+        way: str,
+        values: torch.Tensor,
+        context: torch.Tensor | None,
+    ) -> _Pair:
+        if context is not None:
+            shape = torch.broadcast_shapes(values.shape[:-1], context.shape[:-1])
+            values, context = values.expand(*shape, -1), context.expand(*shape, -1)
+        total = values.new_zeros(())
+        for layer in layers:
+            values, log_slope = getattr(layer, way)(values, context)
+            total = total + log_slope
+        return values, total
+
+    def _check(
+        self,
+        dim: int,
+        context_dim: int,
+        transform: str,
+        num_layers: int,
+        hidden: Sequence[int],
+        num_bins: int,
+        bound: float,
+    ) -> None:
+        kind = type(self).__name__
+        check_count(kind, "dim", dim, f"{kind}(2)")
+        check_count(kind, "num_layers", num_layers, f"{kind}({dim}, num_layers=6)")
+        check_count(kind, "num_bins", num_bins, f"{kind}({dim}, num_bins=8)")
+        for width in hidden:
+            check_count(kind, "hidden", width, f"{kind}({dim}, hidden=(64, 64))")
+        right = {
+            "context_dim": (
+                "a whole number, 0 for no context",
+                isinstance(context_dim, Integral) and context_dim >= 0,
+                0,
+            ),
+            "transform": ("'spline' or 'affine'", transform in ("spline", "affine"), "'spline'"),
+            "bound": ("a positive number", bound > 0, 5.0),
+        }
+        found = {"context_dim": context_dim, "transform": transform, "bound": bound}
+        for name, (expected, fits, example) in right.items():
+            if not fits:
+                raise ValueError(
+                    f"{kind}: {name} = {found[name]!r}; expected {expected}, such as "
+                    f"{kind}({dim}, {name}={example})."
+                )
+
+    def _check_context(self, context: torch.Tensor | None) -> None:
+        kind, width = type(self).__name__, self.context_dim
+        shape = None if context is None else tuple(context.shape)
+        if (shape is None) != (width == 0) or (shape is not None and shape[-1:] != (width,)):
+            found = "missing" if shape is None else f"of shape {shape}"
+            expected = f"shape [..., {width}]" if width else "none"
+            line = "flow(context)" if width else f"{kind}({self.dim}, context_dim=...)(context)"
+            raise ValueError(
+                f"{kind}: the context is {found}; expected {expected}, for the flow was made with "
+                f"context_dim={width}. Write {line}."
+            )
+
+
+def draw_order(dim: int, seed: int) -> torch.Tensor:
+    """An order of the coordinates, that of the model first; no random state is touched."""
+    order = np.arange(dim) if seed == 0 else np.random.default_rng(seed).permutation(dim)
+    return torch.as_tensor(order)
+
+
+def join(values: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
+    """Inputs of a network: values, with their outliers pulled in, and the context."""
+    values = _LINEAR * torch.asinh(values / _LINEAR)
+    return values if context is None else torch.cat([values, context], -1)
