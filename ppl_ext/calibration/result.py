@@ -34,7 +34,7 @@ class Calibration:
 
     Args:
         pit: ``{quantity: array[simulation, ...]}``, places in (0, 1): latent and deterministic
-            sites, and the log likelihood of all data.
+            sites, and the log likelihood of all data where no site is summed out.
         num_draws: Draws of each fit.
         dims: ``{site: names}`` of the leading axes of a value.
         verdicts: ``{verdict: number of fits}``.

@@ -24,7 +24,8 @@ class Simulation:
     Args:
         truth: ``{site: array[...]}``, latent and deterministic sites.
         data: ``{observed site: array[...]}``.
-        log_likelihood: Of all data given the truth, in nats.
+        log_likelihood: Of all data given the truth, in nats; None where discrete sites are summed
+            out, for what the draws then carry is not the likelihood given their values.
 
     Example:
         >>> Simulation({"mu": np.array(0.0)}, {"y": np.zeros(3)}, -2.8).data["y"].shape
@@ -33,7 +34,7 @@ class Simulation:
 
     truth: Mapping[str, np.ndarray]
     data: Mapping[str, np.ndarray]
-    log_likelihood: float
+    log_likelihood: float | None
 
 
 def place_truths(
@@ -86,10 +87,11 @@ def place_truths(
             except (ArithmeticError, RuntimeError, ValueError) as error:
                 error.add_note(f"calibrate: this was simulation {index} of {num_simulations}.")
                 raise
-            columns.add(
-                {**simulation.truth, LOG_LIKELIHOOD: np.asarray(simulation.log_likelihood)},
-                {**draws.values, **_sum_likelihood(draws)},
-            )
+            truth, values = dict(simulation.truth), dict(draws.values)
+            if simulation.log_likelihood is not None:
+                truth[LOG_LIKELIHOOD] = np.asarray(simulation.log_likelihood)
+                values |= _sum_likelihood(draws)
+            columns.add(truth, values)
             verdicts[verdict] += 1
             num_draws = draws.num_draws
             bar.update(1)

@@ -326,3 +326,13 @@ def test_a_gaussian_near_the_density_is_not_left():
 def test_an_efficiency_is_a_share(share):
     with pytest.raises(ValueError, match=r"min_efficiency = .*from 0 up to 1"):
         Deterministic(min_efficiency=share)
+
+
+@pytest.mark.parametrize("solve", [solve_full_rank, solve_mean_field])
+@pytest.mark.parametrize("seed", range(4))
+def test_beside_a_kink_a_density_is_not_taken_for_flat(solve, seed):
+    """Of a Laplace density the best Gaussian has E|x| = 1, so its variance is pi / 2."""
+    density = make_density(1, lambda z: (-np.abs(z).sum(-1), -np.sign(z)), np.float32)
+    solution = solve(density, seed=seed)
+    variance = float(np.squeeze(solution.scale)) ** 2
+    assert np.isclose(variance, np.pi / 2, rtol=0.05)

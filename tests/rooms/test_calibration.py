@@ -45,6 +45,22 @@ def test_mean_field_on_a_ridge_is_too_narrow(host, regression):
         assert departures[element].symmetry_p > 0.001
 
 
+def test_marked_sites_are_compared_and_not_a_likelihood_of_two_meanings(host):
+    """Draws carry the likelihood with the labels summed out, which is not that given labels."""
+
+    def model(y):
+        share = host.ppl.sample("share", host.dist.Beta(1.0, 1.0))
+        with host.ppl.plate("row", 5):
+            marks = {"enumerate": "parallel"}
+            label = host.ppl.sample("label", host.dist.Bernoulli(share), infer=marks)
+            host.ppl.sample("y", host.dist.Normal(2.0 * label - 1.0, 1.0), obs=y)
+
+    y = host.array(np.zeros(5))
+    found = calibrate(host, model, y, num_simulations=10, num_draws=100)
+    assert found.ok, str(found)
+    assert set(found.pit) == {"share", "label"}
+
+
 def test_the_climb_is_calibrated_where_no_gaussian_is(host):
     """A scale with one datum: its posterior is skewed, the Gaussian too narrow in the tail."""
 

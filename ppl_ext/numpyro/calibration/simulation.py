@@ -77,8 +77,7 @@ def make_simulator(bound: BoundModel) -> Callable[[jax.Array], Simulation]:
     def simulate(rng_key: jax.Array) -> Simulation:
         with x64_scope(bound.x64):
             drawn = jax.tree.map(np.asarray, program(rng_key, bound.arrays))
-        return Simulation(
-            drawn["truth"], drawn["data"], float(to_numpy(drawn["log_likelihood"][None])[0])
-        )
+        total = float(to_numpy(drawn["log_likelihood"][None])[0])
+        return Simulation(drawn["truth"], drawn["data"], None if bound.sites.enumerated else total)
 
     return simulate

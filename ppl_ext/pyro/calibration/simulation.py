@@ -69,7 +69,7 @@ def draw_simulation(bound: BoundModel, seed: int) -> tuple[Simulation, dict[str,
             for name, shape in sites.valued.items()
         },
         {name: value.numpy() for name, value in data.items()},
-        sum(float(nodes[name]["log_prob_sum"]) for name in data),
+        None if sites.enumerated else sum(float(nodes[name]["log_prob_sum"]) for name in data),
     )
     return simulation, data
 
