@@ -16,6 +16,9 @@ from ppl_ext.gaussian_vi.solution import GaussianSolution
 __all__ = ["climb_from", "raise_interrupt", "stay_below"]
 
 _MOST_SAMPLED = 1000  # dimensions
+# Monte Carlo error of weighted moments, half of what a report on a guide lets pass: where a tail
+# carries them it is itself too small, and here there is a step that does better.
+_FIRM = 0.05
 # Shifts of means (in sds) and log sds that weights may show without a reason to use them: three
 # standard errors of a log sd of a report's draws.
 _UNMOVED = 0.03
@@ -95,16 +98,16 @@ def climb_from(
     try:
         report = _judge(fit, _family(fit), steps)
         for name, refit in refits:
-            if report.resampled_ok:
+            if _is_settled(report):
                 break
             again = refit(best)
             if again is not None:
                 judged = _judge(again, f"{name} {_family(again)}", steps)
-                if judged.resampled_ok or judged.elbo > report.elbo:
+                if _is_settled(judged) or judged.elbo > report.elbo:
                     best, report = again, judged
-        if report.resampled_ok and _is_worth_resampling(report):
+        if _is_settled(report) and _is_worth_resampling(report):
             steps.append(Step(RESAMPLING, Verdict.GOOD, report.elbo, 0, 0.0))
-        if report.resampled_ok:
+        if _is_settled(report):
             climb = Climb(tuple(steps))
         else:
             climb = _sample(best, report, settings, steps, seed, progress_bar)
@@ -173,6 +176,11 @@ def _judge(fit: _GaussianFit, name: str, steps: list[Step]) -> Report:
     seconds = log.seconds + time.perf_counter() - began
     steps[-1] = Step(name, report.verdict, report.elbo, log.gradients, seconds)
     return report
+
+
+def _is_settled(report: Report) -> bool:
+    """Whether the draws are good as they are, or weights that are firm make them so."""
+    return report.ok or (report.resampled_ok and report.details.correction_error < _FIRM)
 
 
 def _is_worth_resampling(report: Report) -> bool:

@@ -113,6 +113,18 @@ def test_what_cannot_be_simulated_is_refused(host):
         calibrate(host, without_data, y, num_simulations=0)
 
 
+def test_data_with_gaps_are_refused(host):
+    seen = host.array(np.arange(6) % 2 == 0)
+
+    def model(y):
+        mu = host.ppl.sample("mu", host.dist.Normal(0.0, 1.0))
+        with host.ppl.plate("row", 6):
+            host.ppl.sample("y", host.dist.Normal(mu, 1.0), obs=y, obs_mask=seen)
+
+    with pytest.raises(ValueError, match=r"'y_unobserved' stands for data .*obs_mask out"):
+        calibrate(host, model, host.array(np.zeros(6)))
+
+
 def test_an_improper_prior_is_refused(host):
     real = host.dist.constraints.real
 

@@ -94,6 +94,12 @@ def calibrate(
     check_count("calibrate", "num_draws", num_draws, f"num_draws=400 in {line}")
     bound = bind_model("calibrate", model, args, kwargs)
     refuse_latents(bound)
+    for site in bound.sites.latents:
+        if site.name.endswith("_unobserved"):
+            raise ValueError(
+                f"calibrate: site '{site.name}' stands for data that obs_mask hides; expected "
+                "data without gaps, whatever their values. Leave obs_mask out."
+            )
     if not bound.sites.observed:
         raise ValueError(
             f"calibrate: the model has no observed site (its latent sites are "
