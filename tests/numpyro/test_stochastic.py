@@ -136,7 +136,7 @@ def test_guides_and_optimisers_of_the_host(make, optim):
     _, _, log_evidence = regression_posterior()
     assert draws.log_weights.mean() == pytest.approx(log_evidence, abs=2.5)
     assert np.isfinite(fitted.report().khat)
-    with pytest.raises(ValueError, match="expected one of AutoFullRank"):
+    with pytest.raises(ValueError, match="expected one of AutoFlow, AutoFullRank"):
         fitted.save("nowhere")
 
 

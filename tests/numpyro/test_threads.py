@@ -1,7 +1,9 @@
 """Threads wait for each other, and a fork is refused by name where JAX would hang."""
 
 import multiprocessing
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -10,6 +12,7 @@ import numpyro.distributions as dist
 import pytest
 
 from ppl_ext.numpyro import fit, trace_density
+from ppl_ext.numpyro.tracing.turns import in_turn
 
 
 def make(shift):
@@ -62,3 +65,13 @@ def test_a_fork_is_refused_in_the_child():
     child.join()
     assert message.startswith("trace_density: process")
     assert "get_context('spawn')" in message
+
+
+@pytest.mark.parametrize(("before", "asked"), [("torch", ["jax", "torch"]), ("jax", [])])
+def test_funsor_reckons_in_jax_and_is_left_as_it_was(monkeypatch, before, asked):
+    """It has one backend for all of a process, and Pyro's may have been asked for last."""
+    calls = []
+    funsor = SimpleNamespace(get_backend=lambda: before, set_backend=calls.append)
+    monkeypatch.setitem(sys.modules, "funsor", funsor)
+    assert in_turn(lambda: len(calls))() == len(asked[:1])
+    assert calls == asked

@@ -2,8 +2,10 @@
 
 import functools
 import os
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 __all__ = ["in_turn"]
@@ -25,10 +27,26 @@ def in_turn(function: _Function) -> _Function:
     def run(*args: Any, **kwargs: Any) -> Any:
         # Before the lock, which another thread of the parent may have held.
         _refuse_fork(function.__qualname__)
-        with _LOCK:
+        with _LOCK, _on_jax():
             return function(*args, **kwargs)
 
     return run
+
+
+@contextmanager
+def _on_jax() -> Iterator[None]:
+    """Has funsor reckon in JAX: it has one backend for all, and Pyro's may have been the last."""
+    funsor = sys.modules.get("funsor")
+    before = funsor.get_backend() if funsor else "jax"
+    if before == "jax":
+        yield
+        return
+    funsor.set_backend("jax")
+    try:
+        yield
+    finally:
+        if before == "torch":  # there is no way back to NumPy
+            funsor.set_backend("torch")
 
 
 def _refuse_fork(caller: str) -> None:
