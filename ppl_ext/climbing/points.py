@@ -9,6 +9,7 @@ from ppl_ext.climbing.result import Climb
 from ppl_ext.correction.result import Corrected
 from ppl_ext.density import Density
 from ppl_ext.diagnostics.gaussian import Gaussian
+from ppl_ext.draws.resampling import choose_rows, truncate_weights
 from ppl_ext.fitting.calls import check_count
 
 __all__ = ["Points", "count_draws", "draw_points"]
@@ -141,10 +142,7 @@ def _resample(
         weights = np.exp(log_weights - log_weights.max())
     # The report has found the tail of the weights mild: with the very largest cut off they need no
     # smoothing, whose fit of a tail is at the mercy of where the tail begins.
-    weights = np.minimum(weights, np.sqrt(len(weights)) * weights.mean())
-    cumulative = np.cumsum(weights)
-    positions = (np.arange(num_draws) + rng.uniform()) / num_draws * cumulative[-1]
-    z = z[rng.permutation(np.searchsorted(cumulative, positions, side="right"))]
+    z = z[rng.permutation(choose_rows(truncate_weights(weights), num_draws, rng))]
     return Points(z, gaussian.log_prob(z), resampled=True)
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.special import logsumexp
 
+from ppl_ext.draws.resampling import choose_rows, truncate_weights
+
 __all__ = ["effective_share", "next_temperature", "pool_evidence", "resample"]
 
 _BISECTIONS = 50
@@ -68,11 +70,7 @@ def resample(
             mine = np.arange(scaled.size)  # an island that died is peopled from all others
         weights = np.exp(scaled.ravel()[mine] - scaled.ravel()[mine].max())
         # One weight may not people an island: moves see to what truncation leaves of it.
-        weights = np.minimum(weights, np.sqrt(len(mine)) * weights.mean())
-        cumulative = np.cumsum(weights)
-        positions = (np.arange(wanted) + rng.uniform()) / wanted * cumulative[-1]
-        chosen = np.searchsorted(cumulative, positions, side="right")
-        rows.append(mine[np.minimum(chosen, len(mine) - 1)])
+        rows.append(mine[choose_rows(truncate_weights(weights), wanted, rng)])
     return np.concatenate(rows), log_ratios
 
 

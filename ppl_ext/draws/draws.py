@@ -12,6 +12,7 @@ import numpy as np
 
 from ppl_ext.draws.datatree import build_tree
 from ppl_ext.draws.psis import smooth_weights
+from ppl_ext.draws.resampling import choose_rows
 from ppl_ext.draws.seeds import make_generator
 from ppl_ext.fitting.calls import check_count
 
@@ -153,9 +154,7 @@ class Draws:
         check_count("Draws.resample", "num_draws", count, "draws.resample(num_draws=4000)")
         rng = self._own_generator() if seed is None else self.make_generator(seed)
         smoothed = smooth_weights(self.log_weights)
-        cumulative = np.cumsum(np.exp(smoothed.log_weights))
-        positions = (np.arange(count) + rng.uniform()) / count * cumulative[-1]
-        chosen = rng.permutation(np.searchsorted(cumulative, positions, side="right"))
+        chosen = rng.permutation(choose_rows(smoothed.weights, count, rng))
 
         def pick(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {site: array[chosen] for site, array in arrays.items()}

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from ppl_ext.draws import Draws
+from ppl_ext.draws.resampling import choose_rows
 
 
 def gaussian_draws(count=20_000, scale=2.0, seed=0, **fields):
@@ -176,3 +177,20 @@ def test_tree_has_both_densities_and_says_whether_it_was_resampled():
     tree = resampled.to_datatree()
     assert tree["posterior"].attrs["resampled"] == 1
     assert tree["posterior"].attrs["khat"] == resampled.khat
+
+
+@pytest.mark.parametrize("count", [7, 1000])
+def test_every_row_is_chosen_as_often_as_its_share_to_within_one(count):
+    rng = np.random.default_rng(0)
+    weights = rng.standard_exponential(50) * (np.arange(50) % 5 > 0)
+    for _ in range(100):
+        chosen = np.bincount(choose_rows(weights, count, rng), minlength=50)
+        assert chosen.sum() == count
+        assert (chosen[weights == 0] == 0).all()
+        assert np.abs(chosen - count * weights / weights.sum()).max() < 1
+
+
+def test_rows_are_chosen_in_proportion_to_their_weights():
+    rng = np.random.default_rng(0)
+    chosen = np.concatenate([choose_rows(np.array([1.0, 2.0]), 1, rng) for _ in range(4000)])
+    assert stats.binomtest(int(chosen.sum()), 4000, 2 / 3).pvalue > 0.001
