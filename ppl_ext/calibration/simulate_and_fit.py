@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from ppl_ext.draws.draws import Draws
 from ppl_ext.fitting.fit_log import INTERRUPTED
 from ppl_ext.fitting.loop import open_bar
 
-__all__ = ["Simulation", "place_truths"]
+__all__ = ["Simulation", "check_data", "place_truths"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,33 @@ class Simulation:
     truth: Mapping[str, np.ndarray]
     data: Mapping[str, np.ndarray]
     log_likelihood: float | None
+
+
+def check_data(latent: Collection[str], observed: Collection[str]) -> None:
+    """Refuse a model that has no data to simulate, or simulates only a part of them.
+
+    Args:
+        latent: Names of the latent sites.
+        observed: Names of the observed sites.
+
+    Raises:
+        ValueError: There is no observed site, or one stands for data that are hidden.
+
+    Example:
+        >>> check_data(["mu"], ["y"])
+    """
+    for name in latent:
+        if name.endswith("_unobserved"):
+            raise ValueError(
+                f"calibrate: site '{name}' stands for data that obs_mask hides; expected "
+                "data without gaps, whatever their values. Leave obs_mask out."
+            )
+    if not observed:
+        raise ValueError(
+            f"calibrate: the model has no observed site (its latent sites are {list(latent)}); "
+            "expected data to simulate. Pass data of the right shape, whatever their values: "
+            "obs=y."
+        )
 
 
 def place_truths(

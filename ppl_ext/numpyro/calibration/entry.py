@@ -9,7 +9,7 @@ import numpyro
 import optax
 
 from ppl_ext.calibration import Calibration
-from ppl_ext.calibration.simulate_and_fit import Simulation, place_truths
+from ppl_ext.calibration.simulate_and_fit import Simulation, check_data, place_truths
 from ppl_ext.climbing import raise_interrupt
 from ppl_ext.correction import Correction
 from ppl_ext.draws.draws import Draws
@@ -94,18 +94,9 @@ def calibrate(
     check_count("calibrate", "num_draws", num_draws, f"num_draws=400 in {line}")
     bound = bind_model("calibrate", model, args, kwargs)
     refuse_latents(bound)
-    for site in bound.sites.latents:
-        if site.name.endswith("_unobserved"):
-            raise ValueError(
-                f"calibrate: site '{site.name}' stands for data that obs_mask hides; expected "
-                "data without gaps, whatever their values. Leave obs_mask out."
-            )
-    if not bound.sites.observed:
-        raise ValueError(
-            f"calibrate: the model has no observed site (its latent sites are "
-            f"{[site.name for site in bound.sites.latents]}); expected data to simulate. Pass "
-            "data of the right shape, whatever their values: obs=y."
-        )
+    check_data(
+        [site.name for site in bound.sites.latents], [site.name for site in bound.sites.observed]
+    )
     refuse_subsampling(bound, "Leave out subsample_size.")
     draw_simulation = make_simulator(bound)
     conditioned = condition_on(bound.model)

@@ -8,7 +8,7 @@ import torch
 from pyro.optim import PyroOptim
 
 from ppl_ext.calibration import Calibration
-from ppl_ext.calibration.simulate_and_fit import Simulation, place_truths
+from ppl_ext.calibration.simulate_and_fit import Simulation, check_data, place_truths
 from ppl_ext.climbing import raise_interrupt
 from ppl_ext.correction import Correction
 from ppl_ext.draws.draws import Draws
@@ -89,31 +89,23 @@ def calibrate(
     check_count("calibrate", "num_draws", num_draws, f"num_draws=400 in {line}")
     bound = bind_model("calibrate", model, args, kwargs)
     refuse_latents(bound)
-    for site in bound.sites.latents:
-        if site.name.endswith("_unobserved"):
-            raise ValueError(
-                f"calibrate: site '{site.name}' stands for data that obs_mask hides; expected "
-                "data without gaps, whatever their values. Leave obs_mask out."
-            )
-    if not bound.sites.observed:
-        raise ValueError(
-            f"calibrate: the model has no observed site (its latent sites are "
-            f"{[site.name for site in bound.sites.latents]}); expected data to simulate. Pass "
-            "data of the right shape, whatever their values: obs=y."
-        )
+    check_data(
+        [site.name for site in bound.sites.latents], [site.name for site in bound.sites.observed]
+    )
     refuse_subsampling(bound, "")
     conditioned = condition_on(bound.model)
     seeds = np.random.SeedSequence(seed).generate_state(2 * num_simulations).reshape(-1, 2)
-    data: dict[str, torch.Tensor] = {}
 
     def simulate(index: int) -> Simulation:
-        simulation, drawn = draw_simulation(bound, int(seeds[index, 0]))
-        data.update(drawn)
-        return simulation
+        return draw_simulation(bound, int(seeds[index, 0]))
 
     def fit_to(index: int, simulation: Simulation) -> tuple[Draws, str]:
+        data = {
+            name: torch.as_tensor(array, device=bound.device)
+            for name, array in simulation.data.items()
+        }
         fitted = fit(
-            conditioned, dict(data), *bound.args,
+            conditioned, data, *bound.args,
             guide=guide, optimizer=optimizer, climb=climb, num_starts=num_starts,
             progress_bar=False, seed=int(seeds[index, 1]), **bound.kwargs,
         )  # fmt: skip

@@ -31,7 +31,7 @@ def condition_on(model: Callable[..., Any]) -> Callable[..., Any]:
     return conditioned
 
 
-def draw_simulation(bound: BoundModel, seed: int) -> tuple[Simulation, dict[str, torch.Tensor]]:
+def draw_simulation(bound: BoundModel, seed: int) -> Simulation:
     """Draw latent sites from their priors and data from their distributions.
 
     Args:
@@ -39,7 +39,7 @@ def draw_simulation(bound: BoundModel, seed: int) -> tuple[Simulation, dict[str,
         seed: Seed of the draws.
 
     Returns:
-        The simulation, and its data as the model takes them.
+        The simulation.
 
     Raises:
         ValueError: A site cannot be drawn.
@@ -62,16 +62,16 @@ def draw_simulation(bound: BoundModel, seed: int) -> tuple[Simulation, dict[str,
                 )
         trace.compute_log_prob()
     nodes, sites = trace.nodes, bound.sites
-    data = {site.name: nodes[site.name]["value"].expand(site.shape) for site in sites.observed}
-    simulation = Simulation(
-        {
-            name: nodes[name]["value"].reshape(shape).numpy()
-            for name, shape in sites.valued.items()
-        },
-        {name: value.numpy() for name, value in data.items()},
-        None if sites.enumerated else sum(float(nodes[name]["log_prob_sum"]) for name in data),
-    )
-    return simulation, data
+    truth = {
+        name: nodes[name]["value"].reshape(shape).cpu().numpy()
+        for name, shape in sites.valued.items()
+    }
+    data = {
+        site.name: nodes[site.name]["value"].expand(site.shape).cpu().numpy()
+        for site in sites.observed
+    }
+    total = sum(float(nodes[name]["log_prob_sum"]) for name in data)
+    return Simulation(truth, data, None if sites.enumerated else total)
 
 
 class _Uncondition(UnconditionMessenger):
