@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppl_ext.numpyro.flows.flow import AbstractFlow, draw_order
+from ppl_ext.flow_arguments import draw_order
+from ppl_ext.numpyro.flows.flow import AbstractFlow
 from ppl_ext.numpyro.flows.networks import Weights, apply_network, order_masks
 
 __all__ = ["AutoregressiveFlow"]

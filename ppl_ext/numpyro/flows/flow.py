@@ -2,20 +2,19 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppl_ext.fitting.calls import check_count
+from ppl_ext.flow_arguments import check_context, check_flow
 from ppl_ext.numpyro.flows.distribution import FlowDistribution
 from ppl_ext.numpyro.flows.elementwise import AbstractElementwise, Affine, Spline
 from ppl_ext.numpyro.flows.networks import Weights, init_network
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
 
-__all__ = ["AbstractFlow", "draw_order"]
+__all__ = ["AbstractFlow"]
 
 _Pair = tuple[jax.Array, jax.Array]
 
@@ -36,7 +35,8 @@ class AbstractFlow:
         num_bins: int,
         bound: float,
     ) -> None:
-        self._check(dim, context_dim, transform, num_layers, hidden, num_bins, bound)
+        kind = type(self).__name__
+        check_flow(kind, dim, context_dim, transform, num_layers, hidden, num_bins, bound)
         self.dim = int(dim)
         self.context_dim = int(context_dim)
         self.transform = transform
@@ -166,57 +166,7 @@ class AbstractFlow:
         layers = params, orders, orders.argsort(-1)
         return jax.lax.scan(step, start, layers, reverse=reverse)[0]
 
-    def _check(
-        self,
-        dim: int,
-        context_dim: int,
-        transform: str,
-        num_layers: int,
-        hidden: Sequence[int],
-        num_bins: int,
-        bound: float,
-    ) -> None:
-        kind = type(self).__name__
-        check_count(kind, "dim", dim, f"{kind}(2)")
-        check_count(kind, "num_layers", num_layers, f"{kind}({dim}, num_layers=6)")
-        check_count(kind, "num_bins", num_bins, f"{kind}({dim}, num_bins=8)")
-        for width in hidden:
-            check_count(kind, "hidden", width, f"{kind}({dim}, hidden=(64, 64))")
-        whole = isinstance(context_dim, Integral) and context_dim >= 0
-        for name, found, fits, expected, example in (
-            ("context_dim", context_dim, whole, "a whole number, 0 for no context", 0),
-            (
-                "transform",
-                transform,
-                transform in ("spline", "affine"),
-                "'spline' or 'affine'",
-                "'spline'",
-            ),
-            ("bound", bound, bound > 0, "a positive number", 5.0),
-        ):
-            if not fits:
-                raise ValueError(
-                    f"{kind}: {name} = {found!r}; expected {expected}, such as "
-                    f"{kind}({dim}, {name}={example})."
-                )
-
     def _check_context(self, context: jax.Array | None) -> None:
-        kind, width = type(self).__name__, self.context_dim
         shape = None if context is None else jnp.shape(context)
-        if (shape is None) != (width == 0) or (shape is not None and shape[-1:] != (width,)):
-            found = "missing" if shape is None else f"of shape {shape}"
-            expected = f"shape [..., {width}]" if width else "none"
-            line = (
-                "flow(params, context)"
-                if width
-                else f"{kind}({self.dim}, context_dim=...)(params, context)"
-            )
-            raise ValueError(
-                f"{kind}: the context is {found}; expected {expected}, for the flow was made with "
-                f"context_dim={width}. Write {line}."
-            )
-
-
-def draw_order(dim: int, seed: int) -> np.ndarray:
-    """An order of the coordinates, that of the model first."""
-    return np.arange(dim) if seed == 0 else np.random.default_rng(seed).permutation(dim)
+        kind = type(self).__name__
+        check_context(kind, self.dim, self.context_dim, shape, "(params, context)")

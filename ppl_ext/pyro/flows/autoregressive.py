@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import torch
 
+from ppl_ext.flow_arguments import draw_order
 from ppl_ext.pyro.flows.elementwise import AbstractElementwise
-from ppl_ext.pyro.flows.flow import AbstractFlow, AbstractLayer, draw_order, join
+from ppl_ext.pyro.flows.flow import AbstractFlow, AbstractLayer, join
 from ppl_ext.pyro.flows.networks import make_network
 
 __all__ = ["AutoregressiveFlow"]
@@ -80,7 +81,7 @@ class _Autoregression(AbstractLayer):
         super().__init__()
         self.dim = dim
         self.elementwise = elementwise
-        place = draw_order(dim, index // 2).argsort()
+        place = torch.as_tensor(draw_order(dim, index // 2)).argsort()
         if index % 2:
             place = dim - 1 - place
         before = place[:, None] > place

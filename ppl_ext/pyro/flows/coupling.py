@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from ppl_ext.flow_arguments import draw_order
 from ppl_ext.pyro.flows.elementwise import AbstractElementwise
-from ppl_ext.pyro.flows.flow import AbstractFlow, AbstractLayer, draw_order, join
+from ppl_ext.pyro.flows.flow import AbstractFlow, AbstractLayer, join
 from ppl_ext.pyro.flows.networks import make_network
 
 __all__ = ["CouplingFlow"]
@@ -80,7 +81,7 @@ class _Coupling(AbstractLayer):
         hidden: tuple[int, ...],
     ) -> None:
         super().__init__()
-        order = draw_order(dim, index // 2)
+        order = torch.as_tensor(draw_order(dim, index // 2))
         half = (dim + 1) // 2 if dim > 1 else 0
         if index % 2 and dim > 1:
             order, half = order.roll(-half), dim - half

@@ -2,17 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from numbers import Integral
 
-import numpy as np
 import torch
 
-from ppl_ext.fitting.calls import check_count
+from ppl_ext.flow_arguments import check_context, check_flow
 from ppl_ext.pyro.flows.distribution import FlowDistribution
 from ppl_ext.pyro.flows.elementwise import AbstractElementwise, Affine, Spline
 from ppl_ext.pyro.flows.networks import reset_network
 
-__all__ = ["AbstractFlow", "AbstractLayer", "draw_order", "join"]
+__all__ = ["AbstractFlow", "AbstractLayer", "join"]
 
 _LINEAR = 5.0  # inputs of a network are as they are within, and logarithms far beyond
 
@@ -51,12 +49,13 @@ class AbstractFlow(torch.nn.Module):
         bound: float,
     ) -> None:
         super().__init__()
-        self._check(dim, context_dim, transform, num_layers, hidden, num_bins, bound)
+        kind = type(self).__name__
+        check_flow(kind, dim, context_dim, transform, num_layers, hidden, num_bins, bound)
         self.dim = int(dim)
         self.context_dim = int(context_dim)
         elementwise = Affine() if transform == "affine" else Spline(num_bins, bound)
         self.settings = {
-            "kind": type(self).__name__,
+            "kind": kind,
             "dim": self.dim,
             "context_dim": self.context_dim,
             "transform": transform,
@@ -135,56 +134,9 @@ class AbstractFlow(torch.nn.Module):
             total = total + log_slope
         return values, total
 
-    def _check(
-        self,
-        dim: int,
-        context_dim: int,
-        transform: str,
-        num_layers: int,
-        hidden: Sequence[int],
-        num_bins: int,
-        bound: float,
-    ) -> None:
-        kind = type(self).__name__
-        check_count(kind, "dim", dim, f"{kind}(2)")
-        check_count(kind, "num_layers", num_layers, f"{kind}({dim}, num_layers=6)")
-        check_count(kind, "num_bins", num_bins, f"{kind}({dim}, num_bins=8)")
-        for width in hidden:
-            check_count(kind, "hidden", width, f"{kind}({dim}, hidden=(64, 64))")
-        right = {
-            "context_dim": (
-                "a whole number, 0 for no context",
-                isinstance(context_dim, Integral) and context_dim >= 0,
-                0,
-            ),
-            "transform": ("'spline' or 'affine'", transform in ("spline", "affine"), "'spline'"),
-            "bound": ("a positive number", bound > 0, 5.0),
-        }
-        found = {"context_dim": context_dim, "transform": transform, "bound": bound}
-        for name, (expected, fits, example) in right.items():
-            if not fits:
-                raise ValueError(
-                    f"{kind}: {name} = {found[name]!r}; expected {expected}, such as "
-                    f"{kind}({dim}, {name}={example})."
-                )
-
     def _check_context(self, context: torch.Tensor | None) -> None:
-        kind, width = type(self).__name__, self.context_dim
         shape = None if context is None else tuple(context.shape)
-        if (shape is None) != (width == 0) or (shape is not None and shape[-1:] != (width,)):
-            found = "missing" if shape is None else f"of shape {shape}"
-            expected = f"shape [..., {width}]" if width else "none"
-            line = "flow(context)" if width else f"{kind}({self.dim}, context_dim=...)(context)"
-            raise ValueError(
-                f"{kind}: the context is {found}; expected {expected}, for the flow was made with "
-                f"context_dim={width}. Write {line}."
-            )
-
-
-def draw_order(dim: int, seed: int) -> torch.Tensor:
-    """An order of the coordinates, that of the model first; no random state is touched."""
-    order = np.arange(dim) if seed == 0 else np.random.default_rng(seed).permutation(dim)
-    return torch.as_tensor(order)
+        check_context(type(self).__name__, self.dim, self.context_dim, shape, "(context)")
 
 
 def join(values: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
