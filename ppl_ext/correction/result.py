@@ -141,6 +141,15 @@ class Corrected:
         """One of ``good`` and ``not to be trusted``."""
         return "good" if self.ok else "not to be trusted"
 
+    @property
+    def summary(self) -> str:
+        """Verdict and evidence, in a line."""
+        return f"draws of the posterior: {self.verdict}, log evidence {self._evidence}"
+
+    @property
+    def _evidence(self) -> str:
+        return f"{self.evidence:,.3f} +- {self.evidence_error:.3f}"
+
     def __str__(self) -> str:
         log = self.log
         visited = dict.fromkeys(f"{stage.temperature:.3f}" for stage in log.stages)
@@ -151,7 +160,7 @@ class Corrected:
                 f"{self.draws.num_draws:,} in {self.draws.chains} chains, ESS {self.ess:,.0f}, "
                 f"R-hat {self.rhat:.3f}",
             ),
-            ("log evidence", f"{self.evidence:,.3f} +- {self.evidence_error:.3f}"),
+            ("log evidence", self._evidence),
             ("path", f"temperatures {', '.join(visited)}" if visited else "at the start"),
         ]
         if log.stages:

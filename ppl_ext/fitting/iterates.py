@@ -1,13 +1,13 @@
-"""Which iterate and which start of a stochastic fit is its result, and what its log says of it."""
+"""Which iterate, start or stage of a fit is its result, and what its log says of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ppl_ext.fitting.fit_log import INTERRUPTED, FitLog
 
-__all__ = ["Starts", "choose_iterate"]
+__all__ = ["Starts", "choose_iterate", "conclude_stages"]
 
 
 @dataclass
@@ -89,3 +89,31 @@ def choose_iterate(losses: Mapping[str, np.ndarray]) -> tuple[str, float, str]:
             chosen = name
     loss = float(np.mean(losses[chosen]))
     return chosen, loss, f"the result is {chosen}, its ELBO {-loss:,.3f} on fresh draws"
+
+
+def conclude_stages(
+    losses: Mapping[str, np.ndarray], logs: Sequence[FitLog], notes: Sequence[str]
+) -> tuple[str, FitLog]:
+    """The result of a fit in stages, each from where the one before it ended.
+
+    Args:
+        losses: Losses after every stage on the same fresh draws, as `choose_iterate` takes them.
+        logs: Logs of all that was run, the last stage's last.
+        notes: What is known beside.
+
+    Returns:
+        The name of the best stage, and the log of the whole fit: the losses are those of the last
+        stage, the notes tell of all.
+    """
+    chosen, _, note = choose_iterate(losses)
+    others = [
+        f"{name} has {-loss.mean():,.3f} on the same draws"
+        for name, loss in losses.items()
+        if name != chosen and np.isfinite(loss).all()
+    ]
+    return chosen, replace(
+        logs[-1],
+        seconds=sum(log.seconds for log in logs),
+        gradients=sum(log.gradients for log in logs),
+        notes=(*notes, note, *others),
+    )

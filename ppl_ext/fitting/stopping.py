@@ -1,10 +1,13 @@
 """Rules that say when noisy losses have stopped falling: ``losses[step] -> reason or None``."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Plateau"]
+__all__ = ["Plateau", "Rule", "cap_phases"]
+
+Rule = Callable[[np.ndarray], str | None]
 
 _BATCHES = 20
 # Robust standard deviation of a normal sample: its interquartile range over this.
@@ -106,6 +109,33 @@ class Plateau:
         return (
             f"the loss has stopped falling (it moved by {abs(change):.2g} nats, noise {noise:.3g})"
         )
+
+
+def cap_phases(rule: Rule, most_steps: int, more: Callable[[], bool]) -> Rule:
+    """The rule, with a limit on the steps of every phase that another one follows.
+
+    A plateau that is never found must not keep the later phases from their steps.
+
+    Args:
+        rule: Asked where the limit is not reached.
+        most_steps: The limit.
+        more: Whether another phase follows the present one.
+
+    Returns:
+        ``rule(losses[step]) -> reason or None``, of the losses of the present phase.
+
+    Example:
+        >>> rule = cap_phases(Plateau(), 200, more=lambda: True)
+        >>> rule(np.linspace(9.0, 0.0, 199)), rule(np.linspace(9.0, 0.0, 200))
+        (None, '200 steps with one step size')
+    """
+
+    def capped(losses: np.ndarray) -> str | None:
+        if more() and len(losses) >= most_steps:
+            return f"{most_steps:,} steps with one step size"
+        return rule(losses)
+
+    return capped
 
 
 def _pull_in(losses: np.ndarray) -> np.ndarray:

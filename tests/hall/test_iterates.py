@@ -3,7 +3,8 @@
 import numpy as np
 
 from ppl_ext.fitting import INTERRUPTED, FitLog
-from ppl_ext.fitting.iterates import Starts, choose_iterate
+from ppl_ext.fitting.held_out import HeldOut
+from ppl_ext.fitting.iterates import Starts, choose_iterate, conclude_stages
 
 
 def trial(loss, reason="reached max_steps=4"):
@@ -65,3 +66,41 @@ def test_interruption_of_a_trial_ends_the_fit_with_the_best_start():
     assert log.interrupted
     assert log.losses[0] == 2.0
     assert log.start_losses == (1.5, 3.0)
+
+
+def test_the_best_stage_is_the_result_and_the_log_tells_of_all():
+    losses = {
+        "the last": np.array([3.0, 3.1]),
+        "the middle": np.array([2.0, 2.1]),
+        "the broken": np.array([1.0, np.nan]),
+        "the first": np.array([4.0, 4.1]),
+    }
+    logs = [
+        FitLog(np.full(2, 4.0), "converged", True, seconds=1.0, gradients=7),
+        FitLog(np.full(3, 3.0), "reached max_steps=3", False, seconds=0.25, gradients=4),
+    ]
+    chosen, log = conclude_stages(losses, logs, ["what was known"])
+    assert chosen == "the middle"
+    assert (log.reason, log.converged, log.losses.tolist()) == (logs[1].reason, False, [3.0] * 3)
+    assert (log.seconds, log.gradients) == (1.25, 11)
+    assert log.notes == (
+        "what was known",
+        "the result is the middle, its ELBO -2.050 on fresh draws",
+        "the last has -3.050 on the same draws",
+        "the first has -4.050 on the same draws",
+    )
+
+
+def test_held_out_draws_end_a_phase_and_leave_the_next_its_patience():
+    found = iter([5.0, 4.0, 3.999, 4.5, 4.5, 3.9, 3.9, 3.9, 3.9])
+    looks = []
+
+    def look():
+        looks.append(next(found))
+        return looks[-1], len(looks)
+
+    rule = HeldOut(look, start=0)
+    reasons = [rule(np.zeros(25)) for _ in range(9)]
+    # A thousandth of a nat is no gain; the fifth look is the third without one.
+    assert [index for index, reason in enumerate(reasons, 1) if reason] == [5, 9]
+    assert rule.best == 6

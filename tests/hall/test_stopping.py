@@ -5,6 +5,7 @@ import pytest
 from scipy.signal import lfilter
 
 from ppl_ext.fitting import Plateau
+from ppl_ext.fitting.stopping import cap_phases
 
 RUNS = 40
 STEPS = 20_000
@@ -120,3 +121,13 @@ def test_more_is_asked_of_a_smaller_fraction():
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match="Plateau"):
         Plateau(**settings)
+
+
+def test_only_phases_that_another_follows_are_capped():
+    later = [True]
+    rule = cap_phases(lambda losses: "rest" if losses[-1] == 0 else None, 1000, lambda: later[0])
+    assert rule(np.ones(999)) is None
+    assert rule(np.zeros(999)) == "rest"
+    assert rule(np.ones(1000)) == "1,000 steps with one step size"
+    later[0] = False
+    assert rule(np.ones(5000)) is None

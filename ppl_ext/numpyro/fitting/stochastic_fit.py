@@ -11,6 +11,7 @@ from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.fitting.iterates import Starts, choose_iterate
 from ppl_ext.fitting.loop import NonFiniteLossError, drive
 from ppl_ext.fitting.settings import Stochastic
+from ppl_ext.fitting.stopping import cap_phases
 from ppl_ext.numpyro.fitting.blame import blame_site
 from ppl_ext.numpyro.fitting.compiled_svi import SVIRun, compile_svi
 from ppl_ext.numpyro.guides.guide_call import call_guide
@@ -105,14 +106,11 @@ def _finish(run: SVIRun, settings: Stochastic, chunk: int, progress_bar: bool) -
     step_sizes = [settings.step_size / _REDUCTION**i for i in range(1, settings.phases)]
     share = settings.max_steps // settings.phases
 
-    def rule(losses):
-        # A plateau that is never found must not keep the later phases from their steps.
-        if run.compiled.own_optimiser and step_sizes and len(losses) >= share:
-            return f"{share:,} steps with one step size"
-        return settings.rule(losses)
+    def more() -> bool:
+        return run.compiled.own_optimiser and bool(step_sizes)
 
     def next_phase() -> bool:
-        if not run.compiled.own_optimiser or not step_sizes:
+        if not more():
             return False
         run.set_step_size(step_sizes.pop(0))
         return True
@@ -122,7 +120,7 @@ def _finish(run: SVIRun, settings: Stochastic, chunk: int, progress_bar: bool) -
             run.advance,
             max_steps=settings.max_steps,
             chunk=chunk,
-            rule=rule,
+            rule=cap_phases(settings.rule, share, more),
             next_phase=next_phase,
             progress_bar=progress_bar,
         )

@@ -1,7 +1,7 @@
 """The road of a flow: a Gaussian, draws of the posterior, and gradients of the bound."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -11,10 +11,11 @@ from scipy.linalg import solve_triangular
 from ppl_ext.correction import Corrected, Correction, correct
 from ppl_ext.density import Density
 from ppl_ext.fitting.fit_log import FitLog
-from ppl_ext.fitting.iterates import choose_iterate
+from ppl_ext.fitting.held_out import HeldOut
+from ppl_ext.fitting.iterates import conclude_stages
 from ppl_ext.fitting.loop import NonFiniteLossError, drive
 from ppl_ext.fitting.settings import Deterministic
-from ppl_ext.fitting.stopping import Plateau
+from ppl_ext.fitting.stopping import Plateau, cap_phases
 from ppl_ext.gaussian_vi import GaussianSolution, solve_full_rank
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
 from ppl_ext.numpyro.fitting.flows.flow_training import (
@@ -39,36 +40,7 @@ _MOST_LIKELIHOOD_STEPS, _MOST_BOUND_STEPS = 400, 800
 _MOST_LARGE_STEPS = 400  # of the bound, before smaller ones are averaged
 _LIKELIHOOD_STEP, _BOUND_STEP = 1e-2, 2e-2
 _RULE = Plateau(min_steps=200)
-_GAIN, _PATIENCE = 0.002, 3  # nats by which held-out draws are more likely; looks without that
 _PAIRS = 2048  # draws on which the stages are compared, times two
-
-
-@dataclass
-class _HeldOut:
-    """Held-out draws, which say when others have been learned enough."""
-
-    training: Training
-    draws: np.ndarray
-    flow: Any
-    best: Any
-    least: float = math.inf
-    looks: int = 0
-    slower: bool = field(default=False)
-
-    def rule(self, _: np.ndarray) -> str | None:
-        average = self.training.progress.average
-        loss = -float(compile_score(self.flow)(average, self.draws))
-        self.looks += 1
-        if loss < self.least - _GAIN:
-            self.least, self.best, self.looks = loss, average, 0
-        return "held-out draws are no longer more likely" if self.looks >= _PATIENCE else None
-
-    def next_phase(self) -> bool:
-        if self.slower:
-            return False
-        self.slower, self.looks = True, 0
-        self.training.slow_down(4.0, self.best)
-        return True
 
 
 def fit_flow(
@@ -102,7 +74,7 @@ def fit_flow(
     stages = {"the Gaussian": weights}
     if not log.interrupted and density.batched:
         corrected = correct(density, solution, _ENOUGH, seed=seed, progress_bar=progress_bar)
-        notes.append(_describe(corrected))
+        notes.append(corrected.summary)
         log, weights = _learn(rng_key, guide, weights, solution, corrected, progress_bar)
         log = replace(
             log,
@@ -116,19 +88,8 @@ def fit_flow(
         parts.append(log)
         stages["the flow of the bound"] = weights
     losses = {stage: _score(guide, density, solution, stages[stage]) for stage in reversed(stages)}
-    chosen, _, note = choose_iterate(losses)
-    notes.append(note)
-    notes += [
-        f"{stage} has {-loss.mean():,.3f} on the same draws"
-        for stage, loss in losses.items()
-        if stage != chosen and np.isfinite(loss).all()
-    ]
-    return {**params, name: stages[chosen]}, replace(
-        log,
-        seconds=sum(part.seconds for part in parts),
-        gradients=sum(part.gradients for part in parts),
-        notes=tuple(notes),
-    )
+    chosen, log = conclude_stages(losses, parts, notes)
+    return {**params, name: stages[chosen]}, log
 
 
 def _learn(
@@ -151,14 +112,20 @@ def _learn(
         begin(weights),
         _LIKELIHOOD_STEP,
     )
-    held_out = _HeldOut(training, draws[:share], guide.flow, weights)
+    score = compile_score(guide.flow)
+
+    def look() -> tuple[float, Any]:
+        average = training.progress.average
+        return -float(score(average, draws[:share])), average
+
+    held_out = HeldOut(look, weights)
     try:
         log = drive(
             training.advance,
             max_steps=_MOST_LIKELIHOOD_STEPS,
-            rule=held_out.rule,
+            rule=held_out,
             chunk=_LOOK,
-            next_phase=held_out.next_phase,
+            next_phase=lambda: training.slow_down(4.0, held_out.best),
             gradients_per_step=0,
             progress_bar=progress_bar,
             describe="draws",
@@ -186,28 +153,13 @@ def _climb(
         begin(weights),
         _BOUND_STEP,
     )
-    slower = [False]
-
-    def rule(losses: np.ndarray) -> str | None:
-        # Losses that never rest must not keep the average from its steps.
-        if not slower[0] and len(losses) >= _MOST_LARGE_STEPS:
-            return f"{_MOST_LARGE_STEPS} steps with one step size"
-        return _RULE(losses)
-
-    def next_phase() -> bool:
-        if slower[0]:
-            return False
-        slower[0] = True
-        training.slow_down(5.0, training.progress.weights)
-        return True
-
     try:
         log = drive(
             training.advance,
             max_steps=_MOST_BOUND_STEPS,
-            rule=rule,
+            rule=cap_phases(_RULE, _MOST_LARGE_STEPS, lambda: not training.slower),
             chunk=_LOOK,
-            next_phase=next_phase,
+            next_phase=lambda: training.slow_down(5.0, training.progress.weights),
             gradients_per_step=BATCH,
             progress_bar=progress_bar,
             describe="bound",
@@ -228,10 +180,3 @@ def _score(
     log_q = -0.5 * (e.astype(float) ** 2).sum(-1) - 0.5 * guide.dim * math.log(2 * math.pi)
     log_q -= log_slope + np.log(np.diagonal(solution.scale_tril)).sum()
     return log_q - density.log_p(solution.loc + u @ solution.scale_tril.T)
-
-
-def _describe(corrected: Corrected) -> str:
-    return (
-        f"draws of the posterior: {corrected.verdict}, log evidence {corrected.evidence:,.3f} +- "
-        f"{corrected.evidence_error:.3f}"
-    )

@@ -58,6 +58,7 @@ class Training:
         rng_key: Random key.
         progress: Where it stands.
         step_size: Step size.
+        slower: Whether the steps are the smaller ones.
     """
 
     program: Callable[..., tuple[Progress, jax.Array]]
@@ -65,6 +66,7 @@ class Training:
     rng_key: jax.Array
     progress: Progress
     step_size: float
+    slower: bool = False
 
     def advance(self, steps: int) -> np.ndarray:
         """Make some steps: ``losses[step]``; none is kept where one is not finite."""
@@ -74,12 +76,16 @@ class Training:
             self.progress = progress
         return np.asarray(losses, np.float64)
 
-    def slow_down(self, factor: float, weights: Any) -> None:
-        """Go on from some weights with smaller steps, and begin the average anew."""
+    def slow_down(self, factor: float, weights: Any) -> bool:
+        """Go on from some weights with smaller steps, and begin the average anew: once."""
+        if self.slower:
+            return False
+        self.slower = True
         self.step_size /= factor
         self.progress = self.progress._replace(
             weights=weights, average=weights, averaged=np.zeros((), np.int32)
         )
+        return True
 
 
 def begin(weights: Any) -> Progress:

@@ -8,13 +8,20 @@ import torch
 from ppl_ext.correction import Corrected, Correction, correct
 from ppl_ext.density import Density
 from ppl_ext.fitting.fit_log import FitLog
-from ppl_ext.fitting.iterates import choose_iterate
+from ppl_ext.fitting.held_out import HeldOut
+from ppl_ext.fitting.iterates import conclude_stages
 from ppl_ext.fitting.loop import NonFiniteLossError, drive
 from ppl_ext.fitting.settings import Deterministic
-from ppl_ext.fitting.stopping import Plateau
+from ppl_ext.fitting.stopping import Plateau, cap_phases
 from ppl_ext.gaussian_vi import solve_full_rank
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
-from ppl_ext.pyro.fitting.flows.flow_training import BoundTraining, LikelihoodTraining, State
+from ppl_ext.pyro.fitting.flows.flow_training import (
+    BoundTraining,
+    LikelihoodTraining,
+    State,
+    restore,
+    snapshot,
+)
 from ppl_ext.pyro.guides.flow import AutoFlow
 from ppl_ext.pyro.tracing.isolation import own_random_state
 
@@ -50,33 +57,24 @@ def fit_flow(
     parts, notes, log = [solution.log], [], solution.log
     with own_random_state(seed), torch.no_grad():
         guide.flow.reset_parameters()
-        states = {"the Gaussian": _state(guide)}
+        states = {"the Gaussian": snapshot(guide.flow)}
         if not log.interrupted and density.batched:
             corrected = correct(density, solution, _ENOUGH, seed=seed, progress_bar=progress_bar)
-            notes.append(_describe(corrected))
+            notes.append(corrected.summary)
             with torch.enable_grad():
                 log, gradients = _learn(guide, corrected, progress_bar), corrected.log.gradients
             log = replace(log, seconds=log.seconds + corrected.log.seconds, gradients=gradients)
             parts.append(log)
-            states["the flow of the draws"] = _state(guide)
+            states["the flow of the draws"] = snapshot(guide.flow)
         if not log.interrupted:
             with torch.enable_grad():
                 log = _climb(guide, density, progress_bar)
             parts.append(log)
-            states["the flow of the bound"] = _state(guide)
+            states["the flow of the bound"] = snapshot(guide.flow)
         losses = {name: _score(guide, density, states[name]) for name in reversed(states)}
-        chosen, _, note = choose_iterate(losses)
-        _restore(guide, states[chosen])
-    notes.append(note)
-    for name, loss in losses.items():
-        if name != chosen and np.isfinite(loss).all():
-            notes.append(f"{name} has {-loss.mean():,.3f} on the same draws")
-    return replace(
-        log,
-        seconds=sum(part.seconds for part in parts),
-        gradients=sum(part.gradients for part in parts),
-        notes=tuple(notes),
-    )
+        chosen, log = conclude_stages(losses, parts, notes)
+        restore(guide.flow, states[chosen])
+    return log
 
 
 def _learn(guide: AutoFlow, corrected: Corrected, progress_bar: bool) -> FitLog:
@@ -84,39 +82,33 @@ def _learn(guide: AutoFlow, corrected: Corrected, progress_bar: bool) -> FitLog:
     loc, scale_tril = (part.detach() for part in guide._flat())
     z = torch.as_tensor(corrected.z).to(loc)
     u = torch.linalg.solve_triangular(scale_tril, (z - loc).T, upper=False).T
-    held_out = len(u) // corrected.draws.chains
-    training = LikelihoodTraining(guide.flow, u[held_out:], u[:held_out])
+    share = len(u) // corrected.draws.chains
+    training = LikelihoodTraining(guide.flow, u[share:], u[:share])
+    held_out = HeldOut(training.look, snapshot(guide.flow))
     try:
         log = drive(
             training.advance,
             max_steps=_MOST_LIKELIHOOD_STEPS,
-            rule=training.rule,
+            rule=held_out,
             chunk=_LOOK,
-            next_phase=training.slow_down,
+            next_phase=lambda: training.slow_down(held_out.best),
             progress_bar=progress_bar,
             describe="draws",
         )
     except NonFiniteLossError as error:
         log = error.log
-    training.restore(training.best)
+    restore(guide.flow, held_out.best)
     return log
 
 
 def _climb(guide: AutoFlow, density: Density, progress_bar: bool) -> FitLog:
     """Train the flow by the evidence lower bound, which knows what the draws do not."""
     training = BoundTraining(guide.flow, *(part.detach() for part in guide._flat()), density)
-
-    def rule(losses: np.ndarray) -> str | None:
-        # Losses that never rest must not keep the average from its steps.
-        if not training.slower and len(losses) >= _MOST_LARGE_STEPS:
-            return f"{_MOST_LARGE_STEPS} steps with one step size"
-        return _RULE(losses)
-
     try:
         log = drive(
             training.advance,
             max_steps=_MOST_BOUND_STEPS,
-            rule=rule,
+            rule=cap_phases(_RULE, _MOST_LARGE_STEPS, lambda: not training.slower),
             chunk=_LOOK,
             next_phase=training.slow_down,
             gradients_per_step=training.batch,
@@ -126,29 +118,13 @@ def _climb(guide: AutoFlow, density: Density, progress_bar: bool) -> FitLog:
     except NonFiniteLossError as error:
         log = error.log
     if training.averaged:
-        training.restore(training.average)
+        restore(guide.flow, training.average)
     return log
 
 
 def _score(guide: AutoFlow, density: Density, state: State) -> np.ndarray:
     """Losses of a stage on draws that are the same for all, ``losses[draw]``."""
-    _restore(guide, state)
+    restore(guide.flow, state)
     half = draw_standard_normal(_PAIRS, guide.flow.dim, seed=1)
     z, log_q = guide.push_noise(np.concatenate([half, -half]))
     return log_q - density.log_p(z)
-
-
-def _state(guide: AutoFlow) -> State:
-    return [parameter.detach().clone() for parameter in guide.flow.parameters()]
-
-
-def _restore(guide: AutoFlow, state: State) -> None:
-    for parameter, value in zip(guide.flow.parameters(), state, strict=True):
-        parameter.copy_(value)
-
-
-def _describe(corrected: Corrected) -> str:
-    return (
-        f"draws of the posterior: {corrected.verdict}, log evidence {corrected.evidence:,.3f} +- "
-        f"{corrected.evidence_error:.3f}"
-    )

@@ -9,15 +9,32 @@ import torch
 from ppl_ext.density import Density
 from ppl_ext.pyro.flows.flow import AbstractFlow
 
-__all__ = ["AbstractTraining", "BoundTraining", "LikelihoodTraining", "State"]
+__all__ = [
+    "AbstractTraining",
+    "BoundTraining",
+    "LikelihoodTraining",
+    "State",
+    "restore",
+    "snapshot",
+]
 
 State = list[torch.Tensor]
 
 _LONGEST = 5.0  # norm of a gradient
 _WARM_UP = 20  # steps until the step size is reached
 _MEMORY = 0.95  # of the running average of a likelihood's iterates
-_GAIN = 0.002  # nats by which held-out draws have to be more likely to count
-_PATIENCE = 3  # looks at them without a gain
+
+
+def snapshot(flow: AbstractFlow) -> State:
+    """A copy of the parameters."""
+    return [parameter.detach().clone() for parameter in flow.parameters()]
+
+
+def restore(flow: AbstractFlow, state: State) -> None:
+    """Writes a copy back."""
+    with torch.no_grad():
+        for parameter, value in zip(flow.parameters(), state, strict=True):
+            parameter.copy_(value)
 
 
 class AbstractTraining(ABC):
@@ -35,7 +52,7 @@ class AbstractTraining(ABC):
         self.step_size = step_size
         self.parameters = list(flow.parameters())
         self.adam = torch.optim.Adam(self.parameters, step_size, fused=True)
-        self.average = self.snapshot()
+        self.average = snapshot(flow)
         self.steps = 0
         self.averaged = 0
 
@@ -65,16 +82,6 @@ class AbstractTraining(ABC):
                 torch._foreach_lerp_(self.average, self.parameters, self.weigh())
         return losses
 
-    def snapshot(self) -> State:
-        """A copy of the parameters."""
-        return [parameter.detach().clone() for parameter in self.parameters]
-
-    def restore(self, state: State) -> None:
-        """Writes a copy back."""
-        with torch.no_grad():
-            for parameter, value in zip(self.parameters, state, strict=True):
-                parameter.copy_(value)
-
 
 class LikelihoodTraining(AbstractTraining):
     """Maximum likelihood of draws, some held out to say when it is enough.
@@ -98,9 +105,6 @@ class LikelihoodTraining(AbstractTraining):
         super().__init__(flow, step_size, batch)
         self.draws = draws
         self.held_out = held_out
-        self.best = self.snapshot()
-        self.least = math.inf
-        self._looks = 0
         self._slower = False
 
     def evaluate(self) -> float:  # noqa: D102
@@ -114,24 +118,21 @@ class LikelihoodTraining(AbstractTraining):
         return max(1 - _MEMORY, 1 / self.averaged)
 
     @torch.no_grad()
-    def rule(self, _: np.ndarray) -> str | None:
-        """Looks at the held-out draws; says so where the average no longer helps them."""
-        latest = self.snapshot()
-        self.restore(self.average)
+    def look(self) -> tuple[float, State]:
+        """Loss of the held-out draws under the average of the iterates, and that average."""
+        average, latest = [x.clone() for x in self.average], snapshot(self.flow)
+        restore(self.flow, average)
         loss = -self.flow().log_prob(self.held_out).mean().item()
-        self.restore(latest)
-        self._looks += 1
-        if loss < self.least - _GAIN:
-            self.least, self.best, self._looks = loss, [x.clone() for x in self.average], 0
-        return "held-out draws are no longer more likely" if self._looks >= _PATIENCE else None
+        restore(self.flow, latest)
+        return loss, average
 
-    def slow_down(self) -> bool:
-        """Goes on from the best average with smaller steps, once."""
+    def slow_down(self, start: State) -> bool:
+        """Goes on from a state with smaller steps, once."""
         if self._slower:
             return False
-        self._slower, self._looks = True, 0
+        self._slower = True
         self.step_size /= 4
-        self.restore(self.best)
+        restore(self.flow, start)
         return True
 
 
