@@ -16,7 +16,11 @@ from ppl_ext.gaussian_vi.parameters.solution import ParametricSolution, note_par
 from ppl_ext.gaussian_vi.solution import GaussianSolution
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
 
-__all__ = ["solve_with_parameters"]
+__all__ = ["MOST_PARAMETERS", "solve_with_parameters"]
+
+# Each step of the parameters costs a fit of the Gaussian. Three hundred fixed effects need twenty
+# steps; a network of as many weights needs hundreds, which stochastic gradients make faster.
+MOST_PARAMETERS = 300
 
 # Most looks for better modes at the parameters found, and nats by which the climb after one has
 # to rise for another.

@@ -14,7 +14,7 @@ from ppl_ext.density import ParametricDensity
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi import GaussianSolution, solve_full_rank, solve_mean_field
-from ppl_ext.gaussian_vi.parameters import solve_with_parameters
+from ppl_ext.gaussian_vi.parameters import MOST_PARAMETERS, solve_with_parameters
 from ppl_ext.numpyro.guides.flat import AbstractFlatGuide
 from ppl_ext.numpyro.guides.full_rank import AutoFullRank
 from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
@@ -26,11 +26,7 @@ from ppl_ext.numpyro.tracing.model_call import ModelCall
 from ppl_ext.numpyro.tracing.rng_keys import seed_from
 from ppl_ext.numpyro.tracing.turns import in_turn
 
-__all__ = ["MOST_PARAMETERS", "find_obstacle", "fit_with_parameters", "read_parameters"]
-
-# Each step of the parameters costs a fit of the Gaussian. Three hundred fixed effects need twenty
-# steps; a network of as many weights needs hundreds, which stochastic gradients make faster.
-MOST_PARAMETERS = 300
+__all__ = ["find_obstacle", "fit_with_parameters", "read_parameters"]
 
 
 def find_obstacle(bound: BoundModel, guide: AbstractFlatGuide) -> str:

@@ -7,7 +7,7 @@ from pyro import poutine
 from ppl_ext.density import ParametricDensity
 from ppl_ext.fitting.settings import Deterministic
 from ppl_ext.gaussian_vi import GaussianSolution, solve_full_rank, solve_mean_field
-from ppl_ext.gaussian_vi.parameters import solve_with_parameters
+from ppl_ext.gaussian_vi.parameters import MOST_PARAMETERS, solve_with_parameters
 from ppl_ext.pyro.guides.flat import AbstractFlatGuide
 from ppl_ext.pyro.guides.full_rank import AutoFullRank
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
@@ -19,11 +19,7 @@ from ppl_ext.pyro.tracing.hidden_draws import find_hidden_draws
 from ppl_ext.pyro.tracing.isolation import model_scope, own_param_store, own_random_state
 from ppl_ext.pyro.tracing.turns import in_turn
 
-__all__ = ["MOST_PARAMETERS", "find_obstacle", "find_parameters", "fit_with_parameters"]
-
-# Each step of the parameters costs a fit of the Gaussian. Three hundred fixed effects need twenty
-# steps; a network of as many weights needs hundreds, which stochastic gradients make faster.
-MOST_PARAMETERS = 300
+__all__ = ["find_obstacle", "find_parameters", "fit_with_parameters"]
 
 
 def find_parameters(bound: BoundModel, seed: int) -> HeldStore:
