@@ -2,6 +2,7 @@
 
 import itertools
 
+import funsor
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,8 +21,16 @@ from ppl_ext.draws import estimate_loo
 from ppl_ext.numpyro import AutoMeanField, Stochastic, fit, from_mcmc, trace_density
 
 MARK = {"enumerate": "parallel"}
+
+
 INITIAL = np.array([0.6, 0.4])
 TRANSITION = np.array([[0.9, 0.1], [0.3, 0.7]])
+
+
+@pytest.fixture(autouse=True)
+def backend():
+    """The host's own functions need it: `import pyro.contrib.gp` leaves funsor on torch."""
+    funsor.set_backend("jax")
 
 
 def draw_mixture(rows=100):
