@@ -25,15 +25,17 @@ class BlackBox:
     process it is simulated. A row whose simulation raises ``ArithmeticError``, ``ValueError`` or
     ``RuntimeError`` is counted with the error and left out; other errors end the run.
 
-    Not for a simulator that takes arrays of rows: with ``vectorized=True`` it is called once a
-    chunk, which is faster. Its one generator is that of the chunk, so that the chunk size then
+    A simulator that takes arrays of rows is called once a chunk, which is faster, with
+    ``vectorized=True``. Its one generator is that of the chunk, so that the chunk size then
     matters, and an error counts for all rows of the chunk.
+
+    Not for a probabilistic program, which is its own simulator.
 
     Args:
         prior: ``(first_row, size) -> {site: array[row, ...]}``, the latent values of some rows,
             the same ones at each call.
         simulator: ``(values, rng) -> {site: array}``, or one array. Values are those of one row,
-            ``{site: array[...]}``, copies that it may change.
+            ``{site: array[...]}``, copies that it may change. Whole numbers become floats.
         seed: Of the generators.
         vectorized: Whether values and results have a leading axis of rows.
         observed: Name of the site where the simulator returns one array.
@@ -86,7 +88,8 @@ class BlackBox:
             failed rows are NaN.
 
         Raises:
-            ValueError: A row has another shape than the one before it.
+            ValueError: A row has another shape or type than the first one.
+            TypeError: A row is not made of real numbers.
         """
         latent = {name: np.asarray(values) for name, values in self.prior(first_row, size).items()}
         for name, values in latent.items():
@@ -120,13 +123,18 @@ class BlackBox:
                 continue
             if not observed:
                 shaping = row
-                observed = {name: _allocate(size, value) for name, value in outcome.items()}
-            shapes = {name: value.shape for name, value in outcome.items()}
-            expected = {name: array.shape[1:] for name, array in observed.items()}
-            if shapes != expected:
+                observed = {
+                    name: np.full((size, *value.shape), np.nan, value.dtype)
+                    for name, value in outcome.items()
+                }
+            found = {name: f"{value.dtype}{list(value.shape)}" for name, value in outcome.items()}
+            expected = {
+                name: f"{array.dtype}{list(array.shape[1:])}" for name, array in observed.items()
+            }
+            if found != expected:
                 raise ValueError(
-                    f"BlackBox: row {row} has the shapes {shapes}, and row {shaping} {expected}; "
-                    "expected the same in all rows. Pad or summarise what varies in length."
+                    f"BlackBox: row {row} is {found}, and row {shaping} {expected}; expected the "
+                    "same in all rows. Pad or summarise what varies in length."
                 )
             for name, value in outcome.items():
                 observed[name][offset] = value
@@ -151,7 +159,11 @@ class BlackBox:
                     f"BlackBox: site '{name}' of row {row} is of type {array.dtype}; expected "
                     "real numbers. Return arrays of numbers, all rows of the same shape."
                 )
-        return arrays
+        # One row of whole numbers does not say that the next is none.
+        return {
+            name: array if array.dtype.kind == "f" else array.astype(float)
+            for name, array in arrays.items()
+        }
 
 
 def make_row_generator(seed: int, row: int, *, stream: int = 0) -> np.random.Generator:
@@ -182,9 +194,3 @@ def _check_seed(called: str, seed: Any) -> None:
         raise ValueError(
             f"{called}: seed = {seed!r}; expected a whole number from 0 on, such as seed=0."
         )
-
-
-def _allocate(size: int, value: np.ndarray) -> np.ndarray:
-    # One row of whole numbers does not say that the next is none.
-    dtype = value.dtype if value.dtype.kind == "f" else np.dtype(float)
-    return np.full((size, *value.shape), np.nan, dtype)

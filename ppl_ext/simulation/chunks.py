@@ -164,7 +164,7 @@ def check_layout(expected: Layout, chunk: Chunk, whose: str) -> None:
                     f"{chunk.first_row}, and {shape} in {whose}; expected one shape. Pad or "
                     "summarise what varies in length."
                 )
-            if not np.can_cast(found_dtype, dtype, "same_kind"):
+            if found_dtype != dtype:
                 raise ValueError(
                     f"run_simulations: site '{name}' is of type {found_dtype} in row "
                     f"{chunk.first_row}, and {dtype} in {whose}; expected one type. Return "

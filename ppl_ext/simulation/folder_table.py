@@ -105,10 +105,10 @@ class FolderTable:
         layout = self._manifest.layout or {}
         check_layout(layout, chunk, "the rows before it")
         for group, sites in layout.items():
-            for number, (name, (_, dtype)) in enumerate(sites.items()):
+            for number, name in enumerate(sites):
                 if chunk.arrays:
-                    rows = chunk.arrays[group][name].astype(dtype, copy=False)
-                    write_rows(self._files[name_file(group, number)], chunk.first_row, rows)
+                    file = self._files[name_file(group, number)]
+                    write_rows(file, chunk.first_row, chunk.arrays[group][name])
         self._ledger.enter(chunk)
         self._written.add(self._numbers[chunk.first_row, chunk.size])
         if time.monotonic() - self._committed_at > _COMMIT_SECONDS:

@@ -59,6 +59,11 @@ def read_table(called: str, folder: Path) -> Simulations:
         ValueError: A file is damaged, or there is no sound row.
     """
     manifest = read_manifest(called, folder)
+    if not manifest.complete:
+        raise ValueError(
+            f"{called}: none of the {manifest.num_rows:,} simulations in '{folder}' is complete "
+            "yet; expected some. Go on with them: call run_simulations as it was called."
+        )
     ledger = read_ledger(called, folder, manifest)
     rows, dropped = ledger.find_sound(), ledger.count_dropped()
     refuse_all_failed(called, rows, dropped)
