@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ppl_ext.diagnostics.moments import label_elements
 from ppl_ext.simulation.array_checks import (
     check_numbers,
     count_piece_rows,
@@ -151,6 +150,9 @@ def find_constant(simulations: Simulations) -> tuple[str, ...]:
         >>> find_constant(Simulations({"mu": np.arange(5.0)}, {"y": y}))
         ('y[1]',)
     """
+    # Here, as workers need not wait for the diagnostics and their SciPy.
+    from ppl_ext.diagnostics.moments import label_elements
+
     first = {name: array[0] for name, array in simulations.take([0]).observed.items()}
     same = {name: np.ones(np.shape(row), dtype=bool) for name, row in first.items()}
     for piece in simulations.pieces():
