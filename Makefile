@@ -1,6 +1,6 @@
 # make demo | test | alone | lint | docs | notebooks | bench | constraints
 # Each makes the virtual environment it needs and installs into it from constraints.txt.
-#   make test PY=python3.12 VENV=.venv312 EXTRAS=numpyro,plots,factorization,enumeration      another Python, one room
+#   make test PY=python3.12 VENV=.venv312 EXTRAS=numpyro,plots,factorization,enumeration,parallel      another Python, one room
 #   make test TORCH_INDEX=<index of PyTorch's CPU builds>           where pip would take CUDA's
 PY ?= python3
 VENV ?= .venv

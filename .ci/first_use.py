@@ -103,6 +103,18 @@ def use_enumeration() -> None:
     assert fit.draws(jax.random.key(1), 10).values["tall"].shape == (10, len(HEIGHTS))
 
 
+def use_parallel() -> None:
+    """Simulations in two processes."""
+    from ppl_ext.simulation import run_simulations
+
+    def simulate(first_row: int, size: int) -> dict[str, dict[str, np.ndarray]]:
+        mean = np.arange(first_row, first_row + size)
+        return {"latent": {"mean": mean}, "observed": {"height": mean + HEIGHTS[0]}}
+
+    found = run_simulations(simulate, 4, chunk_size=2, num_jobs=2, progress_bar=False)
+    assert found.observed["height"][3] == 3 + HEIGHTS[0]
+
+
 def _import_all(package) -> None:
     """Import every module: a room loads what is behind a name when it is first used."""
     for module in walk_packages(package.__path__, f"{package.__name__}."):
@@ -126,6 +138,7 @@ def main(parts: list[str]) -> None:
         "factorization": "numba",
         "plots": "matplotlib",
         "enumeration": "funsor",
+        "parallel": "joblib",
     }
     for part, module in others.items():
         if part not in parts:
