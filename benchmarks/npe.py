@@ -156,7 +156,7 @@ def format_rows(options: argparse.Namespace, rows: list[Row]) -> list[tuple[str,
 
 
 def format_cells(options: argparse.Namespace, rows: list[Row]) -> tuple[str, ...]:
-    runs = [row for row in rows if "fit_cpu" in row]
+    runs = list({row["seed"]: row for row in rows if "fit_cpu" in row}.values())
     if not runs:
         failures = [row["failure"] for row in rows if "failure" in row]
         return ("0", "failed: " + failures[-1] if failures else "", *[""] * 7)

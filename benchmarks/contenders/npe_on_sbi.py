@@ -27,7 +27,7 @@ BOUNDS = {
     "gaussian_linear_uniform": (10, 1.0),
 }
 PRECISIONS = {"gaussian_linear": 10 * np.eye(10), "bernoulli_glm": GLM_PRECISION}
-LEAK_PAIRS, LEAK_DRAWS = 500, 1000
+LEAK_PAIRS, LEAK_DRAWS = 500, 200
 PATIENCE = 300.0  # wall seconds of rejections for one observation
 
 
