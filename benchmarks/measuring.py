@@ -36,14 +36,17 @@ def measure(
     *,
     timeout: float = 3600,
     environment: Mapping[str, str] | None = None,
+    python: str | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
     """Call ``module:function`` in a fresh process, with some variables of its environment changed.
 
+    ``python`` is another interpreter, for what must not be installed beside this package.
+
     Returns:
         What it returned; ``{"failure": sentence}`` where it raised or ran out of time.
     """
-    command = [sys.executable, str(Path(__file__)), function, json.dumps(arguments)]
+    command = [python or sys.executable, str(Path(__file__)), function, json.dumps(arguments)]
     variables = {**os.environ, **ENVIRONMENT, **(environment or {})}
     try:
         done = subprocess.run(
@@ -69,7 +72,8 @@ def main() -> None:
     module, _, name = sys.argv[1].partition(":")
     function = getattr(importlib.import_module(module), name)
     result = function(**json.loads(sys.argv[2]))
-    print(MARK + json.dumps(result), flush=True)
+    # Progress that a library writes may have left its line open.
+    print("\n" + MARK + json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

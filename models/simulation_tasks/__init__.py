@@ -1,0 +1,1 @@
+"""Tasks of a benchmark for simulation-based inference, as models with a density."""
