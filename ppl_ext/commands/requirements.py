@@ -21,7 +21,7 @@ class Part:
 
     Example:
         >>> [part.extra for part in PARTS]
-        ['', 'numpyro', 'pyro', 'plots', 'factorization', 'enumeration']
+        ['', 'numpyro', 'pyro', 'plots', 'factorization', 'enumeration', 'calibration']
     """
 
     name: str
@@ -57,4 +57,5 @@ PARTS = (
     Part("factorization", extra="factorization", module="numba"),
     # funsor 0.4.8 exports a name that it does not have: its top level does not star-import.
     Part("enumeration", extra="enumeration", module="funsor.terms"),
+    Part("calibration", extra="calibration", module="sklearn"),
 )
