@@ -38,7 +38,7 @@ def plot_contraction(
         The axes.
 
     Raises:
-        ValueError: There is no such element.
+        ValueError: There is no such element, or it is a constant.
 
     Example:
         >>> from ppl_ext.calibration import Contraction
@@ -51,11 +51,16 @@ def plot_contraction(
         science, Psychological Methods 26(1).
     """
     z_scores, shrunk = contraction.find_element(element)
+    if np.isnan(shrunk).any():
+        raise ValueError(
+            f"plot_contraction: '{element}' is constant under the prior; expected an element that "
+            f"data can narrow down. Choose another of {contraction.labels[:8]}."
+        )
     ax = open_axes(ax, width=5.0, height=3.4)
     ax.axhspan(-_USUAL, _USUAL, color=GREY, alpha=0.2, linewidth=0)
     ax.axhline(0, color=GREY, linestyle=":")
     # Posteriors wider than the prior lie left of 0; far ones are drawn at the edge.
-    least = min(0.0, max(-1.0, float(np.nanmin(shrunk))))
+    least = min(0.0, max(-1.0, float(shrunk.min())))
     inside = (np.abs(z_scores) <= _REACH) & (shrunk >= least)
     for which, color, marker, text in (
         (inside, BLUE, "o", f"{len(z_scores):,} simulations"),

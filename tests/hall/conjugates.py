@@ -32,10 +32,13 @@ def simulate_normals(seed=0, count=200, draws=99, dim=2, **wrong):
     truths = rng.normal(size=(count, dim))
     data = rng.normal(truths)
     drawn = draw_posterior(rng, data, draws, **wrong)
-    # Of independent normals, up to a constant that plays no part.
+    # Up to a constant that plays no part.
+    correlation = wrong.get("correlation", 0.0)
+    precision = np.linalg.inv((1 - correlation) * np.eye(dim) + correlation)
     prior = wrong.get("prior", False)
     mean = 0 * data if prior else data / 2 + wrong.get("shift", 0.0) * SD
     sd = 1.0 if prior else wrong.get("scale", 1.0) * SD
-    at_truth = -(((truths - mean) / sd) ** 2).sum(-1) / 2
-    at_draws = -(((drawn - mean[:, None]) / sd) ** 2).sum(-1) / 2
+    off_truth, off_draws = (truths - mean) / sd, (drawn - mean[:, None]) / sd
+    at_truth = -((off_truth @ precision) * off_truth).sum(-1) / 2
+    at_draws = -((off_draws @ precision) * off_draws).sum(-1) / 2
     return Simulations(truths, data, drawn, at_truth, at_draws)

@@ -91,8 +91,9 @@ def test_a_prior_is_seen_by_points_that_know_the_data_alone():
     assert not by_points_of_the_data(made).ok
 
 
-def test_wrong_correlation_is_seen_by_random_points():
+def test_a_wrong_correlation_is_seen_by_what_looks_at_all_dimensions():
     made = simulate_normals(count=2000, correlation=0.95)
+    assert not by_density(made).ok
     assert not by_random_points(made).ok
     assert Calibration.from_draws({"theta": made.truths}, {"theta": made.draws}).ok
 
@@ -221,6 +222,9 @@ def test_the_pictures_show_the_numbers():
     points = {line.get_label(): line for line in ax.get_lines()}
     assert points["2 simulations"].get_xydata().tolist() == [[0.9, 0.5]]
     assert points["1 beyond the axes"].get_xydata().tolist() == [[-1.0, 5.0]]
+    constant = {"zero": np.full(2, np.nan)}
+    with pytest.raises(ValueError, match="'zero' is constant"):
+        plot_contraction(Contraction(constant, constant), "zero")
 
 
 @pytest.mark.parametrize(
