@@ -85,6 +85,14 @@ def use_plots() -> None:
     assert plot_elbo(log).get_ylabel() == "ELBO (nats)"
 
 
+def use_calibration() -> None:
+    """A classifier that tells two samples apart."""
+    from ppl_ext.calibration import c2st
+
+    sample = np.arange(40.0)[:, None]
+    assert c2st(sample, sample + 1000) == 1.0
+
+
 def use_enumeration() -> None:
     """Two groups of heights, told apart by a site that is summed out."""
     import jax
@@ -139,6 +147,7 @@ def main(parts: list[str]) -> None:
         "plots": "matplotlib",
         "enumeration": "funsor",
         "parallel": "joblib",
+        "calibration": "sklearn",
     }
     for part, module in others.items():
         if part not in parts:

@@ -21,7 +21,7 @@ class Part:
 
     Example:
         >>> [part.extra for part in PARTS]
-        ['', 'numpyro', 'pyro', 'plots', 'factorization', 'enumeration', 'parallel']
+        ['', 'numpyro', 'pyro', 'plots', 'factorization', 'enumeration', 'parallel', 'calibration']
     """
 
     name: str
@@ -58,4 +58,5 @@ PARTS = (
     # funsor 0.4.8 exports a name that it does not have: its top level does not star-import.
     Part("enumeration", extra="enumeration", module="funsor.terms"),
     Part("parallel", extra="parallel", module="joblib"),
+    Part("calibration", extra="calibration", module="sklearn"),
 )
