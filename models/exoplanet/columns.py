@@ -78,8 +78,8 @@ def check_lower(column: Column, upper: Column) -> Column:
     """
     if (upper.values < 0).all() and (column.values > 0).all():
         raise ValueError(
-            f"read_spectrum: the errors in '{upper.name}' of {upper.source} are negative; expected "
-            "those towards deeper transits first. Write the others first: "
+            f"read_spectrum: the errors in '{upper.name}' of {upper.source} are negative; "
+            "expected those towards deeper transits first. Write the others first: "
             f"error=({column.name!r}, {upper.name!r})."
         )
     if (column.values < 0).all():

@@ -32,7 +32,9 @@ __all__ = [
 JUPITER_RADIUS = 7.1492e9  # cm, equatorial, at 1 bar
 SUN_RADIUS = 6.957e10  # cm
 GAS_CONSTANT = 8.314462618e7  # erg / mol / K
-OPACITY_OF_A_BARN = 0.602214076  # cm2 / g at one atomic mass unit: 1e-24 cm2 times Avogadro's number
+OPACITY_OF_A_BARN = (
+    0.602214076  # cm2 / g at one atomic mass unit: 1e-24 cm2 times Avogadro's number
+)
 BAR = 1e6  # dyn / cm2
 
 REFERENCE_PRESSURE = 10.0  # bar, where the radius of the planet is meant
@@ -63,7 +65,7 @@ class Parameter:
 def _list_parameters() -> tuple[Parameter, ...]:
     truths = dict(zip(MOLECULES, (-2.9, -4.2, -2.6, -6.5, -6.5, -5.5, -4.0), strict=True))
     molecules = [
-        Parameter(f"log_{each}", "log10 of a fraction", -8.0, -1.0, truth, f"{each} by number")
+        Parameter(f"log_{each}", "log10", -8.0, -1.0, truth, f"share of {each}, by number")
         for each, truth in truths.items()
     ]
     return (
@@ -74,7 +76,9 @@ def _list_parameters() -> tuple[Parameter, ...]:
         Parameter("log_cloud_pressure", "log10 bar", -5.0, 1.0, -2.2, "top of the grey clouds"),
         Parameter("cloud_cover", "fraction", 0.0, 1.0, 0.6, "of the limb that clouds cover"),
         Parameter("log_haze", "log10", -1.0, 4.0, 0.8, "haze at 0.35 um beside hydrogen"),
-        Parameter("haze_slope", "", 1.0, 8.0, 4.0, "haze falls with this power of wavelength"),
+        Parameter(
+            "haze_slope", "power", 1.0, 8.0, 4.0, "haze falls with this power of wavelength"
+        ),
         Parameter("offset", "ppm", -300.0, 300.0, 0.0, "of all depths, by the instrument"),
         Parameter("log_inflation", "log10", 0.0, 1.0, 0.1, "true errors beside the stated ones"),
     )

@@ -1,10 +1,13 @@
-"""What a fit leaves over."""
+"""What a fit leaves over, and how far it is from the truth."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Residuals"]
+from models.exoplanet.data import PARAMETERS
+
+__all__ = ["Residuals", "compare_with_truth"]
 
 
 @dataclass(frozen=True)
@@ -42,3 +45,16 @@ class Residuals:
             f"residuals {self.rms:.0f} ppm rms, {self.reduced_chi2:.2f} squared stated errors a "
             f"bin, errors {self.inflation:.2f} times the stated ones"
         )
+
+
+def compare_with_truth(values: Mapping[str, np.ndarray]) -> str:
+    """Tell mean and standard deviation of every parameter beside the truth, a line for each."""
+    lines = []
+    for each in PARAMETERS:
+        draws = np.asarray(values[each.name], dtype=float)
+        mean, sd = draws.mean(), draws.std()
+        lines.append(
+            f"{each.name:<20}{mean:>9.2f} +- {sd:<8.2f} truth {each.truth:>7.2f}, "
+            f"{(mean - each.truth) / sd:+.1f} sd"
+        )
+    return "\n".join(lines)

@@ -8,8 +8,9 @@ broad wings::
     cross-section = floor + sum over bands of peak [exp(-d^2 / 2) + WING exp(-|d| / WING_LENGTH)]
 
 Centres, peaks and widths were set by hand to what line lists show at 800 to 1,000 K and a
-resolution of about 100. They are **not** line lists: no temperature, no pressure, no lines. A
-posterior has the shape of a real one, with its degeneracies; abundances from real data are a
+resolution of about 100; those of water were then moved by eye, by up to 0.4 in log10, towards the
+spectrum of WASP-39b by NIRISS. They are **not** line lists: no temperature, no pressure, no lines.
+A posterior has the shape of a real one, with its degeneracies; abundances from real data are a
 direction to look in, not a measurement.
 """
 
@@ -76,10 +77,10 @@ _BARN = 1e-24  # cm2
 WING = 3e-3
 WING_LENGTH = 1.6
 
-# Helium to hydrogen by number, as in the Sun, and the scattering of hydrogen: the cross-section at
-# 0.35 um falls with the fourth power of the wavelength (Lecavelier des Etangs et al. 2008, Rayleigh
-# scattering in the transit spectrum of HD 189733b, A&A 481 L83; MacDonald & Madhusudhan 2017, HD
-# 209458b in new light, MNRAS 469, 1979).
+# Helium to hydrogen by number, as in the Sun, and what hydrogen scatters: from 0.35 um on it falls
+# with the fourth power of the wavelength (Lecavelier des Etangs et al. 2008, Rayleigh scattering
+# in the transit spectrum of HD 189733b, A&A 481 L83; MacDonald, Madhusudhan 2017, HD 209458b in
+# new light, MNRAS 469, 1979).
 HELIUM_TO_HYDROGEN = 0.17
 HYDROGEN_MASS = 2.016
 HELIUM_MASS = 4.0026

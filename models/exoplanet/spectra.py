@@ -152,9 +152,7 @@ def _scale_depth(column: Column, unit: str | None) -> tuple[np.ndarray, np.ndarr
     return (values**2, 2 * values) if is_ratio else (values, np.ones_like(values))
 
 
-def _scale_error(
-    column: Column, unit: str | None, depth: Column, depth_unit: str | None
-) -> float:
+def _scale_error(column: Column, unit: str | None, depth: Column, depth_unit: str | None) -> float:
     """Return what the unit of an error is worth, which is that of the depth if nobody tells."""
     of_depth = depth_unit or depth.unit
     of_error = unit or (of_depth if column.unit in (None, depth.unit) else column.unit)

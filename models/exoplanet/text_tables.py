@@ -170,7 +170,7 @@ def _read_ecsv_header(
 
 
 class _HeaderLoader(yaml.SafeLoader):
-    """Reads what is plain, and no object: what astropy puts together from columns is not needed."""
+    """Reads what is plain and makes no objects: those that astropy describes are not needed."""
 
 
 _HeaderLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
