@@ -99,9 +99,9 @@ def read_table(path: Path) -> TextTable:
     """Read a table of text.
 
     Lines that begin with ``#``, ``%`` or ``!`` are comments. Columns are separated by what the
-    first row shows: semicolons, else commas, tabs or blanks. The names are the first line if that
-    is not all numbers, else the last comment before the numbers if it has as many words; a unit
-    may follow its name in brackets.
+    second row shows: semicolons, else tabs, commas or blanks. The names are the first line if
+    that is not all numbers, else the last comment before the numbers if it has as many words, of
+    which one is usual or has a unit; units follow their names in brackets.
 
     Args:
         path: File, in UTF-8.
@@ -127,7 +127,7 @@ def read_table(path: Path) -> TextTable:
         names, units, delimiter = _read_ecsv_header(header)
         rows = _split(data[1:], delimiter)
     else:
-        delimiter = _find_delimiter(data[-1][1]) if data else None
+        delimiter = _find_delimiter(data[min(1, len(data) - 1)][1]) if data else None
         rows = _split(data, delimiter)
         names, units = (), (None,) * (len(rows[0][1]) if rows else 0)
         if rows and not all(_is_number(cell) for cell in rows[0][1]):
@@ -135,7 +135,7 @@ def read_table(path: Path) -> TextTable:
         elif rows:
             before = [line for number, line in comments if number < data[0][0]]
             header = _read_comment(before[-1], delimiter) if before else ()
-            if len(header) == len(rows[0][1]):
+            if len(header) == len(rows[0][1]) and _names_columns(header):
                 names, units = _split_units(header)
     _check(path.name, rows, len(units))
     return TextTable(
@@ -178,7 +178,7 @@ _HeaderLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 def _find_delimiter(line: str) -> str | None:
     """Find what separates the cells of a row; None stands for blanks."""
-    return next((each for each in (";", ",", "\t") if each in line), None)
+    return next((each for each in (";", "\t", ",") if each in line), None)
 
 
 def _split(
@@ -208,6 +208,13 @@ def _read_comment(line: str, delimiter: str | None) -> tuple[str, ...]:
     if delimiter is None or delimiter not in line:
         return tuple(re.sub(r"\s+([\[(])", r"\1", line).split())
     return _split([(0, line)], delimiter)[0][1]
+
+
+def _names_columns(words: Sequence[str]) -> bool:
+    """Tell names of columns from a sentence: one of them is usual, or has a unit."""
+    names, units = _split_units(words)
+    usual = {name for role in _USUAL.values() for name in role}
+    return any(units) or bool(usual & {name.casefold() for name in names})
 
 
 def _split_units(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[str | None, ...]]:

@@ -1,12 +1,14 @@
 """The exoplanet: the closed-form limb beside quadrature, the model, and WASP-39b."""
 
 from importlib import import_module
+from pathlib import Path
 
 import mpmath
 import numpy as np
 import pytest
 from scipy import special, stats
 
+from models.exoplanet import data
 from models.exoplanet.data import PARAMETERS, STAR_RADIUS, TRUTH, make_grid, read_wasp39b
 from models.exoplanet.judging import Residuals, compare_with_truth
 from models.exoplanet.opacities import BANDS, MOLECULES, RAYLEIGH, RAYLEIGH_WAVELENGTH
@@ -218,6 +220,16 @@ def test_the_model_has_uniform_parameters_and_one_spectrum(host, worked):
         assert each.low < each.truth < each.high
     assert tuple(sites["depth"]["fn"].event_shape) == (131,)
     assert not [name for name, site in sites.items() if site["type"] == "plate"]
+
+
+def test_the_readme_lists_the_parameters():
+    text = Path(data.__file__).with_name("README.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert rows == [
+        f"| `{each.name}` | {each.unit} | {each.low:g} to {each.high:g} | {each.truth:g} | "
+        f"{each.meaning} |"
+        for each in PARAMETERS
+    ]
 
 
 def test_the_density_is_that_of_scipy(host, worked):
