@@ -81,7 +81,10 @@ def fit_best(wavelength, error, depth, starts=4) -> Residuals:
 def retrieve(rng_key, wavelength, error, depth, progress_bar=True):
     """Fit the posterior, and draw from it: the fit and its draws."""
     fit_key, draw_key = jax.random.split(rng_key)
-    fit = px.fit(fit_key, model, wavelength, error, depth, progress_bar=progress_bar)
+    # The usual budget of five million gradients ends some of these fits before they are good.
+    climb = px.Correction(max_gradients=20_000_000)
+    spectrum = wavelength, error, depth
+    fit = px.fit(fit_key, model, *spectrum, climb=climb, progress_bar=progress_bar)
     return fit, fit.draws(draw_key)
 
 

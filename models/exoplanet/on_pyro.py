@@ -83,7 +83,10 @@ def fit_best(wavelength, error, depth, starts=4) -> Residuals:
 
 def retrieve(seed, wavelength, error, depth, progress_bar=True):
     """Fit the posterior, and draw from it: the fit and its draws."""
-    fit = px.fit(model, wavelength, error, depth, progress_bar=progress_bar, seed=seed)
+    # The usual budget of five million gradients ends some of these fits before they are good.
+    climb = px.Correction(max_gradients=20_000_000)
+    spectrum = wavelength, error, depth
+    fit = px.fit(model, *spectrum, climb=climb, progress_bar=progress_bar, seed=seed)
     return fit, fit.draws(seed=seed)
 
 
