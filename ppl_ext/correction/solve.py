@@ -33,7 +33,7 @@ _MOST_STATES = 64
 
 def correct(
     density: Density,
-    gaussian: GaussianSolution | Gaussian,
+    gaussian: GaussianSolution | Gaussian | Start,
     settings: Correction | None = None,
     *,
     modes: Sequence[MissedMode] = (),
@@ -56,7 +56,8 @@ def correct(
 
     Args:
         density: The log density on unconstrained space.
-        gaussian: The fitted Gaussian, full rank or mean field.
+        gaussian: The fitted Gaussian, full rank or mean field; or a mixture of Gaussians that
+            is known to reach all modes, beside which no others are looked for.
         settings: What is wanted and what it may cost.
         modes: Modes that are known to be missed, beside those that it looks for itself.
         seed: Seed of all draws; the same seed gives the same answer.
@@ -93,13 +94,15 @@ def correct(
         Journal on Uncertainty Quantification 6(2).
     """
     settings = settings or Correction()
-    part = _read_gaussian(density, gaussian)
+    start = gaussian if isinstance(gaussian, Start) else Start((_read_gaussian(gaussian),))
+    _check(density, start)
     rng = np.random.default_rng(seed)
     with open_bar(None, progress_bar, "correct", unit=" gradients") as bar:
         counted = CountedDensity(density.log_density, bar.update)
-        population = _begin(density, counted, part, settings, rng)
+        population = _begin(density, counted, start, settings, rng)
         try:
-            _widen(density, population, modes)
+            if len(start.parts) == 1:
+                _widen(density, population, modes)
             population.climb()
             population.renew()
             _settle(population, settings)
@@ -113,7 +116,12 @@ def correct(
         return conclude(density, population, reason)
 
 
-def _read_gaussian(density: Density | None, gaussian: GaussianSolution | Gaussian) -> Part:
+def _read_gaussian(gaussian: GaussianSolution | Gaussian) -> Part:
+    scale = np.asarray(gaussian.scale)
+    return Part(np.asarray(gaussian.loc), np.diag(scale) if scale.ndim == 1 else scale)
+
+
+def _check(density: Density | None, start: Start) -> None:
     if density is None:
         raise ValueError(
             "correct: there is no density; expected that of a model which sees all of its data. "
@@ -126,41 +134,46 @@ def _read_gaussian(density: Density | None, gaussian: GaussianSolution | Gaussia
             "takes a batch. Write the model without Python branches on sampled values, so that "
             "density.batched is True."
         )
-    scale = np.asarray(gaussian.scale)
-    scale_tril = np.diag(scale) if scale.ndim == 1 else scale
-    if np.shape(gaussian.loc) != (density.dim,) or not (np.diagonal(scale_tril) > 0).all():
-        raise ValueError(
-            f"correct: the Gaussian has a mean of shape {np.shape(gaussian.loc)} and scales down "
-            f"to {np.diagonal(scale_tril).min():.3g}; expected ({density.dim},) and positive "
-            "ones. Pass the solution of the same density: correct(density, fit.solution)."
-        )
-    return Part(np.asarray(gaussian.loc), scale_tril)
+    for part in start.parts:
+        diagonal = np.diagonal(part.scale_tril)
+        if np.shape(part.loc) != (density.dim,) or not (diagonal > 0).all():
+            raise ValueError(
+                f"correct: the Gaussian has a mean of shape {np.shape(part.loc)} and scales down "
+                f"to {diagonal.min():.3g}; expected ({density.dim},) and positive ones. Pass the "
+                "solution of the same density: correct(density, fit.solution)."
+            )
 
 
 def _begin(
     density: Density,
     counted: CountedDensity,
-    part: Part,
+    start: Start,
     settings: Correction,
     rng: np.random.Generator,
 ) -> Population:
     count = max(_PARTICLES, -(-4 * density.dim // _BATCH) * _BATCH)
-    start = Start((part,))
-    path = Path(counted, start)
-    particles = path.visit(start.draw(np.zeros(count, dtype=int), rng), np.zeros(count, dtype=int))
+    path, label = Path(counted, start), _label(start, count, rng)
+    particles = path.visit(start.draw(label, rng), label)
     log_weights = path.weigh(particles)
     if not np.isfinite(log_weights).any():
         raise ValueError(
             f"correct: the model's density is zero or not finite at all {count:,} draws of the "
-            f"Gaussian. {explain_point(density, part.loc)}Expected a Gaussian fitted to this "
-            "density: correct(density, fit.solution)."
+            f"Gaussian. {explain_point(density, start.parts[0].loc)}Expected a Gaussian fitted to "
+            "this density: correct(density, fit.solution)."
         )
     return Population(path, counted, settings, rng, particles)
 
 
+def _label(start: Start, count: int, rng: np.random.Generator) -> np.ndarray:
+    """The part of each particle, ``[particle]``, on every island as often as its share says."""
+    if len(start.parts) == 1:
+        return np.zeros(count, dtype=int)
+    return np.concatenate([start.share_out(count // ISLANDS, rng) for _ in range(ISLANDS)])
+
+
 def _widen(density: Density, population: Population, modes: Sequence[MissedMode]) -> None:
     """Begin at the modes that the Gaussian misses too."""
-    rng, counted, label = population.rng, population.counted, population.particles.label
+    rng, counted = population.rng, population.counted
     population.afford(0)
     log_weights = population.path.weigh(population.particles)
     log_evidence = float(np.logaddexp.reduce(log_weights) - np.log(len(log_weights)))
@@ -174,8 +187,7 @@ def _widen(density: Density, population: Population, modes: Sequence[MissedMode]
         modes,
     )
     if len(start.parts) > 1:
-        share = len(label) // ISLANDS
-        label = np.concatenate([start.share_out(share, rng) for _ in range(ISLANDS)])
+        label = _label(start, len(population.particles.z), rng)
         path = Path(counted, start)
         particles = path.visit(start.draw(label, rng), label)
         population.path, population.particles = path, particles
