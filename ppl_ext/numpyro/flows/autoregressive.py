@@ -73,14 +73,14 @@ class AutoregressiveFlow(AbstractFlow):
         return order[::-1] if index % 2 else order
 
     def _push_layer(self, network: Weights, e: jax.Array, context: jax.Array | None) -> _Pair:
-        def move(x):
-            return self.elementwise.push(e, self._read(network, x, context))
+        # With every pass one coordinate more is known, and the next is moved by what it reads.
+        def move(x, index):
+            raw = self._read_one(network, x, context, index)
+            moved, log_slope = self.elementwise.push(jnp.take(e, index, -1), raw)
+            return x.at[..., index].set(moved), log_slope
 
-        # With every pass one coordinate more is right, and with it what the next reads.
-        x = jnp.zeros_like(e)
-        x, _ = jax.lax.scan(lambda x, _: (move(x)[0], None), x, length=self.dim - 1)
-        x, log_slope = move(x)
-        return x, log_slope.sum(-1)
+        x, log_slopes = jax.lax.scan(move, jnp.zeros_like(e), jnp.arange(self.dim))
+        return x, log_slopes.sum(0)
 
     def _pull_layer(self, network: Weights, x: jax.Array, context: jax.Array | None) -> _Pair:
         e, log_slope = self.elementwise.pull(x, self._read(network, x, context))
@@ -89,3 +89,20 @@ class AutoregressiveFlow(AbstractFlow):
     def _read(self, network: Weights, x: jax.Array, context: jax.Array | None) -> jax.Array:
         masks = order_masks(self.dim, self.hidden, self.elementwise.num_parameters)
         return apply_network(network, x, context, masks).reshape(*x.shape, -1)
+
+    def _read_one(
+        self, network: Weights, x: jax.Array, context: jax.Array | None, index: jax.Array
+    ) -> jax.Array:
+        """What moves one coordinate, ``[..., parameter]``: a part of the network's last layer."""
+        width = self.elementwise.num_parameters
+        masks = [jnp.asarray(mask) for mask in order_masks(self.dim, self.hidden, width)]
+
+        def cut(columns):
+            return jax.lax.dynamic_slice_in_dim(columns, index * width, width, -1)
+
+        part = {name: network[name] for name in network}
+        for name in ("weights", "biases"):
+            part[name] = [*network[name][:-1], cut(network[name][-1])]
+        if "last_context" in network:
+            part["last_context"] = cut(network["last_context"])
+        return apply_network(part, x, context, [*masks[:-1], cut(masks[-1])])

@@ -91,16 +91,14 @@ def _knots(raw, bound):
 
 def _pick(knots, both, slopes, values):
     """Corners and slopes of the bin in which every value lies."""
-    above = values[..., None] >= knots[..., 1:-1]
-    # One bin is right: it begins below the value, and the next does not.
-    first = jnp.ones_like(above[..., :1])
-    chosen = jnp.concatenate([first, above], -1) & ~jnp.concatenate([above, ~first], -1)
+    # The inner knots that are not above the value: the number of its bin.
+    bins = jnp.sum(values[..., None] >= knots[..., 1:-1], -1, keepdims=True)
 
-    def take(row):
-        return jnp.sum(jnp.where(chosen, row, 0.0), -1)
+    def take(row, end):
+        return jnp.take_along_axis(row, bins + end, -1)[..., 0]
 
     (x, y), d = both, slopes
-    return tuple(take(side) for row in (x, y, d) for side in (row[..., :-1], row[..., 1:]))
+    return tuple(take(row, end) for row in (x, y, d) for end in (0, 1))
 
 
 def _log_slope(share, steepness, d0, d1):
