@@ -6,8 +6,9 @@ import torch
 
 from ppl_ext.flow_arguments import draw_order
 from ppl_ext.pyro.flows.elementwise import AbstractElementwise
-from ppl_ext.pyro.flows.flow import AbstractFlow, AbstractLayer, join
-from ppl_ext.pyro.flows.networks import make_network
+from ppl_ext.pyro.flows.flow import AbstractFlow, AbstractLayer, bend, join
+from ppl_ext.pyro.flows.in_order import InOrder
+from ppl_ext.pyro.flows.networks import Constant, make_network
 
 __all__ = ["AutoregressiveFlow"]
 
@@ -19,10 +20,11 @@ class AutoregressiveFlow(AbstractFlow):
 
     .. math:: x_i = s(x_{<i}, c) \cdot f(e_i; x_{<i}, c) + m(x_{<i}, c)
 
-    Densities cost one pass, draws one for each coordinate: for what is trained by its density,
-    such as a posterior given simulated data. Not for guides in more than a few dimensions, which
-    draw at every step: take `CouplingFlow` there. Every second layer turns the order around;
-    :math:`f` is a rational-quadratic spline, or with ``transform="affine"`` the identity.
+    Densities cost one pass, draws a short one for each coordinate: for what is trained by its
+    density, such as a posterior given simulated data. Not for guides in more than a few
+    dimensions, which draw at every step: take `CouplingFlow` there. Every second layer turns the
+    order around; :math:`f` is a rational-quadratic spline, or with ``transform="affine"`` the
+    identity.
 
     Args:
         dim: Number of coordinates, at least 1.
@@ -84,17 +86,30 @@ class _Autoregression(AbstractLayer):
         place = torch.as_tensor(draw_order(dim, index // 2)).argsort()
         if index % 2:
             place = dim - 1 - place
+        order = place.argsort().tolist()
         before = place[:, None] > place
         adjacency = torch.cat([before, before.new_ones(dim, context_dim)], 1)
         adjacency = adjacency.repeat_interleave(elementwise.num_parameters, 0)
         self.network = make_network(dim + context_dim, len(adjacency), hidden, adjacency)
+        layered = hidden and not isinstance(self.network, Constant)
+        self.in_order = InOrder(self.network, order) if layered else None
 
     def push(self, e: torch.Tensor, context: torch.Tensor | None) -> _Pair:
-        x = torch.zeros_like(e)
-        # With every pass one coordinate more is right, and with it what the next reads.
-        for _ in range(self.dim):
-            x, log_slope = self.elementwise.push(e, self._read(x, context))
-        return x, log_slope.sum(-1)
+        if self.in_order is None:
+            x = torch.zeros_like(e)
+            # With every pass one coordinate more is right, and with it what the next reads.
+            for _ in range(self.dim):
+                x, log_slope = self.elementwise.push(e, self._read(x, context))
+            return x, log_slope.sum(-1)
+        x, log_slopes = {}, []
+
+        def find(coordinate: int, raw: torch.Tensor) -> torch.Tensor:
+            x[coordinate], log_slope = self.elementwise.push(e[..., coordinate], raw)
+            log_slopes.append(log_slope)
+            return bend(x[coordinate])
+
+        self.in_order.walk(self.network, e.shape[:-1], context, find)
+        return torch.stack([x[coordinate] for coordinate in range(self.dim)], -1), sum(log_slopes)
 
     def pull(self, x: torch.Tensor, context: torch.Tensor | None) -> _Pair:
         e, log_slope = self.elementwise.pull(x, self._read(x, context))

@@ -55,17 +55,19 @@ class Spline(AbstractElementwise):
         self.num_parameters = 2 + count_spline_parameters(num_bins)
 
     def push(self, e: torch.Tensor, raw: torch.Tensor) -> _Pair:  # noqa: D102
-        shift, log_scale = _read_affine(raw)
-        x, log_slope = push_spline(e, raw[..., 2:], self.num_bins, self.bound)
+        affine, bins = raw.split((2, self.num_parameters - 2), -1)
+        shift, log_scale = _read_affine(affine)
+        x, log_slope = push_spline(e, bins, self.num_bins, self.bound)
         return x * log_scale.exp() + shift, log_slope + log_scale
 
     def pull(self, x: torch.Tensor, raw: torch.Tensor) -> _Pair:  # noqa: D102
-        shift, log_scale = _read_affine(raw)
+        affine, bins = raw.split((2, self.num_parameters - 2), -1)
+        shift, log_scale = _read_affine(affine)
         x = (x - shift) * (-log_scale).exp()
-        e, log_slope = pull_spline(x, raw[..., 2:], self.num_bins, self.bound)
+        e, log_slope = pull_spline(x, bins, self.num_bins, self.bound)
         return e, log_slope + log_scale
 
 
 def _read_affine(raw: torch.Tensor) -> _Pair:
-    log_scale = raw[..., 1]
-    return raw[..., 0], log_scale / (1 + log_scale.abs() / _MOST)
+    shift, log_scale = raw.unbind(-1)
+    return shift, log_scale / (1 + log_scale.abs() / _MOST)

@@ -10,7 +10,7 @@ from ppl_ext.pyro.flows.distribution import FlowDistribution
 from ppl_ext.pyro.flows.elementwise import AbstractElementwise, Affine, Spline
 from ppl_ext.pyro.flows.networks import reset_network
 
-__all__ = ["AbstractFlow", "AbstractLayer", "join"]
+__all__ = ["AbstractFlow", "AbstractLayer", "bend", "join"]
 
 _LINEAR = 5.0  # inputs of a network are as they are within, and logarithms far beyond
 
@@ -127,7 +127,7 @@ class AbstractFlow(torch.nn.Module):
     ) -> _Pair:
         if context is not None:
             shape = torch.broadcast_shapes(values.shape[:-1], context.shape[:-1])
-            values, context = values.expand(*shape, -1), context.expand(*shape, -1)
+            values = values.expand(*shape, -1)
         total = values.new_zeros(())
         for layer in layers:
             values, log_slope = getattr(layer, way)(values, context)
@@ -139,7 +139,14 @@ class AbstractFlow(torch.nn.Module):
         check_context(type(self).__name__, self.dim, self.context_dim, shape, "(context)")
 
 
+def bend(values: torch.Tensor) -> torch.Tensor:
+    """Values as networks read them: outliers are pulled in."""
+    return _LINEAR * torch.asinh(values / _LINEAR)
+
+
 def join(values: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
     """Inputs of a network: values, with their outliers pulled in, and the context."""
-    values = _LINEAR * torch.asinh(values / _LINEAR)
-    return values if context is None else torch.cat([values, context], -1)
+    values = bend(values)
+    if context is None:
+        return values
+    return torch.cat([values, context.expand(*values.shape[:-1], -1)], -1)

@@ -67,6 +67,9 @@ def make_network(
         network = MLP(num_in, num_out, hidden, activation=smooth)
     else:
         network = MaskedMLP(adjacency, hidden, activation=smooth)
+        for layer in network:
+            if hasattr(layer, "mask"):  # of the type of the weights: converted once for all
+                layer.mask = layer.mask.to(layer.weight.dtype)
     reset_network(network)
     return network
 

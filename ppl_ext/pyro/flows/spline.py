@@ -33,16 +33,16 @@ def push_spline(e: torch.Tensor, raw: torch.Tensor, num_bins: int, bound: float)
     """
     inside = e.abs() < bound
     # Clipped before the arithmetic: where() alone would let NaN gradients through.
-    clipped = e.clamp(-bound, bound)
-    lefts, widths, lows, heights, slopes = _read(raw, num_bins, bound)
-    left, width, low, height, first, last = _find(clipped, lefts, widths, lows, heights, slopes)
-    share = ((clipped - left) / width).clamp(0, 1)
+    at = e.clamp(-bound, bound) + bound  # from the lower end of the box
+    bins = _read(raw, num_bins, bound)
+    left, low, width, height, first, last = _find(at, 0, *bins)
+    share = ((at - left) / width).clamp(0, 1)
     steep = height / width
     across = share * (1 - share)
     below = steep + (first + last - 2 * steep) * across
     x = low + height * (steep * share**2 + first * across) / below
     log_slope = _log_slope(steep, first, last, share, across, below)
-    return torch.where(inside, x, e), torch.where(inside, log_slope, 0.0)
+    return torch.where(inside, x - bound, e), torch.where(inside, log_slope, 0.0)
 
 
 def pull_spline(x: torch.Tensor, raw: torch.Tensor, num_bins: int, bound: float) -> _Pair:
@@ -52,49 +52,49 @@ def pull_spline(x: torch.Tensor, raw: torch.Tensor, num_bins: int, bound: float)
         The origin and the log of the slope there of the way forth, shapes [...].
     """
     inside = x.abs() < bound
-    clipped = x.clamp(-bound, bound)
-    lefts, widths, lows, heights, slopes = _read(raw, num_bins, bound)
-    low, height, left, width, first, last = _find(clipped, lows, heights, lefts, widths, slopes)
+    at = x.clamp(-bound, bound) + bound
+    bins = _read(raw, num_bins, bound)
+    left, low, width, height, first, last = _find(at, 1, *bins)
     steep = height / width
-    rise = ((clipped - low) / height).clamp(0, 1)
-    bend = rise * (first + last - 2 * steep)
-    a, b, c = steep - first + bend, first - bend, -steep * rise
+    rise = ((at - low) / height).clamp(0, 1)
+    excess = first + last - 2 * steep
+    b, c = first - rise * excess, steep * rise
+    a = steep - b
     # Positive but for rounding, and a root of zero has no gradient.
-    root = (b**2 - 4 * a * c).clamp(min=1e-12).sqrt()
+    root = (b * b + 4 * a * c).clamp(min=1e-12).sqrt()
     # Of the two forms of the solution the one that does not subtract; where b < 0, a > 0.
     other = b < 0
-    above, below = torch.where(other, root - b, -2 * c), torch.where(other, 2 * a, b + root)
+    above, below = torch.where(other, root - b, 2 * c), torch.where(other, 2 * a, b + root)
     share = (above / below).clamp(0, 1)
     across = share * (1 - share)
-    below = steep + (first + last - 2 * steep) * across
-    log_slope = _log_slope(steep, first, last, share, across, below)
-    return torch.where(inside, left + width * share, x), torch.where(inside, log_slope, 0.0)
+    log_slope = _log_slope(steep, first, last, share, across, steep + excess * across)
+    e = left + width * share - bound
+    return torch.where(inside, e, x), torch.where(inside, log_slope, 0.0)
 
 
 def _read(raw: torch.Tensor, num_bins: int, bound: float) -> tuple[torch.Tensor, ...]:
-    """Left ends and widths of the bins, lower ends and heights, and slopes at all knots."""
-    widths, heights, slopes = raw.split((num_bins, num_bins, num_bins - 1), -1)
-    parts = []
-    for sizes in (widths, heights):
-        shares = _LEAST_SHARE + (1 - _LEAST_SHARE * num_bins) * sizes.softmax(-1)
-        sizes = 2 * bound * shares
-        parts += [sizes.cumsum(-1) - sizes - bound, sizes]
+    """Sizes of the bins on both sides and where they end, [side, bin, ...], and all slopes."""
+    # Bins go first: elements that lie side by side are reckoned with at once.
+    sizes, slopes = raw.movedim(-1, 0).contiguous().split((2 * num_bins, num_bins - 1))
+    sizes = sizes.unflatten(0, (2, num_bins))
+    # A softmax.
+    weights = (sizes - sizes.detach().amax(1, keepdim=True)).exp()
+    whole = 2 * bound * (1 - _LEAST_SHARE * num_bins)
+    sizes = weights * (whole / weights.sum(1, keepdim=True)) + 2 * bound * _LEAST_SHARE
     slopes = _LEAST_SLOPE + functional.softplus(slopes + _OFFSET)
-    return (*parts, functional.pad(slopes, (1, 1), value=1.0))
+    outside = torch.ones_like(slopes[:1])
+    return sizes, sizes.cumsum(1), torch.cat([outside, slopes, outside])
 
 
 def _find(
-    at: torch.Tensor,
-    starts: torch.Tensor,
-    sizes: torch.Tensor,
-    other_starts: torch.Tensor,
-    other_sizes: torch.Tensor,
-    slopes: torch.Tensor,
+    at: torch.Tensor, side: int, sizes: torch.Tensor, ends: torch.Tensor, slopes: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """What belongs to the bin of every element; the slopes at its two ends last."""
-    index = (at[..., None] >= starts[..., 1:]).sum(-1, keepdim=True)
-    bins = (starts, sizes, other_starts, other_sizes, slopes[..., :-1], slopes[..., 1:])
-    return tuple(each.gather(-1, index).squeeze(-1) for each in bins)
+    """The bin of every element: its start and size on both sides, the slopes at its ends."""
+    index = (at >= ends[side, :-1]).sum(0, keepdim=True)
+    bins = torch.cat([ends, sizes])
+    end, top, width, height = bins.gather(1, index.expand(4, *index.shape)).squeeze(1).unbind()
+    first, last = slopes.gather(0, torch.cat([index, index + 1])).unbind()
+    return end - width, top - height, width, height, first, last
 
 
 def _log_slope(
@@ -106,4 +106,4 @@ def _log_slope(
     below: torch.Tensor,
 ) -> torch.Tensor:
     above = last * share**2 + 2 * steep * across + first * (1 - share) ** 2
-    return 2 * steep.log() + above.log() - 2 * below.log()
+    return (above * (steep / below) ** 2).log()
