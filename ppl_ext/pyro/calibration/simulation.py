@@ -6,13 +6,14 @@ from typing import Any
 import pyro.distributions as dist
 import torch
 from pyro import poutine
+from pyro.poutine.trace_struct import Trace
 from pyro.poutine.uncondition_messenger import UnconditionMessenger
 
 from ppl_ext.calibration.simulate_and_fit import Simulation
 from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.pyro.tracing.isolation import model_scope, own_param_store, own_random_state
 
-__all__ = ["condition_on", "draw_simulation"]
+__all__ = ["condition_on", "draw_simulation", "trace_simulation"]
 
 
 def condition_on(model: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,21 +46,7 @@ def draw_simulation(bound: BoundModel, seed: int) -> Simulation:
         ValueError: A site cannot be drawn.
     """
     with model_scope(), own_random_state(seed), own_param_store(), torch.no_grad():
-        try:
-            trace = poutine.trace(_Uncondition()(bound.model)).get_trace(
-                *bound.args, **bound.kwargs
-            )
-        except NotImplementedError as error:
-            raise ValueError(
-                f"{bound.caller}: a site of the model cannot be drawn ({error}); expected proper "
-                "priors, from which to simulate. Put one in the place of an improper prior."
-            ) from error
-        for name, site in trace.nodes.items():
-            if site["type"] == "sample" and isinstance(site["fn"], dist.Unit):
-                raise ValueError(
-                    f"{bound.caller}: '{name}' is a factor, which has no data to simulate; "
-                    f"expected sample statements. Write pyro.sample('{name}', ..., obs=...)."
-                )
+        trace = trace_simulation(bound)
         trace.compute_log_prob()
     nodes, sites = trace.nodes, bound.sites
     truth = {
@@ -72,6 +59,31 @@ def draw_simulation(bound: BoundModel, seed: int) -> Simulation:
     }
     total = sum(float(nodes[name]["log_prob_sum"]) for name in data)
     return Simulation(truth, data, None if sites.enumerated else total)
+
+
+def trace_simulation(bound: BoundModel) -> Trace:
+    """Run a model once, latent sites and data drawn anew, in the random state of the moment.
+
+    Args:
+        bound: The model with its arguments.
+
+    Raises:
+        ValueError: A site cannot be drawn.
+    """
+    try:
+        trace = poutine.trace(_Uncondition()(bound.model)).get_trace(*bound.args, **bound.kwargs)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{bound.caller}: a site of the model cannot be drawn ({error}); expected proper "
+            "priors, from which to simulate. Put one in the place of an improper prior."
+        ) from error
+    for name, site in trace.nodes.items():
+        if site["type"] == "sample" and isinstance(site["fn"], dist.Unit):
+            raise ValueError(
+                f"{bound.caller}: '{name}' is a factor, which has no data to simulate; "
+                f"expected sample statements. Write pyro.sample('{name}', ..., obs=...)."
+            )
+    return trace
 
 
 class _Uncondition(UnconditionMessenger):

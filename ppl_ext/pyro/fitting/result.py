@@ -28,7 +28,7 @@ from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.guides.mean_field import AutoMeanField
 from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.pyro.tracing.held_parameters import HeldStore
-from ppl_ext.pyro.tracing.isolation import own_param_store
+from ppl_ext.pyro.tracing.isolation import choose_seed, own_param_store
 from ppl_ext.pyro.tracing.turns import in_turn
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ class Fit:
             ValueError: ``num_draws`` is no positive whole number or more than chains have left.
         """
         count = count_draws(self.climb, num_draws, "fit.draws(4000)")
-        if seed is None:
-            seed = int(torch.randint(2**31, ()))
+        seed = choose_seed(seed)
         what = {"posterior_predictive": posterior_predictive}
         if self.climb is None or not self.climb.leaves_guide:
             return self._draw(count, seed, **what)[0]

@@ -16,6 +16,7 @@ from torch.distributions import (
 )
 
 __all__ = [
+    "choose_seed",
     "model_scope",
     "own_param_store",
     "own_random_state",
@@ -50,6 +51,11 @@ def own_random_state(seed: int) -> Iterator[None]:
         if devices:
             torch.cuda.manual_seed_all(seed)
         yield
+
+
+def choose_seed(seed: int | None) -> int:
+    """The seed, or for None one from torch's random state: ``pyro.set_rng_seed`` decides."""
+    return int(torch.randint(2**31, ())) if seed is None else seed
 
 
 @contextmanager
