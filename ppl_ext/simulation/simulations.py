@@ -121,6 +121,22 @@ class Simulations:
         )
         return Simulations(latent, observed, rows=np.arange(len(next(iter(latent.values())))))
 
+    def join(self, others: Simulations) -> Simulations:
+        """These and others, read into memory.
+
+        Args:
+            others: Simulations of the same sites.
+
+        Raises:
+            KeyError: The others lack a site.
+        """
+        ours, theirs = self.take(slice(None)), others.take(slice(None))
+        latent, observed = (
+            {name: np.concatenate([array, more[name]]) for name, array in group.items()}
+            for group, more in ((ours.latent, theirs.latent), (ours.observed, theirs.observed))
+        )
+        return Simulations(latent, observed, Counter(self.dropped) + Counter(others.dropped))
+
     def pieces(self, size: int | None = None) -> Iterator[Simulations]:
         """All sound rows in order, piece by piece, so that memory does not grow with the table.
 

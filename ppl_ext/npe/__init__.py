@@ -1,0 +1,1 @@
+"""Neural posterior estimation, as far as no host is needed: features, frame, training loop."""

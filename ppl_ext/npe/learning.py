@@ -1,0 +1,171 @@
+"""The loop in which networks learn from pairs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from ppl_ext.fitting.fit_log import INTERRUPTED
+from ppl_ext.fitting.loop import open_bar
+from ppl_ext.npe.pairs import Batches, Pairs
+from ppl_ext.npe.schedule import DecayOnPlateau
+from ppl_ext.npe.settings import Training
+
+__all__ = ["Learner", "LearningLog", "learn"]
+
+FINISHED = "held-out pairs are no longer more likely"
+_MOST_SPOILED = 10  # looks in a row at which nothing is finite
+
+
+class Learner(Protocol):
+    """Networks as a room trains them, side by side."""
+
+    def advance(self, u: np.ndarray, f: np.ndarray, rates: np.ndarray) -> np.ndarray:
+        """Make a step for each batch.
+
+        Args:
+            u: Coordinates, ``[step, batch, dim]``.
+            f: Features, ``[step, batch, width]``.
+            rates: Factors of the step size, ``[member]``.
+
+        Returns:
+            Mean loss of each network, ``[member]``.
+        """
+
+    def score(self, u: np.ndarray, f: np.ndarray) -> np.ndarray:
+        """Mean loss of the averaged weights, ``[member]``."""
+
+    def keep(self, members: np.ndarray) -> None:
+        """Remember the averaged weights of some networks as their best."""
+
+    def restore(self, members: np.ndarray) -> None:
+        """Put their best weights back."""
+
+
+@dataclass(frozen=True, eq=False)
+class LearningLog:
+    """How a training went.
+
+    Args:
+        losses: Mean negative log density of the training pairs, ``[look, member]``, in nats.
+        held_out: The same of the held-out pairs.
+        best: The least of the held-out losses, ``[member]``.
+        reason: Why it ended.
+        converged: Whether nothing was left to gain.
+        seconds: Wall-clock time.
+        num_pairs: Pairs trained on.
+        num_held_out: Pairs held out.
+        notes: What the reader should know, one sentence each.
+
+    Example:
+        >>> log = LearningLog(np.zeros((1, 1)), np.ones((1, 1)), np.ones(1), "", True, 1.0, 90, 10)
+        >>> log.num_looks
+        1
+    """
+
+    losses: np.ndarray
+    held_out: np.ndarray
+    best: np.ndarray
+    reason: str
+    converged: bool
+    seconds: float
+    num_pairs: int
+    num_held_out: int
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def num_looks(self) -> int:
+        """Looks at the held-out pairs."""
+        return len(self.held_out)
+
+    def __str__(self) -> str:
+        members = f"{len(self.best)} networks, " if len(self.best) > 1 else ""
+        return (
+            f"{members}{self.num_pairs:,} pairs and {self.num_held_out:,} held out; held-out log "
+            f"density {-self.best.mean():.3f} (in the network's coordinates) after "
+            f"{self.num_looks} looks in {self.seconds:.1f} s; {self.reason}"
+        )
+
+
+def learn(
+    learner: Learner,
+    pairs: Pairs,
+    settings: Training,
+    rng: np.random.Generator,
+    *,
+    renew: Callable[[], Pairs] | None = None,
+    progress_bar: bool = True,
+) -> LearningLog:
+    """Train networks until held-out pairs tell that nothing is left to gain.
+
+    Ctrl-C ends the training with the best weights so far.
+
+    Args:
+        learner: The networks; afterwards they hold their best weights.
+        pairs: Training and held-out pairs.
+        settings: How to train.
+        rng: Source of the order of the pairs.
+        renew: Makes other training pairs after each epoch; None to go through the same again.
+        progress_bar: Whether to draw a bar where there is a terminal.
+
+    Returns:
+        The log.
+
+    Raises:
+        FloatingPointError: No loss is finite.
+    """
+    schedule, began = DecayOnPlateau(settings), time.perf_counter()
+    everyone = np.ones(settings.num_members, bool)
+    # The start is a candidate: a linear-Gaussian posterior needs no network.
+    schedule.look(learner.score(*pairs.held_out))
+    learner.keep(everyone)
+    losses: list[np.ndarray] = []
+    held_out: list[np.ndarray] = []
+    reason, spoiled = f"reached max_epochs={settings.max_epochs:,}", 0
+    with open_bar(None, progress_bar, "train", unit=" looks") as bar:
+        try:
+            for _ in range(settings.max_epochs):
+                batches = Batches(pairs, settings.batch_size, rng)
+                parts = [
+                    learner.advance(u, f, schedule.rates) for u, f in batches.epoch(batches.steps)
+                ]
+                losses.append(np.mean(parts, axis=0))
+                held_out.append(learner.score(*pairs.held_out))
+                finite = np.isfinite(held_out[-1]) & np.isfinite(losses[-1])
+                spoiled = 0 if finite.any() else spoiled + 1
+                if spoiled == _MOST_SPOILED:
+                    raise FloatingPointError(
+                        "NPE.train: no loss is finite any more; expected finite ones. Lower the "
+                        f"step: Training(step_size={settings.step_size / 10:g}), or look for "
+                        "extreme simulations."
+                    )
+                decision = schedule.look(np.where(finite, held_out[-1], np.inf))
+                learner.keep(decision.improved)
+                learner.restore(decision.decayed | ~finite)
+                bar.set_postfix_str(f"held-out loss {schedule.best.mean():.4f}", refresh=False)
+                bar.update(1)
+                if decision.finished:
+                    reason = FINISHED
+                    break
+                if time.perf_counter() - began > settings.max_seconds:
+                    reason = f"reached max_seconds={settings.max_seconds:g}"
+                    break
+                if renew is not None:
+                    pairs = renew()
+        except KeyboardInterrupt:
+            reason = INTERRUPTED
+    learner.restore(everyone)
+    return LearningLog(
+        losses=np.array(losses).reshape(-1, settings.num_members),
+        held_out=np.array(held_out).reshape(-1, settings.num_members),
+        best=schedule.best,
+        reason=reason,
+        converged=reason == FINISHED,
+        seconds=time.perf_counter() - began,
+        num_pairs=len(pairs.rows),
+        num_held_out=len(pairs.held_out[0]),
+    )

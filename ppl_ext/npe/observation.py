@@ -1,0 +1,218 @@
+"""What is asked of names and observations."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ppl_ext.calibration import Surprise, measure_surprise
+from ppl_ext.diagnostics.moments import label_elements
+from ppl_ext.npe.features import ObservedSite
+
+__all__ = [
+    "check_observation",
+    "check_table",
+    "choose_names",
+    "flatten_sites",
+    "measure_strangeness",
+    "warn_of_stranger",
+]
+
+_FEWEST = 600  # simulations beside which an observation can be called strange
+_FAR = 1.5  # as far from them as the farthest of them, times this
+
+
+def choose_names(
+    names: str | Sequence[str] | None, argument: str, known: Sequence[str]
+) -> list[str]:
+    """The sites that an argument names, in the order of the model.
+
+    Args:
+        names: What was given; None for all.
+        argument: The argument.
+        known: Sites that may be named.
+
+    Raises:
+        ValueError: A name is not known, or there is none.
+
+    Example:
+        >>> choose_names(None, "observed", ["y"])
+        ['y']
+    """
+    chosen = list(known) if names is None else [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in chosen if name not in known]
+    if unknown or not chosen:
+        found = f"'{unknown[0]}'" if unknown else "no site"
+        cure = f"Write {argument}={list(known)[:1]}." if known else "Pass data: obs=y."
+        raise ValueError(
+            f"NPE: {argument} names {found}; expected some of the model's {argument} sites, "
+            f"{list(known)}. {cure}"
+        )
+    return [name for name in known if name in chosen]
+
+
+def check_table(
+    latent: Mapping[str, np.ndarray],
+    latent_shapes: Mapping[str, tuple[int, ...]],
+    observed: Mapping[str, np.ndarray],
+    observed_shapes: Mapping[str, tuple[int, ...]],
+) -> None:
+    """Refuse pairs of other sites or shapes.
+
+    Args:
+        latent: ``{site: array[row, ...]}``.
+        latent_shapes: Shapes of the sites of interest.
+        observed: ``{site: array[row, ...]}``.
+        observed_shapes: Shapes of the observed sites.
+
+    Raises:
+        ValueError: A site is missing or of another shape.
+
+    Example:
+        >>> check_table({"mu": np.zeros(5)}, {"mu": ()}, {"y": np.zeros((5, 3))}, {"y": (3,)})
+    """
+    for kind, given, shapes in (
+        ("latent", latent, latent_shapes),
+        ("observed", observed, observed_shapes),
+    ):
+        for name, shape in shapes.items():
+            found = np.shape(given[name]) if name in given else None
+            if found is None or found[1:] != shape:
+                what = "is missing" if found is None else f"has shape {found}"
+                raise ValueError(
+                    f"NPE.train: {kind} site '{name}' {what} in the table of simulations; "
+                    f"expected [row, {', '.join(map(str, shape))}]. Give all sites that are to be "
+                    "learned or observed: simulations=({latent site: array}, {observed site: "
+                    "array})."
+                )
+
+
+def check_observation(
+    given: object, sites: Sequence[ObservedSite], missing: bool
+) -> tuple[dict[str, np.ndarray], bool]:
+    """One observation or many, as ``{site: array[observation, ...]}``.
+
+    Args:
+        given: ``{site: array}``, or the array alone where there is one site.
+        sites: The observed sites.
+        missing: Whether values and rows may be missing.
+
+    Returns:
+        The observations, and whether there was an axis for them.
+
+    Raises:
+        ValueError: A site is missing or unknown, of another shape, or not finite.
+
+    Example:
+        >>> site = ObservedSite("y", (4,), set_axis=0)
+        >>> observed, many = check_observation(np.zeros((10, 4)), [site], missing=False)
+        >>> observed["y"].shape, many
+        ((10, 4), True)
+    """
+    names = [site.name for site in sites]
+    if not isinstance(given, Mapping):
+        given = {names[0]: given} if len(names) == 1 else {}
+    if set(given) != set(names):
+        raise ValueError(
+            f"NPE.posterior: the observation has the sites {sorted(given)}; expected {names}. "
+            f"Write npe.posterior({{'{names[0]}': ...}})."
+        )
+    found, counts = {}, set()
+    for site in sites:
+        value = np.asarray(given[site.name], float)
+        many = value.ndim == len(site.shape) + 1
+        found[site.name] = _check_site(value if many else value[None], site, missing, value.shape)
+        counts.add((len(found[site.name]), many))
+    if len(counts) > 1:
+        raise ValueError(
+            "NPE.posterior: the sites have different numbers of observations, "
+            f"{sorted(count for count, _ in counts)}; expected the same for all of them. Give "
+            "each site as many rows."
+        )
+    return found, counts.pop()[1]
+
+
+def _check_site(
+    value: np.ndarray, site: ObservedSite, missing: bool, given: tuple[int, ...]
+) -> np.ndarray:
+    """Data of one site, rows that lack filled with NaN."""
+    axis = site.set_axis
+    if missing and axis is not None and value.ndim == len(site.shape) + 1:
+        lacking = max(0, site.rows - value.shape[axis + 1])
+        ends = [(0, lacking * (each == axis + 1)) for each in range(value.ndim)]
+        value = np.pad(value, ends, constant_values=np.nan)
+    if value.shape[1:] != site.shape:
+        fewer = " Fewer rows are read by a network that was made with missing=True."
+        raise ValueError(
+            f"NPE.posterior: observed site '{site.name}' has shape {given}; expected "
+            f"{site.shape}, or one more axis in front for many observations. Give it that shape."
+            f"{fewer * (axis is not None)}"
+        )
+    bad = int((~np.isfinite(value)).sum())
+    if bad and not missing:
+        raise ValueError(
+            f"NPE.posterior: observed site '{site.name}' has {bad} values that are not finite; "
+            "expected none. Train a network for missing values: NPE(model, ..., missing=True)."
+        )
+    return value
+
+
+def flatten_sites(observed: Mapping[str, np.ndarray], sites: Sequence[ObservedSite]) -> np.ndarray:
+    """All data of observations side by side, ``[observation, width]``.
+
+    Args:
+        observed: ``{site: array[observation, ...]}``.
+        sites: The observed sites.
+    """
+    parts = [np.asarray(observed[site.name], float) for site in sites]
+    return np.concatenate([part.reshape(len(part), -1) for part in parts], 1)
+
+
+def measure_strangeness(
+    simulated: np.ndarray, observed: Mapping[str, np.ndarray], sites: Sequence[ObservedSite]
+) -> Surprise:
+    """How far observations lie from what was simulated.
+
+    Args:
+        simulated: From `flatten_sites`.
+        observed: ``{site: array[observation, ...]}``.
+        sites: The observed sites.
+
+    Raises:
+        ValueError: There are too few simulations, or values are missing.
+    """
+    columns = label_elements({site.name: np.empty((1, *site.shape)) for site in sites})
+    return measure_surprise(simulated, flatten_sites(observed, sites), columns=columns)
+
+
+def warn_of_stranger(
+    simulated: np.ndarray, observed: Mapping[str, np.ndarray], sites: Sequence[ObservedSite]
+) -> None:
+    """Warn of an observation that lies outside of everything simulated.
+
+    Args:
+        simulated: From `flatten_sites`.
+        observed: One observation, ``{site: array[1, ...]}``.
+        sites: The observed sites.
+
+    Warns:
+        UserWarning: It does.
+    """
+    seen = flatten_sites(observed, sites)
+    if len(simulated) < _FEWEST or not np.isfinite(seen).all():
+        return
+    found = measure_strangeness(simulated, observed, sites)
+    ratio = max(
+        float(distances[0] / found.held_out[name].max())
+        for name, distances in found.distances.items()
+    )
+    if ratio > _FAR:
+        warnings.warn(
+            f"NPE.posterior: the observation lies outside of everything simulated, {ratio:.1f} "
+            f"times as far as the farthest simulation ({found.sentence}); the network knows "
+            "nothing there. Let the model simulate such data (an outlier, a wider prior, noise "
+            "that it lacks), and look at posterior.surprise().",
+            stacklevel=3,
+        )
