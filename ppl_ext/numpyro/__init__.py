@@ -11,18 +11,21 @@ if TYPE_CHECKING:
     from ppl_ext.numpyro import estimators as estimators
     from ppl_ext.numpyro import factorization as factorization
     from ppl_ext.numpyro import flows as flows
+    from ppl_ext.numpyro import npe as npe
     from ppl_ext.numpyro.arviz_data import from_mcmc, from_svi
     from ppl_ext.numpyro.calibration.entry import calibrate
     from ppl_ext.numpyro.fitting.entry import fit
     from ppl_ext.numpyro.fitting.result import Fit
     from ppl_ext.numpyro.fitting.saving import load
     from ppl_ext.numpyro.guides import AutoFlow, AutoFullRank, AutoMeanField
+    from ppl_ext.numpyro.npe.entry import NPE
     from ppl_ext.numpyro.objectives.discrete.elbo import DiscreteELBO
     from ppl_ext.numpyro.objectives.mismatch import RelaxedDensityWarning, check_densities
     from ppl_ext.numpyro.objectives.stick_the_landing import StickTheLanding
     from ppl_ext.numpyro.tracing.density import trace_density
 
 __all__ = [
+    "NPE",
     "AutoFlow",
     "AutoFullRank",
     "AutoMeanField",

@@ -1,0 +1,248 @@
+"""What a trained network says of an observation, and of thousands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from ppl_ext.calibration import Surprise
+from ppl_ext.climbing import Points
+from ppl_ext.correction import Correction
+from ppl_ext.draws.draws import Draws
+from ppl_ext.fitting.calls import check_count
+from ppl_ext.npe.correction import CorrectedPosterior, correct_answer
+from ppl_ext.npe.observation import measure_strangeness
+from ppl_ext.numpyro.fitting.guide_draws import score_points
+from ppl_ext.numpyro.npe.coordinates import Coordinates
+from ppl_ext.numpyro.npe.guide import sample_sites
+from ppl_ext.numpyro.npe.trained import Trained
+from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
+from ppl_ext.numpyro.tracing.density import density_of
+from ppl_ext.numpyro.tracing.rng_keys import check_rng_key, make_generator, seed_from
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["NeuralPosterior"]
+
+
+class NeuralPosterior:
+    """The posterior given one observation, or given each of many, from ``npe.posterior(x)``.
+
+    Args:
+        trained: The trained network.
+        coordinates: The latent sites.
+        observed: ``{site: array[observation, ...]}``.
+        bound: The model bound to the observation; None for many of them, and where the model's
+            density is not that of the sites of interest.
+        many: Whether there is an axis of observations.
+
+    Example:
+        >>> import jax, numpy as np, numpyro, numpyro.distributions as dist
+        >>> import ppl_ext.numpyro as px
+        >>> def model(y):
+        ...     mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+        ...     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+        >>> npe = px.NPE(model, 0.0, estimator=px.npe.FullRankGaussian)
+        >>> npe = npe.train(jax.random.key(0), 2000, progress_bar=False)
+        >>> posterior = npe.posterior(np.array([-2.0, 2.0]))  # two observations at once
+        >>> posterior.sample(jax.random.key(1), 1000)["mu"].mean(1).round().tolist()
+        [-1.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        trained: Trained,
+        coordinates: Coordinates,
+        observed: Mapping[str, np.ndarray],
+        bound: BoundModel | None,
+        many: bool,
+    ) -> None:
+        self.trained, self.amortized = trained, trained.amortized
+        self.coordinates = coordinates
+        self.observed, self.bound, self.many = observed, bound, many
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, jax.Array]:
+        """Draw every site of interest once: the guide of the host for one observation.
+
+        For ``Predictive(model, guide=posterior, params={})``, and for ``SVI``, which refines the
+        weights ``npe_weights`` for this observation alone. Not for the refinement of a
+        `MixtureDensity`, whose draws have no gradient.
+
+        Args:
+            *args: Arguments of the model; they are not read.
+            **kwargs: Keyword arguments of the model; they are not read.
+        """
+        self._refuse_many("__call__")
+        f = self.trained.features.apply(self.observed)
+        return sample_sites(self.trained, self.coordinates, f, "npe")
+
+    def sample(self, rng_key: jax.Array, num_draws: int = 1000) -> dict[str, np.ndarray]:
+        """Draw, without any density: the fast way for many observations.
+
+        Args:
+            rng_key: Random key.
+            num_draws: Draws for each observation.
+
+        Returns:
+            ``{site: array[observation, draw, ...]}``, without the first axis for one observation.
+        """
+        check_rng_key("NeuralPosterior.sample", rng_key, "posterior.sample(jax.random.key(0))")
+        z = self._draw(rng_key, num_draws)
+        values = self.coordinates.push(z.reshape(-1, z.shape[-1]))
+        shape = z.shape[:2] if self.many else z.shape[1:2]
+        return {name: x.reshape(*shape, *x.shape[1:]) for name, x in values.items()}
+
+    def draws(
+        self,
+        rng_key: jax.Array,
+        num_draws: int = 4000,
+        *,
+        posterior_predictive: bool = False,
+    ) -> Draws:
+        """Draw, with the densities of network and model and the log likelihood of every datum.
+
+        Their difference are the importance weights: ``draws.resample()`` moves the draws to the
+        posterior where k-hat allows it, `correct` wherever the model has a density. ``log_p`` is
+        NaN where it has none for the sites of interest alone.
+
+        Args:
+            rng_key: Random key.
+            num_draws: Number of draws.
+            posterior_predictive: Whether to draw data too.
+
+        Returns:
+            The draws.
+
+        Raises:
+            ValueError: There are many observations.
+        """
+        check_rng_key("NeuralPosterior.draws", rng_key, "posterior.draws(jax.random.key(0))")
+        check_count("NeuralPosterior.draws", "num_draws", num_draws, "draws(rng_key, 4000)")
+        self._refuse_many("draws")
+        z, log_q = self._draw_scored(rng_key, num_draws)
+        if self.bound is None:
+            return Draws(
+                values=self.coordinates.push(z),
+                log_p=np.full(num_draws, np.nan),
+                log_q=log_q,
+                observed={name: x[0] for name, x in self.observed.items()},
+                make_generator=make_generator,
+            )
+        return self._score(rng_key, Points(z, log_q), posterior_predictive)
+
+    def log_prob(self, values: Mapping[str, Any]) -> np.ndarray:
+        """Log density of values, in the model's own space.
+
+        Args:
+            values: ``{site: array[draw, ...]}``; for many observations
+                ``{site: array[observation, draw, ...]}``.
+
+        Returns:
+            ``[draw]``, or ``[observation, draw]``.
+        """
+        count = len(next(iter(self.observed.values())))
+        flat = {
+            site.name: np.asarray(values[site.name]).reshape(-1, *site.latent.shape)
+            for site in self.coordinates.sites
+        }
+        z = self.coordinates.pull(flat)
+        log_q = self.amortized.log_q(z.reshape(count, -1, z.shape[-1]), self.observed)
+        log_q = log_q - self.coordinates.log_jacobian(z).reshape(log_q.shape)
+        return log_q if self.many else log_q[0]
+
+    def quantiles(
+        self, rng_key: jax.Array, probabilities: Any, num_draws: int = 4000
+    ) -> dict[str, np.ndarray]:
+        """Quantiles of every element, from draws.
+
+        Args:
+            rng_key: Random key.
+            probabilities: In [0, 1], ``[quantile]``.
+            num_draws: Draws for each observation.
+
+        Returns:
+            ``{site: array[quantile, ...]}``; with ``[quantile, observation, ...]`` for many.
+        """
+        drawn = self.sample(rng_key, num_draws)
+        return {name: np.quantile(x, probabilities, int(self.many)) for name, x in drawn.items()}
+
+    def correct(
+        self,
+        rng_key: jax.Array,
+        settings: Correction | None = None,
+        *,
+        posterior_predictive: bool = False,
+        progress_bar: bool = True,
+    ) -> CorrectedPosterior:
+        """Move draws to the posterior itself by the density of the model.
+
+        By importance resampling where k-hat is at most 0.7, else by sequential Monte Carlo from
+        the network's answer. It tells the evidence too.
+
+        Args:
+            rng_key: Random key.
+            settings: What is wanted and what it may cost.
+            posterior_predictive: Whether to draw data too.
+            progress_bar: Whether to draw a bar where there is a terminal.
+
+        Returns:
+            The draws, with a verdict.
+
+        Raises:
+            ValueError: There are many observations, or the model has no density for the sites of
+                interest alone.
+        """
+        check_rng_key("NeuralPosterior.correct", rng_key, "posterior.correct(jax.random.key(0))")
+        self._refuse_many("correct")
+        if self.bound is None:
+            raise ValueError(
+                "NeuralPosterior.correct: the model has no density of the sites of interest "
+                f"{[site.name for site in self.coordinates.sites]} alone; expected all of its "
+                "latent sites to be learned, and no site of another simulator. Leave latent= out."
+            )
+        keys = iter(jax.random.split(rng_key, 4))
+        found = correct_answer(
+            lambda count: self._draw_scored(next(keys), count),
+            density_of(self.bound),
+            settings or Correction(),
+            seed=int(seed_from(rng_key).generate_state(1)[0]),
+            progress_bar=progress_bar,
+        )
+        draws = self._score(rng_key, found.points, posterior_predictive)
+        return CorrectedPosterior(draws, found)
+
+    def surprise(self) -> Surprise:
+        """How far the observations lie from what was simulated, 600 simulations at least."""
+        trained = self.trained
+        return measure_strangeness(trained.simulated, self.observed, trained.features.sites)
+
+    def to_datatree(self, rng_key: jax.Array, num_draws: int = 4000) -> xarray.DataTree:
+        """Draw, as an ArviZ tree: ``posterior.draws(...).to_datatree()``."""
+        return self.draws(rng_key, num_draws).to_datatree()
+
+    def _draw(self, rng_key: jax.Array, num_draws: int) -> np.ndarray:
+        seed = int(seed_from(rng_key).generate_state(1)[0])
+        return self.amortized.sample(self.observed, num_draws, seed)
+
+    def _draw_scored(self, rng_key: jax.Array, num_draws: int) -> tuple[np.ndarray, np.ndarray]:
+        z = self._draw(rng_key, num_draws)
+        if self.bound is not None:
+            # What the model sees is rounded; both densities must be those of the same point.
+            z = z.astype(self.bound.call.dtype).astype(float)
+        return z[0], self.amortized.log_q(z, self.observed)[0]
+
+    def _score(self, rng_key: jax.Array, points: Points, posterior_predictive: bool) -> Draws:
+        rng = np.random.default_rng(seed_from(rng_key))
+        with x64_scope(self.bound.x64):
+            return score_points(rng, self.bound, points, posterior_predictive=posterior_predictive)
+
+    def _refuse_many(self, called: str) -> None:
+        if self.many:
+            raise ValueError(
+                f"NeuralPosterior.{called}: there are many observations; expected one. Take them "
+                f"one by one, npe.posterior(x[0]).{called}(...), or sample() for all of them."
+            )

@@ -1,0 +1,107 @@
+"""A trained network, in a file and out of it."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import numpyro
+
+from ppl_ext.npe.amortized import Amortized
+from ppl_ext.npe.features import Features, Layout, ObservedSite
+from ppl_ext.npe.filing import SavedNPE
+from ppl_ext.npe.frame import Frame
+from ppl_ext.npe.learning import LearningLog
+from ppl_ext.numpyro.npe.network import Network
+
+__all__ = ["Trained", "load_trained", "save_trained"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network with its weights and what stands between it and the model.
+
+    Args:
+        network: The network.
+        weights: Of all members, ``[member, ...]``.
+        features: How observations are read.
+        frame: Where the network started.
+        log: How the training went.
+        simulated: Data of some simulations, ``[simulation, width]``.
+    """
+
+    network: Network
+    weights: Any
+    features: Features
+    frame: Frame
+    log: LearningLog
+    simulated: np.ndarray
+
+    @functools.cached_property
+    def amortized(self) -> Amortized:
+        """Its posterior of any observation."""
+        return Amortized(
+            self.features,
+            self.frame,
+            functools.partial(self.network.sample, self.weights),
+            functools.partial(self.network.log_q, self.weights),
+        )
+
+
+def save_trained(
+    trained: Trained, path: str | os.PathLike[str], latent: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Write a trained network to a file.
+
+    Args:
+        trained: The network.
+        path: Where to.
+        latent: Unconstrained shapes of the sites of interest.
+    """
+    SavedNPE(
+        latent,
+        trained.network.names,
+        {name: np.asarray(leaf) for name, leaf in _flatten(trained.weights).items()},
+        trained.features,
+        trained.frame,
+        trained.log,
+        trained.simulated,
+    ).write(path, host="numpyro", host_version=numpyro.__version__)
+
+
+def load_trained(
+    path: str | os.PathLike[str],
+    latent: Mapping[str, tuple[int, ...]],
+    sites: Sequence[ObservedSite],
+    make: Callable[[Layout], Network],
+) -> Trained:
+    """Read a trained network from a file.
+
+    Args:
+        path: The file.
+        latent: Unconstrained shapes of the sites of interest.
+        sites: The observed sites.
+        make: Makes the network for features.
+
+    Raises:
+        ValueError: The file is damaged, or of another model or network.
+    """
+    saved = SavedNPE.read(path, host="numpyro")
+    network = make(saved.features.layout)
+    members = len(saved.log.best)
+    shapes = jax.eval_shape(jax.vmap(network.init), jax.random.split(jax.random.key(0), members))
+    named = _flatten(shapes)
+    saved.check(
+        path, latent, sites, network.names, {name: leaf.shape for name, leaf in named.items()}
+    )
+    leaves = [saved.weights[name] for name in named]
+    weights = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    return Trained(network, weights, saved.features, saved.frame, saved.log, saved.simulated)
+
+
+def _flatten(weights: Any) -> dict[str, Any]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(weights)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
