@@ -11,18 +11,21 @@ if TYPE_CHECKING:
     from ppl_ext.pyro import estimators as estimators
     from ppl_ext.pyro import factorization as factorization
     from ppl_ext.pyro import flows as flows
+    from ppl_ext.pyro import npe as npe
     from ppl_ext.pyro.arviz_data import from_mcmc, from_svi
     from ppl_ext.pyro.calibration.entry import calibrate
     from ppl_ext.pyro.fitting.entry import fit
     from ppl_ext.pyro.fitting.result import Fit
     from ppl_ext.pyro.fitting.saving import load
     from ppl_ext.pyro.guides import AutoFlow, AutoFullRank, AutoMeanField
+    from ppl_ext.pyro.npe.entry import NPE
     from ppl_ext.pyro.objectives.discrete.elbo import DiscreteELBO
     from ppl_ext.pyro.objectives.mismatch import RelaxedDensityWarning, check_densities
     from ppl_ext.pyro.objectives.stick_the_landing import StickTheLanding
     from ppl_ext.pyro.tracing.density import trace_density
 
 __all__ = [
+    "NPE",
     "AutoFlow",
     "AutoFullRank",
     "AutoMeanField",

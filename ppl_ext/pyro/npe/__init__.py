@@ -1,0 +1,26 @@
+"""Neural posterior estimation: a Pyro model as the simulator of its own posterior."""
+
+from typing import TYPE_CHECKING
+
+from ppl_ext.lazy_names import load_when_used
+
+if TYPE_CHECKING:
+    from ppl_ext.npe.settings import Training
+    from ppl_ext.pyro.npe.embeddings import Convolution, DeepSet, ResidualMLP
+    from ppl_ext.pyro.npe.entry import NPE
+    from ppl_ext.pyro.npe.mixtures import FullRankGaussian, MixtureDensity
+    from ppl_ext.pyro.npe.posterior import NeuralPosterior
+
+__all__ = [
+    "NPE",
+    "Convolution",
+    "DeepSet",
+    "FullRankGaussian",
+    "MixtureDensity",
+    "NeuralPosterior",
+    "ResidualMLP",
+    "Training",
+]
+
+# A name costs its import when it is first used.
+__getattr__, __dir__ = load_when_used(globals())

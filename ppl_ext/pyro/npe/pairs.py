@@ -1,0 +1,102 @@
+"""Where the pairs of a training come from: the model, or a simulator that is no program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ppl_ext.pyro.npe.simulation import ModelSimulator
+from ppl_ext.pyro.tracing.bound_model import BoundModel
+from ppl_ext.simulation import BlackBox, Simulations, run_simulations
+
+__all__ = ["PairSource"]
+
+Values = Mapping[str, np.ndarray]
+
+
+class PairSource:
+    """Pairs of latent values and data.
+
+    Args:
+        bound: The model with its arguments.
+        latent: Sites of interest.
+        observed: Observed sites; of the model where there is no simulator.
+        simulator: ``(values, rng) -> {site: array} or array`` of one row; None for the model.
+        vectorized: Whether the simulator takes all rows of a chunk at once.
+        seed: Seed of all pairs.
+    """
+
+    def __init__(
+        self,
+        bound: BoundModel,
+        latent: Sequence[str],
+        observed: Sequence[str],
+        simulator: Callable[..., Any] | None,
+        vectorized: bool,
+        seed: int,
+    ) -> None:
+        # A simulator may need latent values that are of no interest.
+        every = [site.name for site in bound.sites.latents] if simulator else list(latent)
+        self._of_model = ModelSimulator(bound, every, () if simulator else observed, seed)
+        self._simulator, self._vectorized = simulator, vectorized
+        self._seed = seed
+        self._latent = list(latent)
+
+    def draw_latent(self, first_row: int, size: int) -> dict[str, np.ndarray]:
+        """Latent values of interest of some rows, the same ones at each call."""
+        drawn = self._of_model.draw_latent(first_row, size)
+        return {name: drawn[name] for name in self._latent}
+
+    def simulate(
+        self,
+        rows: np.ndarray,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        num_jobs: int | None = 1,
+        progress_bar: bool = True,
+    ) -> Simulations:
+        """Simulate some rows of the prior.
+
+        Args:
+            rows: Their numbers, ``[row]``.
+            folder: Where the table is kept; in memory if None.
+            num_jobs: Processes, as `run_simulations` takes them.
+            progress_bar: Whether to draw a bar where there is a terminal.
+        """
+        simulate: Callable[[int, int], Any]
+        if self._simulator is None:
+            simulate = _Rows(self._of_model, rows)
+        else:
+            values = self._of_model.simulate(rows)["latent"]
+            simulate = BlackBox(
+                _Table(values), self._simulator, seed=self._seed, vectorized=self._vectorized
+            )
+        found = run_simulations(
+            simulate, len(rows), folder=folder, num_jobs=num_jobs, progress_bar=progress_bar
+        )
+        latent = {name: found.latent[name] for name in self._latent}
+        return Simulations(latent, found.observed, found.dropped, found.rows)
+
+
+class _Rows:
+    """Some rows of a model's simulations, counted from 0."""
+
+    def __init__(self, simulator: ModelSimulator, rows: np.ndarray) -> None:
+        self._simulator, self._rows = simulator, rows
+        self.identity = simulator.identity
+
+    def __call__(self, first_row: int, size: int) -> dict[str, dict[str, np.ndarray]]:
+        return self._simulator.simulate(self._rows[first_row : first_row + size])
+
+
+class _Table:
+    """Latent values that are known, so that a worker needs no model."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = dict(values)
+
+    def __call__(self, first_row: int, size: int) -> dict[str, np.ndarray]:
+        return {name: x[first_row : first_row + size] for name, x in self._values.items()}

@@ -1,0 +1,92 @@
+"""A trained network, in a file and out of it."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyro
+import torch
+
+from ppl_ext.npe.amortized import Amortized
+from ppl_ext.npe.features import Features, Layout, ObservedSite
+from ppl_ext.npe.filing import SavedNPE
+from ppl_ext.npe.frame import Frame
+from ppl_ext.npe.learning import LearningLog
+from ppl_ext.pyro.npe.network import Network
+
+__all__ = ["Trained", "load_trained", "save_trained"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network with its weights and what stands between it and the model.
+
+    Args:
+        network: The network.
+        features: How observations are read.
+        frame: Where the network started.
+        log: How the training went.
+        simulated: Data of some simulations, ``[simulation, width]``.
+    """
+
+    network: Network
+    features: Features
+    frame: Frame
+    log: LearningLog
+    simulated: np.ndarray
+
+    @functools.cached_property
+    def amortized(self) -> Amortized:
+        """Its posterior of any observation."""
+        return Amortized(self.features, self.frame, self.network.sample, self.network.log_q)
+
+
+def save_trained(
+    trained: Trained, path: str | os.PathLike[str], latent: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Write a trained network to a file.
+
+    Args:
+        trained: The network.
+        path: Where to.
+        latent: Unconstrained shapes of the sites of interest.
+    """
+    SavedNPE(
+        latent,
+        trained.network.names,
+        {name: value.cpu().numpy() for name, value in trained.network.state_dict().items()},
+        trained.features,
+        trained.frame,
+        trained.log,
+        trained.simulated,
+    ).write(path, host="pyro", host_version=pyro.__version__)
+
+
+def load_trained(
+    path: str | os.PathLike[str],
+    latent: Mapping[str, tuple[int, ...]],
+    sites: Sequence[ObservedSite],
+    make: Callable[[Layout, int, int], Network],
+) -> Trained:
+    """Read a trained network from a file.
+
+    Args:
+        path: The file.
+        latent: Unconstrained shapes of the sites of interest.
+        sites: The observed sites.
+        make: Makes networks for features, ``(layout, num_members, seed) -> Network``.
+
+    Raises:
+        ValueError: The file is damaged, or of another model or network.
+    """
+    saved = SavedNPE.read(path, host="pyro")
+    network = make(saved.features.layout, len(saved.log.best), 0)
+    state = network.state_dict()
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
+    saved.check(path, latent, sites, network.names, shapes)
+    network.load_state_dict(
+        {name: torch.as_tensor(saved.weights[name]).to(value) for name, value in state.items()}
+    )
+    return Trained(network, saved.features, saved.frame, saved.log, saved.simulated)

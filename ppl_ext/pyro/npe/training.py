@@ -1,0 +1,129 @@
+"""The training of a task's network, at once or in rounds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ppl_ext.npe.learning import learn
+from ppl_ext.npe.preparation import Prepared, prepare
+from ppl_ext.npe.rounds import Region, find_rows
+from ppl_ext.npe.settings import Training
+from ppl_ext.pyro.npe.learner import NetworkLearner
+from ppl_ext.pyro.npe.task import Task
+from ppl_ext.pyro.npe.trained import Trained
+from ppl_ext.simulation import Simulations
+
+__all__ = ["train_network", "train_rounds"]
+
+_REGION_DRAWS = 20_000
+
+
+def train_network(
+    task: Task,
+    seed: int,
+    num_simulations: int,
+    simulations: Simulations | None,
+    fresh: bool,
+    settings: Training,
+    progress_bar: bool,
+) -> Trained:
+    """Train on pairs that there are, or on new ones.
+
+    Args:
+        task: What is to be learned.
+        seed: Seed.
+        num_simulations: Pairs to draw.
+        simulations: Pairs that there are; None to draw them.
+        fresh: Whether to draw as many again for each epoch.
+        settings: How to train.
+        progress_bar: Whether to draw bars.
+    """
+    first, second, third = np.random.SeedSequence(seed).generate_state(3).tolist()
+    source = task.make_source(first)
+    if simulations is None:
+        simulations = source.simulate(np.arange(num_simulations), progress_bar=progress_bar)
+    rng = np.random.default_rng(second)
+    prepared = _prepare(task, simulations, settings, rng)
+    if not fresh:
+        return _learn(task, third, prepared, settings, rng, progress_bar)
+    drawn = [num_simulations]
+
+    def renew():
+        rows = np.arange(drawn[0], drawn[0] + num_simulations)
+        drawn[0] += num_simulations
+        return prepared.renew(source.simulate(rows, progress_bar=False))
+
+    return _learn(task, third, prepared, settings, rng, progress_bar, renew)
+
+
+def train_rounds(
+    task: Task,
+    seed: int,
+    observed: Mapping[str, np.ndarray],
+    num_simulations: int,
+    num_rounds: int,
+    settings: Training,
+    progress_bar: bool,
+) -> Trained:
+    """Train in rounds for one observation.
+
+    Args:
+        task: What is to be learned.
+        seed: Seed.
+        observed: The observation, ``{site: array[1, ...]}``.
+        num_simulations: Pairs to draw in all rounds.
+        num_rounds: Number of rounds.
+        settings: How to train.
+        progress_bar: Whether to draw bars.
+    """
+    first, second, third = np.random.SeedSequence(seed).generate_state(3).tolist()
+    source = task.make_source(first)
+    pull = task.coordinates.pull
+    counts = [len(part) for part in np.array_split(np.arange(num_simulations), num_rounds)]
+    rows, tried = np.arange(counts[0]), counts[0]
+    known = source.simulate(rows, progress_bar=progress_bar)
+    for number, count in enumerate((*counts[1:], 0)):
+        rng = np.random.default_rng([second, number])
+        trained = _learn(
+            task, third, _prepare(task, known, settings, rng), settings, rng, progress_bar
+        )
+        if not count:
+            return trained
+        amortized = trained.amortized
+
+        def log_q(z: np.ndarray, amortized=amortized) -> np.ndarray:
+            return amortized.log_q(z[None], observed)[0]
+
+        draws = amortized.sample(observed, _REGION_DRAWS, int(rng.integers(2**31)))[0]
+        region = Region.around(log_q, draws)
+        rows, tried = find_rows(
+            lambda first, size: pull(source.draw_latent(first, size)), region, tried, count
+        )
+        more = source.simulate(rows, progress_bar=progress_bar)
+        inside = np.flatnonzero(region.holds(pull(known.take(slice(None)).latent)))
+        known = known.take(inside).join(more)
+    raise AssertionError
+
+
+def _prepare(
+    task: Task, simulations: Simulations, settings: Training, rng: np.random.Generator
+) -> Prepared:
+    return prepare(
+        simulations, task.coordinates.pull, task.observed, settings, rng, missing=task.missing
+    )
+
+
+def _learn(
+    task: Task,
+    seed: int,
+    prepared: Prepared,
+    settings: Training,
+    rng: np.random.Generator,
+    progress_bar: bool,
+    renew: Any = None,
+) -> Trained:
+    network = task.make_network(prepared.features.layout, settings.num_members, seed)
+    learner = NetworkLearner(network, settings)
+    log = learn(learner, prepared.pairs, settings, rng, renew=renew, progress_bar=progress_bar)
+    return Trained(network, prepared.features, prepared.frame, log, prepared.simulated)
