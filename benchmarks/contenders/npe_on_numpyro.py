@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from measuring import clock
 
@@ -21,28 +20,31 @@ def learn(name: str, seed: int, pairs: str, draws: str, count: int) -> dict[str,
         name: The task.
         seed: Of the training.
         pairs: File with ``theta``, ``x``, ``theta_test``, ``x_test`` and maybe ``observations``.
-        draws: File to write, ``plain[observation, draw, dim]``.
+        draws: File to write, ``plain[observation, draw, dim]`` and ``corrected``, the same.
         count: Draws for each observation.
     """
     data, shape = np.load(pairs), TASKS[name].x_shape
 
-    def see(x: np.ndarray) -> dict[str, jax.Array]:
-        return {"x": jnp.asarray(x, jnp.float32).reshape(-1, *shape)}
+    def see(x: np.ndarray) -> np.ndarray:
+        return x.reshape(-1, *shape)
 
-    npe = px.NPE(MODELS[name], observed=["x"])
-    simulations = {"theta": jnp.asarray(data["theta"])}, see(data["x"])
-    posterior, fit_cpu = clock(lambda: npe.train(jax.random.key(seed), simulations=simulations))
-    log_density = posterior.log_prob({"theta": data["theta_test"]}, see(data["x_test"]))
-    figures = {"fit_cpu": fit_cpu, "log_density": float(np.mean(np.asarray(log_density, float)))}
-    if "observations" in data:
-        keys = jax.random.split(jax.random.key(seed + 1), len(data["observations"]))
+    npe = px.NPE(MODELS[name], observed="x")
+    table = {"theta": data["theta"]}, {"x": see(data["x"])}
+    key = jax.random.key(seed)
+    _, fit_cpu = clock(lambda: npe.train(key, simulations=table, progress_bar=False))
+    held_out = npe.posterior(see(data["x_test"]))
+    log_density = held_out.log_prob({"theta": data["theta_test"][:, None]})
+    figures = {"fit_cpu": fit_cpu, "log_density": float(log_density.mean())}
+    if "observations" not in data:
+        return figures
+    seen = see(data["observations"])
+    plain, figures["draw_cpu"] = clock(lambda: npe.posterior(seen).sample(key, count)["theta"])
+    settings = px.Correction(ess=count)
 
-        def answer(key: jax.Array, x: np.ndarray) -> np.ndarray:
-            seen = {"x": see(x)["x"][0]}
-            return np.asarray(posterior(seen).draws(key, count).values["theta"])
+    def correct() -> list[np.ndarray]:
+        answers = [npe.posterior(x).correct(key, settings, progress_bar=False) for x in seen]
+        return [answer.draws.values["theta"][:count] for answer in answers]
 
-        found, figures["draw_cpu"] = clock(
-            lambda: [answer(key, x) for key, x in zip(keys, data["observations"], strict=True)]
-        )
-        np.savez(draws, plain=np.stack(found))
+    corrected, figures["correct_cpu"] = clock(correct)
+    np.savez(draws, plain=plain, corrected=np.stack(corrected))
     return figures

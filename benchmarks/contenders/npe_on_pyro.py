@@ -3,8 +3,6 @@
 from typing import Any
 
 import numpy as np
-import pyro
-import torch
 from measuring import clock
 
 import ppl_ext.pyro as px
@@ -21,28 +19,32 @@ def learn(name: str, seed: int, pairs: str, draws: str, count: int) -> dict[str,
         name: The task.
         seed: Of the training.
         pairs: File with ``theta``, ``x``, ``theta_test``, ``x_test`` and maybe ``observations``.
-        draws: File to write, ``plain[observation, draw, dim]``.
+        draws: File to write, ``plain[observation, draw, dim]`` and ``corrected``, the same.
         count: Draws for each observation.
     """
-    torch.set_num_threads(1)
-    pyro.set_rng_seed(seed)
     data, shape = np.load(pairs), TASKS[name].x_shape
 
-    def see(x: np.ndarray) -> dict[str, torch.Tensor]:
-        return {"x": torch.as_tensor(x).float().reshape(-1, *shape)}
+    def see(x: np.ndarray) -> np.ndarray:
+        return x.reshape(-1, *shape)
 
-    npe = px.NPE(MODELS[name], observed=["x"])
-    simulations = {"theta": torch.as_tensor(data["theta"])}, see(data["x"])
-    posterior, fit_cpu = clock(lambda: npe.train(simulations=simulations))
-    held_out = {"theta": torch.as_tensor(data["theta_test"])}, see(data["x_test"])
-    log_density = posterior.log_prob(*held_out)
-    figures = {"fit_cpu": fit_cpu, "log_density": float(np.mean(np.asarray(log_density, float)))}
-    if "observations" in data:
+    npe = px.NPE(MODELS[name], observed="x")
+    table = {"theta": data["theta"]}, {"x": see(data["x"])}
+    _, fit_cpu = clock(lambda: npe.train(simulations=table, progress_bar=False, seed=seed))
+    held_out = npe.posterior(see(data["x_test"]))
+    log_density = held_out.log_prob({"theta": data["theta_test"][:, None]})
+    figures = {"fit_cpu": fit_cpu, "log_density": float(log_density.mean())}
+    if "observations" not in data:
+        return figures
+    seen = see(data["observations"])
+    plain, figures["draw_cpu"] = clock(
+        lambda: npe.posterior(seen).sample(count, seed=seed)["theta"]
+    )
+    settings = px.Correction(ess=count)
 
-        def answer(x: np.ndarray) -> np.ndarray:
-            seen = {"x": see(x)["x"][0]}
-            return np.asarray(posterior(seen).draws(count).values["theta"])
+    def correct() -> list[np.ndarray]:
+        answers = [npe.posterior(x).correct(settings, progress_bar=False, seed=seed) for x in seen]
+        return [answer.draws.values["theta"][:count] for answer in answers]
 
-        found, figures["draw_cpu"] = clock(lambda: [answer(x) for x in data["observations"]])
-        np.savez(draws, plain=np.stack(found))
+    corrected, figures["correct_cpu"] = clock(correct)
+    np.savez(draws, plain=plain, corrected=np.stack(corrected))
     return figures
