@@ -172,6 +172,22 @@ def test_a_simulator_that_is_no_program(host):
         host.random(npe.posterior(np.array(1.0)).correct)
 
 
+def test_a_later_round_has_noise_of_its_own(host):
+    def prior():
+        host.ppl.sample("mu", host.dist.Normal(0.0, 1.0))
+
+    npe = host.room.NPE(prior, simulator=lambda values, rng: rng.normal(size=2))
+    source = (
+        host.random(npe.task.make_source) if host.name == "numpyro" else npe.task.make_source(0)
+    )
+    one, two = (
+        source.simulate(np.arange(first, first + 5), **QUIET).observed["x"] for first in (0, 5)
+    )
+    assert np.intersect1d(one, two).size == 0
+    again = source.simulate(np.arange(5, 10), **QUIET).observed["x"]
+    np.testing.assert_array_equal(two, again)
+
+
 def test_rounds_look_where_the_posterior_is(host):
     gaussian = host.room.npe.FullRankGaussian
     npe = host.room.NPE(normal_model(host), host.array(np.zeros(ROWS)), estimator=gaussian)

@@ -73,8 +73,12 @@ class PairSource:
             simulate = _Rows(self._of_model, rows)
         else:
             values = self._of_model.simulate(rows)["latent"]
+            # Rows are counted from 0 there; those of a later call need noise of their own.
             simulate = BlackBox(
-                _Table(values), self._simulator, seed=self._seed, vectorized=self._vectorized
+                _Table(values),
+                self._simulator,
+                seed=self._seed + int(rows[0]),
+                vectorized=self._vectorized,
             )
         found = run_simulations(
             simulate, len(rows), folder=folder, num_jobs=num_jobs, progress_bar=progress_bar
