@@ -75,6 +75,13 @@ def test_many_observations_at_once(host, trained):
         host.random(posterior.draws)
 
 
+def test_the_mode(host, trained):
+    y = np.array([0.5, 1.5, 2.0, 0.0])
+    assert abs(host.random(trained.posterior(y).mode)["mu"] - y.sum() / 5) < 0.06
+    with pytest.raises(ValueError, match="many observations"):
+        host.random(trained.posterior(y[None]).mode)
+
+
 def test_the_order_of_the_rows_does_not_matter(trained):
     y = np.array([0.5, 1.5, 2.0, 0.0])
     one, other = (trained.posterior(each).log_prob({"mu": [0.3]}) for each in (y, y[::-1]))

@@ -14,7 +14,9 @@ from ppl_ext.correction import Correction
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fitting.calls import check_count
 from ppl_ext.npe.correction import CorrectedPosterior, correct_answer
+from ppl_ext.npe.mode import find_mode
 from ppl_ext.npe.observation import measure_strangeness
+from ppl_ext.npe.refusals import refuse_many, refuse_without_density
 from ppl_ext.numpyro.fitting.guide_draws import score_points
 from ppl_ext.numpyro.npe.coordinates import Coordinates
 from ppl_ext.numpyro.npe.guide import sample_sites
@@ -36,8 +38,7 @@ class NeuralPosterior:
         trained: The trained network.
         coordinates: The latent sites.
         observed: ``{site: array[observation, ...]}``.
-        bound: The model bound to the observation; None for many of them, and where the model's
-            density is not that of the sites of interest.
+        bound: The model bound to one observation, where it has a density of the sites.
         many: Whether there is an axis of observations.
 
     Example:
@@ -61,8 +62,7 @@ class NeuralPosterior:
         bound: BoundModel | None,
         many: bool,
     ) -> None:
-        self.trained, self.amortized = trained, trained.amortized
-        self.coordinates = coordinates
+        self.trained, self.amortized, self.coordinates = trained, trained.amortized, coordinates
         self.observed, self.bound, self.many = observed, bound, many
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, jax.Array]:
@@ -71,10 +71,7 @@ class NeuralPosterior:
         For ``Predictive(model, guide=posterior, params={})``, and for ``SVI``, which refines the
         weights ``npe_weights`` for this observation alone. Not for the refinement of a
         `MixtureDensity`, whose draws have no gradient.
-
-        Args:
-            *args: Arguments of the model; they are not read.
-            **kwargs: Keyword arguments of the model; they are not read.
+        The arguments are not read.
         """
         self._refuse_many("__call__")
         f = self.trained.features.apply(self.observed)
@@ -114,9 +111,6 @@ class NeuralPosterior:
             num_draws: Number of draws.
             posterior_predictive: Whether to draw data too.
 
-        Returns:
-            The draws.
-
         Raises:
             ValueError: There are many observations.
         """
@@ -125,10 +119,12 @@ class NeuralPosterior:
         self._refuse_many("draws")
         z, log_q = self._draw_scored(rng_key, num_draws)
         if self.bound is None:
+            latents = [site.latent for site in self.coordinates.sites]
             return Draws(
                 values=self.coordinates.push(z),
                 log_p=np.full(num_draws, np.nan),
                 log_q=log_q,
+                dims={latent.name: latent.dims for latent in latents if latent.dims},
                 observed={name: x[0] for name, x in self.observed.items()},
                 make_generator=make_generator,
             )
@@ -138,8 +134,7 @@ class NeuralPosterior:
         """Log density of values, in the model's own space.
 
         Args:
-            values: ``{site: array[draw, ...]}``; for many observations
-                ``{site: array[observation, draw, ...]}``.
+            values: ``{site: array[draw, ...]}``, for many an axis of observations before it.
 
         Returns:
             ``[draw]``, or ``[observation, draw]``.
@@ -150,8 +145,7 @@ class NeuralPosterior:
             for site in self.coordinates.sites
         }
         z = self.coordinates.pull(flat)
-        log_q = self.amortized.log_q(z.reshape(count, -1, z.shape[-1]), self.observed)
-        log_q = log_q - self.coordinates.log_jacobian(z).reshape(log_q.shape)
+        log_q = self._log_prob_at(z.reshape(count, -1, z.shape[-1]))
         return log_q if self.many else log_q[0]
 
     def quantiles(
@@ -165,10 +159,23 @@ class NeuralPosterior:
             num_draws: Draws for each observation.
 
         Returns:
-            ``{site: array[quantile, ...]}``; with ``[quantile, observation, ...]`` for many.
+            ``{site: array[quantile, ...]}``, for many ``[quantile, observation, ...]``.
         """
         drawn = self.sample(rng_key, num_draws)
         return {name: np.quantile(x, probabilities, int(self.many)) for name, x in drawn.items()}
+
+    def mode(self, rng_key: jax.Array, num_draws: int = 1000) -> dict[str, np.ndarray]:
+        """The values of highest density, in the model's own space, given one observation.
+
+        Args:
+            rng_key: Random key.
+            num_draws: Draws among which the search begins.
+        """
+        check_rng_key("NeuralPosterior.mode", rng_key, "posterior.mode(jax.random.key(0))")
+        self._refuse_many("mode")
+        z = self._draw(rng_key, num_draws)[0]
+        found = find_mode(self._log_prob_at, z)
+        return {name: x[0] for name, x in self.coordinates.push(found[None]).items()}
 
     def correct(
         self,
@@ -189,21 +196,13 @@ class NeuralPosterior:
             posterior_predictive: Whether to draw data too.
             progress_bar: Whether to draw a bar where there is a terminal.
 
-        Returns:
-            The draws, with a verdict.
-
         Raises:
-            ValueError: There are many observations, or the model has no density for the sites of
-                interest alone.
+            ValueError: There are many observations, or the model has no such density.
         """
         check_rng_key("NeuralPosterior.correct", rng_key, "posterior.correct(jax.random.key(0))")
         self._refuse_many("correct")
         if self.bound is None:
-            raise ValueError(
-                "NeuralPosterior.correct: the model has no density of the sites of interest "
-                f"{[site.name for site in self.coordinates.sites]} alone; expected all of its "
-                "latent sites to be learned, and no site of another simulator. Leave latent= out."
-            )
+            refuse_without_density([site.name for site in self.coordinates.sites])
         keys = iter(jax.random.split(rng_key, 4))
         found = correct_answer(
             lambda count: self._draw_scored(next(keys), count),
@@ -240,9 +239,12 @@ class NeuralPosterior:
         with x64_scope(self.bound.x64):
             return score_points(rng, self.bound, points, posterior_predictive=posterior_predictive)
 
+    def _log_prob_at(self, z: np.ndarray) -> np.ndarray:
+        """Log density in the model's own space at coordinates ``[..., dim]``: ``[...]``."""
+        log_q = self.amortized.log_q(z.reshape(-1, *z.shape[-2:]), self.observed)
+        log_jacobian = self.coordinates.log_jacobian(z.reshape(-1, z.shape[-1]))
+        return log_q.reshape(z.shape[:-1]) - log_jacobian.reshape(z.shape[:-1])
+
     def _refuse_many(self, called: str) -> None:
         if self.many:
-            raise ValueError(
-                f"NeuralPosterior.{called}: there are many observations; expected one. Take them "
-                f"one by one, npe.posterior(x[0]).{called}(...), or sample() for all of them."
-            )
+            refuse_many(called)

@@ -14,7 +14,9 @@ from ppl_ext.correction import Correction
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fitting.calls import check_count
 from ppl_ext.npe.correction import CorrectedPosterior, correct_answer
+from ppl_ext.npe.mode import find_mode
 from ppl_ext.npe.observation import measure_strangeness
+from ppl_ext.npe.refusals import refuse_many, refuse_without_density
 from ppl_ext.pyro.fitting.guide_draws import score_points
 from ppl_ext.pyro.npe.coordinates import Coordinates, to_array
 from ppl_ext.pyro.npe.guide import sample_sites
@@ -37,8 +39,7 @@ class NeuralPosterior:
         trained: The trained network.
         coordinates: The latent sites.
         observed: ``{site: array[observation, ...]}``.
-        bound: The model bound to the observation; None for many of them, and where the model's
-            density is not that of the sites of interest.
+        bound: The model bound to one observation, where it has a density of the sites.
         many: Whether there is an axis of observations.
 
     Example:
@@ -70,11 +71,7 @@ class NeuralPosterior:
         """Draw every site of interest once: the guide of the host for one observation.
 
         For ``Predictive(model, guide=posterior)``, and for ``SVI``, which refines the weights
-        ``npe_weights`` for this observation alone, in place.
-
-        Args:
-            *args: Arguments of the model; they are not read.
-            **kwargs: Keyword arguments of the model; they are not read.
+        ``npe_weights`` for this observation alone, in place. The arguments are not read.
         """
         self._refuse_many("__call__")
         f = self.trained.features.apply(self.observed)
@@ -86,8 +83,7 @@ class NeuralPosterior:
 
         Args:
             num_draws: Draws for each observation.
-            seed: Seed of the draws, which leaves the random state of torch as it was; None draws
-                a seed from it, so that ``pyro.set_rng_seed`` decides.
+            seed: Seed; None draws one from torch's random state, which else stays as it was.
 
         Returns:
             ``{site: array[observation, draw, ...]}``, without the first axis for one observation.
@@ -141,19 +137,15 @@ class NeuralPosterior:
         """Log density of values, in the model's own space.
 
         Args:
-            values: ``{site: array[draw, ...]}``; for many observations
-                ``{site: array[observation, draw, ...]}``.
+            values: ``{site: array[draw, ...]}``, for many an axis of observations before it.
 
         Returns:
             ``[draw]``, or ``[observation, draw]``.
         """
         count = len(next(iter(self.observed.values())))
-        flat = {
-            site.name: to_array(values[site.name]).astype(float) for site in self.coordinates.sites
-        }
-        z = self.coordinates.pull(flat)
-        log_q = self.amortized.log_q(z.reshape(count, -1, z.shape[-1]), self.observed)
-        log_q = log_q - self.coordinates.log_jacobian(z).reshape(log_q.shape)
+        names = [site.name for site in self.coordinates.sites]
+        z = self.coordinates.pull({name: to_array(values[name]).astype(float) for name in names})
+        log_q = self._log_prob_at(z.reshape(count, -1, z.shape[-1]))
         return log_q if self.many else log_q[0]
 
     def quantiles(
@@ -164,13 +156,26 @@ class NeuralPosterior:
         Args:
             probabilities: In [0, 1], ``[quantile]``.
             num_draws: Draws for each observation.
-            seed: Seed of the draws, as in `sample`.
+            seed: As in `sample`.
 
         Returns:
-            ``{site: array[quantile, ...]}``; with ``[quantile, observation, ...]`` for many.
+            ``{site: array[quantile, ...]}``, for many ``[quantile, observation, ...]``.
         """
         drawn, levels = self.sample(num_draws, seed=seed), to_array(probabilities)
         return {name: np.quantile(x, levels, int(self.many)) for name, x in drawn.items()}
+
+    @in_turn
+    def mode(self, num_draws: int = 1000, *, seed: int | None = None) -> dict[str, np.ndarray]:
+        """The values of highest density, in the model's own space, given one observation.
+
+        Args:
+            num_draws: Draws among which the search begins.
+            seed: Seed of the draws, as in `sample`.
+        """
+        self._refuse_many("mode")
+        z = self.amortized.sample(self.observed, num_draws, choose_seed(seed))[0]
+        found = find_mode(self._log_prob_at, z)
+        return {name: x[0] for name, x in self.coordinates.push(found[None]).items()}
 
     @in_turn
     def correct(
@@ -192,20 +197,12 @@ class NeuralPosterior:
             progress_bar: Whether to draw a bar where there is a terminal.
             seed: Seed of the draws, as in `sample`.
 
-        Returns:
-            The draws, with a verdict.
-
         Raises:
-            ValueError: There are many observations, or the model has no density for the sites of
-                interest alone.
+            ValueError: There are many observations, or the model has no such density.
         """
         self._refuse_many("correct")
         if self.bound is None:
-            raise ValueError(
-                "NeuralPosterior.correct: the model has no density of the sites of interest "
-                f"{[site.name for site in self.coordinates.sites]} alone; expected all of its "
-                "latent sites to be learned, and no site of another simulator. Leave latent= out."
-            )
+            refuse_without_density([site.name for site in self.coordinates.sites])
         seed = choose_seed(seed)
         seeds = iter(np.random.SeedSequence(seed).generate_state(4).tolist())
         density = density_of(self.bound)
@@ -241,9 +238,12 @@ class NeuralPosterior:
             z = self.bound.points(z[0]).double().cpu().numpy()[None]
         return z[0], self.amortized.log_q(z, self.observed)[0]
 
+    def _log_prob_at(self, z: np.ndarray) -> np.ndarray:
+        """Log density in the model's own space at coordinates ``[..., dim]``: ``[...]``."""
+        log_q = self.amortized.log_q(z.reshape(-1, *z.shape[-2:]), self.observed)
+        log_jacobian = self.coordinates.log_jacobian(z.reshape(-1, z.shape[-1]))
+        return log_q.reshape(z.shape[:-1]) - log_jacobian.reshape(z.shape[:-1])
+
     def _refuse_many(self, called: str) -> None:
         if self.many:
-            raise ValueError(
-                f"NeuralPosterior.{called}: there are many observations; expected one. Take them "
-                f"one by one, npe.posterior(x[0]).{called}(...), or sample() for all of them."
-            )
+            refuse_many(called)

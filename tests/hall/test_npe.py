@@ -1,0 +1,212 @@
+"""The parts of neural posteriors that need no host, against closed forms and SciPy."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ppl_ext.correction import Correction
+from ppl_ext.density import Density, Site
+from ppl_ext.npe.correction import RESAMPLED, SAMPLED, correct_answer
+from ppl_ext.npe.features import Features, Layout, ObservedSite
+from ppl_ext.npe.frame import Frame
+from ppl_ext.npe.learning import FINISHED, learn
+from ppl_ext.npe.mode import find_mode
+from ppl_ext.npe.observation import check_observation, warn_of_stranger
+from ppl_ext.npe.pairs import Batches, Pairs
+from ppl_ext.npe.settings import Training
+
+
+def test_columns_have_mean_0_and_sd_1_whatever_their_tails():
+    rng = np.random.default_rng(0)
+    y = np.stack([1e3 + 5 * rng.normal(size=4000), rng.standard_cauchy(4000)], 1)
+    features = Features.read([ObservedSite("y", (2,))], {"y": y})
+    f = features.apply({"y": y})
+    np.testing.assert_allclose(f.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(f.std(0), 1, atol=1e-4)
+    assert np.abs(f).max() < 20
+
+
+def test_the_rows_of_a_set_are_scaled_alike():
+    y = np.random.default_rng(0).normal(3.0, 2.0, size=(1000, 5, 2))
+    features = Features.read([ObservedSite("y", (5, 2), set_axis=0)], {"y": y})
+    assert features.layout == Layout(vector_width=0, num_rows=5, row_width=2)
+    f = features.apply({"y": y}).reshape(1000, 5, 2)
+    turned = features.apply({"y": y[:, ::-1]}).reshape(1000, 5, 2)
+    np.testing.assert_array_equal(f[:, ::-1], turned)
+
+
+def test_what_is_missing_is_flagged_and_what_is_hidden_too():
+    y = np.random.default_rng(0).normal(size=(2000, 3))
+    features = Features.read([ObservedSite("y", (3,), set_axis=0)], {"y": y}, missing=True)
+    seen = y.copy()
+    seen[:, 1] = np.nan
+    rows = features.apply({"y": seen}).reshape(2000, 3, 3)
+    np.testing.assert_array_equal(rows[:, 1], 0)
+    np.testing.assert_array_equal(rows[:, [0, 2], 1:], 1)
+    hidden = features.hide(features.apply({"y": y}), np.random.default_rng(1))
+    kept = hidden.reshape(2000, 3, 3)[..., -1].sum(1)
+    # Half are whole; the others keep 1, 2 or 3 rows, each as often.
+    counts = np.array([(kept == number).mean() for number in (1, 2, 3)])
+    np.testing.assert_allclose(counts, [1 / 6, 1 / 6, 2 / 3], atol=0.04)
+
+
+def test_the_frame_is_the_posterior_of_a_linear_gaussian_model():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(20_000, 2))
+    x = z @ np.array([[1.0, 0.5], [0.0, 2.0]]) + rng.normal(size=(20_000, 2))
+    features = Features.read([ObservedSite("x", (2,))], {"x": x})
+    f = features.apply({"x": x})
+    frame = Frame.read(z, f, features.layout)
+    gain = np.array([[1.0, 0.5], [0.0, 2.0]])
+    covariance = np.linalg.inv(np.eye(2) + gain @ gain.T)
+    np.testing.assert_allclose(frame.scale_tril @ frame.scale_tril.T, covariance, atol=0.02)
+    location = frame.locate(f[:100], features.layout)
+    np.testing.assert_allclose(location, x[:100] @ gain.T @ covariance, atol=0.06)
+    u = frame.pull(z[:100], location)
+    np.testing.assert_allclose(frame.push(u, location), z[:100], atol=1e-9)
+
+
+def test_a_frame_of_noise_is_the_prior():
+    """The ridge that predicts best takes all weight from features that tell nothing."""
+    rng = np.random.default_rng(0)
+    z, x = rng.normal(size=(300, 1)), rng.normal(size=(300, 40))
+    features = Features.read([ObservedSite("x", (40,))], {"x": x})
+    frame = Frame.read(z, features.apply({"x": x}), features.layout)
+    assert np.abs(frame.weights).max() < 0.02
+    assert abs(frame.scale_tril[0, 0] - 1) < 0.1
+
+
+class Line:
+    """A learner of one number: the mean of ``u``, by steps of gradient descent."""
+
+    def __init__(self):
+        self.at = self.best = np.zeros(1)
+
+    def advance(self, u, f, rates):
+        losses = []
+        for batch in u:
+            losses.append(0.5 * ((batch - self.at) ** 2).mean())
+            self.at = self.at + 0.1 * rates * (batch.mean() - self.at)
+        return np.mean(losses, keepdims=True)
+
+    def score(self, u, f):
+        return np.array([0.5 * ((u - self.at) ** 2).mean()])
+
+    def keep(self, members):
+        self.best = np.where(members, self.at, self.best)
+
+    def restore(self, members):
+        self.at = np.where(members, self.best, self.at)
+
+
+def make_pairs(mean=3.0):
+    rng = np.random.default_rng(0)
+    u = rng.normal(mean, 1.0, size=(1000, 1)).astype(np.float32)
+    f = np.zeros((1000, 1), np.float32)
+    return Pairs(lambda rows: (u[rows], f[rows]), np.arange(900), (u[900:], f[900:]))
+
+
+def test_learning_ends_at_the_best_weights():
+    learner, pairs = Line(), make_pairs()
+    log = learn(learner, pairs, Training(), np.random.default_rng(1), progress_bar=False)
+    assert log.reason == FINISHED
+    assert log.converged
+    assert abs(learner.at[0] - 3.0) < 0.2
+    assert learner.score(*pairs.held_out)[0] == log.best[0] <= log.held_out.min()
+
+
+def test_a_network_that_is_lost_is_an_error():
+    class Lost(Line):
+        def advance(self, u, f, rates):
+            return np.full(1, np.nan)
+
+    with pytest.raises(FloatingPointError, match="no loss is finite"):
+        learn(Lost(), make_pairs(), Training(), np.random.default_rng(1), progress_bar=False)
+
+
+def test_an_interrupt_keeps_the_best():
+    class Interrupted(Line):
+        looks = 0
+
+        def score(self, u, f):
+            self.looks += 1
+            if self.looks == 4:
+                raise KeyboardInterrupt
+            return super().score(u, f)
+
+    learner = Interrupted()
+    log = learn(learner, make_pairs(), Training(), np.random.default_rng(1), progress_bar=False)
+    assert log.reason == "interrupted"
+    assert not log.converged
+    assert learner.at[0] > 1
+
+
+def test_an_epoch_sees_every_pair_once():
+    pairs = make_pairs()
+    batches = Batches(pairs, 10, np.random.default_rng(0))
+    blocks = list(batches.epoch(90))
+    seen = np.concatenate([u.ravel() for u, _ in blocks])
+    np.testing.assert_array_equal(np.sort(seen), np.sort(pairs.read(pairs.rows)[0].ravel()))
+
+
+def two_humps(distance):
+    """A mixture of two normals, of weights .3 and .7."""
+
+    def log_density(z):
+        parts = np.stack(
+            [np.log(0.3) - (z + distance) ** 2 / 2, np.log(0.7) - (z - distance) ** 2 / 2]
+        )
+        total = np.logaddexp(*parts)[:, 0] - 0.5 * np.log(2 * np.pi)
+        shares = np.exp(parts - np.logaddexp(*parts))
+        return total, -shares[0] * (z + distance) - shares[1] * (z - distance)
+
+    return Density(
+        dim=1,
+        sites=(Site("x", (1,), 0, 1),),
+        log_density=log_density,
+        log_p=lambda z: log_density(z)[0],
+        constrain=lambda z: {"x": z},
+        explain=lambda z: "",
+    )
+
+
+@pytest.mark.parametrize(("width", "method"), [(1.5, RESAMPLED), (0.5, SAMPLED)])
+def test_a_network_is_corrected_whether_too_wide_or_too_narrow(width, method):
+    """Two modes that the network knows, with the wrong shares and the wrong width."""
+
+    def sample(count):
+        rng = np.random.default_rng(count)
+        z = rng.choice([-5.0, 5.0], count)[:, None] + width * rng.normal(size=(count, 1))
+        near = stats.norm.pdf(z[:, 0], -5, width) + stats.norm.pdf(z[:, 0], 5, width)
+        return z, np.log(near / 2)
+
+    found = correct_answer(sample, two_humps(5.0), Correction(ess=2000), 0, progress_bar=False)
+    assert (found.method, found.ok) == (method, True)
+    z = found.points.z[:, 0]
+    assert abs((z > 0).mean() - 0.7) < 0.04
+    assert abs(np.log(z[z > 0].std())) < 0.06
+    assert abs(found.evidence) < max(0.02, 4 * found.evidence_error)
+
+
+def test_the_mode_of_a_correlated_normal():
+    covariance = np.array([[1.0, 0.95], [0.95, 1.0]])
+    law = stats.multivariate_normal([2.0, -1.0], covariance)
+    draws = law.rvs(500, random_state=0)
+    np.testing.assert_allclose(find_mode(law.logpdf, draws), [2.0, -1.0], atol=0.01)
+
+
+def test_fewer_rows_are_filled_where_they_may_be_missing():
+    site = ObservedSite("y", (4, 2), set_axis=0)
+    found, many = check_observation(np.ones((3, 2)), [site], missing=True)
+    assert not many
+    np.testing.assert_array_equal(np.isfinite(found["y"]).all(-1), [[True, True, True, False]])
+    with pytest.raises(ValueError, match="missing=True"):
+        check_observation(np.ones((3, 2)), [site], missing=False)
+
+
+def test_an_observation_unlike_all_simulations_is_announced():
+    simulated = np.random.default_rng(0).normal(size=(2000, 3))
+    sites = [ObservedSite("y", (3,))]
+    warn_of_stranger(simulated, {"y": np.array([[0.5, -1.0, 2.0]])}, sites)
+    with pytest.warns(UserWarning, match=r"outside of everything simulated.*y\[1\]"):
+        warn_of_stranger(simulated, {"y": np.array([[0.5, -40.0, 2.0]])}, sites)
