@@ -188,8 +188,14 @@ class Convolution:
 
 
 def _init_linear(rng_key: jax.Array, inputs: int, outputs: int, zero: bool = False) -> Params:
-    weights = jax.random.normal(rng_key, (inputs, outputs)) / math.sqrt(max(1, inputs))
-    return {"weight": jnp.zeros_like(weights) if zero else weights, "bias": jnp.zeros(outputs)}
+    if zero:
+        return {"weight": jnp.zeros((inputs, outputs)), "bias": jnp.zeros(outputs)}
+    # Small weights and biases all over: what is learned from few pairs holds better for others.
+    keys, reach = jax.random.split(rng_key), 1 / math.sqrt(max(1, inputs))
+    return {
+        "weight": jax.random.uniform(keys[0], (inputs, outputs), minval=-reach, maxval=reach),
+        "bias": jax.random.uniform(keys[1], (outputs,), minval=-reach, maxval=reach),
+    }
 
 
 def _init_blocks(
