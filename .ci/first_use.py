@@ -149,6 +149,8 @@ def main(parts: list[str]) -> None:
         "parallel": "joblib",
         "calibration": "sklearn",
     }
+    if "calibration" in parts:
+        del others["parallel"]  # scikit-learn needs joblib itself
     for part, module in others.items():
         if part not in parts:
             try:

@@ -9,7 +9,7 @@ import pytest
 from tests.hosts import HOST_NAMES
 from tests.repo.source import PACKAGE, ROOT, exported
 
-PARTS = {"distributions", "estimators", "factorization", "flows"}
+PARTS = {"distributions", "estimators", "factorization", "flows", "npe"}
 
 
 @pytest.mark.parametrize("room", HOST_NAMES)

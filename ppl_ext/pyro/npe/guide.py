@@ -86,7 +86,7 @@ def sample_sites(
         f: Features of the observation, ``[1, width]``.
         prefix: First part of the names of parameters and auxiliary site.
     """
-    network: Network = pyro.module(f"{prefix}_weights", trained.network)
+    network = pyro.module(f"{prefix}_weights", trained.network)
     location = trained.frame.locate(f, trained.features.layout)[0]
     members = AveragedMembers(
         network,

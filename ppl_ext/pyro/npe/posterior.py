@@ -63,7 +63,7 @@ class NeuralPosterior:
         bound: BoundModel | None,
         many: bool,
     ) -> None:
-        self.trained, self.amortized = trained, trained.amortized
+        self.trained, self.amortized, self._own = trained, trained.amortized, trained.clone()
         self.coordinates = coordinates
         self.observed, self.bound, self.many = observed, bound, many
 
@@ -71,11 +71,11 @@ class NeuralPosterior:
         """Draw every site of interest once: the guide of the host for one observation.
 
         For ``Predictive(model, guide=posterior)``, and for ``SVI``, which refines the weights
-        ``npe_weights`` for this observation alone, in place. The arguments are not read.
+        ``npe_weights`` for this observation alone: a copy. The arguments are not read.
         """
         self._refuse_many("__call__")
         f = self.trained.features.apply(self.observed)
-        return sample_sites(self.trained, self.coordinates, f, "npe")
+        return sample_sites(self._own, self.coordinates, f, "npe")
 
     @in_turn
     def sample(self, num_draws: int = 1000, *, seed: int | None = None) -> dict[str, np.ndarray]:

@@ -1,9 +1,10 @@
 """A trained network, in a file and out of it."""
 
+import copy
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyro
@@ -36,6 +37,10 @@ class Trained:
     frame: Frame
     log: LearningLog
     simulated: np.ndarray
+
+    def clone(self) -> "Trained":
+        """The same with weights of its own, which a refinement may change."""
+        return replace(self, network=copy.deepcopy(self.network))
 
     @functools.cached_property
     def amortized(self) -> Amortized:
