@@ -14,7 +14,7 @@ from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
 from ppl_ext.numpyro.tracing.compiled_density import score_trace
 from ppl_ext.numpyro.tracing.data.arrays import to_numpy
 
-__all__ = ["condition_on", "make_simulator"]
+__all__ = ["condition_on", "make_simulator", "refuse_factors", "refuse_improper"]
 
 
 def condition_on(model: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,13 +45,7 @@ def make_simulator(bound: BoundModel) -> Callable[[jax.Array], Simulation]:
     Raises:
         ValueError: The model has a factor or an improper prior.
     """
-    for site in bound.sites.latents:
-        if site.distribution == dist.ImproperUniform.__name__:
-            raise ValueError(
-                f"{bound.caller}: the prior of site '{site.name}' is improper, and nothing can be "
-                "drawn from it; expected a proper one. Write numpyro.sample("
-                f"'{site.name}', dist.Normal(0.0, 10.0))."
-            )
+    refuse_improper(bound)
     observed = [site.name for site in bound.sites.observed]
     valued = bound.sites.valued
 
@@ -59,12 +53,7 @@ def make_simulator(bound: BoundModel) -> Callable[[jax.Array], Simulation]:
         model = handlers.uncondition(handlers.seed(bound.call.run, rng_key))
         with handlers.block():
             trace = handlers.trace(model).get_trace(arrays)
-        for name, site in trace.items():
-            if site["type"] == "sample" and isinstance(site["fn"], dist.Unit):
-                raise ValueError(
-                    f"{bound.caller}: '{name}' is a factor, which has no data to simulate; "
-                    f"expected sample statements. Write numpyro.sample('{name}', ..., obs=...)."
-                )
+        refuse_factors(bound, trace)
         log_probs = score_trace(trace)
         return {
             "truth": {name: trace[name]["value"] for name in valued},
@@ -81,3 +70,24 @@ def make_simulator(bound: BoundModel) -> Callable[[jax.Array], Simulation]:
         return Simulation(drawn["truth"], drawn["data"], None if bound.sites.enumerated else total)
 
     return simulate
+
+
+def refuse_improper(bound: BoundModel) -> None:
+    """Raise for a prior from which nothing can be drawn."""
+    for site in bound.sites.latents:
+        if site.distribution == dist.ImproperUniform.__name__:
+            raise ValueError(
+                f"{bound.caller}: the prior of site '{site.name}' is improper, and nothing can be "
+                "drawn from it; expected a proper one. Write numpyro.sample("
+                f"'{site.name}', dist.Normal(0.0, 10.0))."
+            )
+
+
+def refuse_factors(bound: BoundModel, trace: Mapping[str, Any]) -> None:
+    """Raise for a model with a factor, which has no data."""
+    for name, site in trace.items():
+        if site["type"] == "sample" and isinstance(site["fn"], dist.Unit):
+            raise ValueError(
+                f"{bound.caller}: '{name}' is a factor, which has no data to simulate; "
+                f"expected sample statements. Write numpyro.sample('{name}', ..., obs=...)."
+            )

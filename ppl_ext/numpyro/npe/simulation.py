@@ -1,20 +1,19 @@
 """Pairs of latent values and data from a NumPyro model, many in one compiled program."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 from numpyro import handlers
 
+from ppl_ext.numpyro.calibration.simulation import refuse_factors, refuse_improper
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
 from ppl_ext.numpyro.tracing.enumeration.site_scores import score_trace
 from ppl_ext.numpyro.tracing.rng_keys import seed_from
 from ppl_ext.numpyro.tracing.turns import in_turn
 
-__all__ = ["ModelSimulator", "find_exchangeable", "refuse_factors", "refuse_improper"]
+__all__ = ["ModelSimulator", "find_exchangeable"]
 
 _BATCH = 1024
 _LOOKS = 8  # simulations whose rows are exchanged
@@ -85,27 +84,6 @@ class ModelSimulator:
 
 
 _ROWS = (0, None, None)  # axes that are mapped over
-
-
-def refuse_improper(bound: BoundModel) -> None:
-    """Raise for a prior from which nothing can be drawn."""
-    for site in bound.sites.latents:
-        if site.distribution == dist.ImproperUniform.__name__:
-            raise ValueError(
-                f"{bound.caller}: the prior of site '{site.name}' is improper, and nothing can be "
-                "drawn from it; expected a proper one. Write numpyro.sample("
-                f"'{site.name}', dist.Normal(0.0, 10.0))."
-            )
-
-
-def refuse_factors(bound: BoundModel, trace: Mapping[str, Any]) -> None:
-    """Raise for a model with a factor, which has no data."""
-    for name, site in trace.items():
-        if site["type"] == "sample" and isinstance(site["fn"], dist.Unit):
-            raise ValueError(
-                f"{bound.caller}: '{name}' is a factor, which has no data to simulate; "
-                f"expected sample statements. Write numpyro.sample('{name}', ..., obs=...)."
-            )
 
 
 @in_turn
