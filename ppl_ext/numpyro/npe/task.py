@@ -10,13 +10,14 @@ from numpyro import handlers
 
 from ppl_ext.npe.features import Layout, ObservedSite
 from ppl_ext.npe.observation import check_observation, check_table, choose_names
+from ppl_ext.npe.pair_source import PairSource
 from ppl_ext.numpyro.calibration.simulation import condition_on
 from ppl_ext.numpyro.npe.coordinates import Coordinates
 from ppl_ext.numpyro.npe.network import Network, build_network
-from ppl_ext.numpyro.npe.pairs import PairSource
-from ppl_ext.numpyro.npe.simulation import find_exchangeable
+from ppl_ext.numpyro.npe.simulation import ModelSimulator, find_exchangeable
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model, x64_scope
 from ppl_ext.numpyro.tracing.refusals import refuse_latents, refuse_parameters, refuse_subsampling
+from ppl_ext.numpyro.tracing.rng_keys import seed_from
 from ppl_ext.numpyro.tracing.sites import Observed
 from ppl_ext.simulation import Simulations
 
@@ -111,21 +112,25 @@ def read_task(
     latent = choose_names(latent, "latent", [site.name for site in sites.latents])
     coordinates = Coordinates.read(bound, latent)
 
+    drawn, seen_in_model = latent, []
+    if simulator is None:
+        seen_in_model = choose_names(observed, "observed", [site.name for site in sites.observed])
+    else:
+        drawn = [site.name for site in sites.latents]
+
     def make_source(rng_key: jax.Array) -> PairSource:
-        return PairSource(
-            bound, latent, [site.name for site in seen], simulator, vectorized, rng_key
-        )
+        of_model = ModelSimulator(bound, drawn, seen_in_model, rng_key)
+        seed = int(seed_from(rng_key).generate_state(1)[0])
+        return PairSource(of_model, latent, simulator, vectorized, seed)
 
     if simulator is None:
-        observed = choose_names(observed, "observed", [site.name for site in sites.observed])
-        plate = find_exchangeable(bound, latent, observed) if exchangeable is None else ""
+        plate = find_exchangeable(bound, latent, seen_in_model) if exchangeable is None else ""
         seen = [
             ObservedSite(site.name, site.expected_shape, _axis_of(site, plate))
             for site in sites.observed
-            if site.name in observed
+            if site.name in seen_in_model
         ]
     else:
-        seen = []
         trial = make_source(jax.random.key(0)).simulate(np.arange(_TRIAL), progress_bar=False)
         observed = choose_names(observed, "observed", list(trial.observed))
         seen = [ObservedSite(name, trial.observed[name].shape[1:]) for name in observed]

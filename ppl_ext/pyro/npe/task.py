@@ -10,11 +10,11 @@ from pyro import poutine
 
 from ppl_ext.npe.features import Layout, ObservedSite
 from ppl_ext.npe.observation import check_observation, check_table, choose_names
+from ppl_ext.npe.pair_source import PairSource
 from ppl_ext.pyro.calibration.simulation import condition_on
 from ppl_ext.pyro.npe.coordinates import Coordinates, to_array
 from ppl_ext.pyro.npe.network import Network, build_network
-from ppl_ext.pyro.npe.pairs import PairSource
-from ppl_ext.pyro.npe.simulation import find_exchangeable
+from ppl_ext.pyro.npe.simulation import ModelSimulator, find_exchangeable
 from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
 from ppl_ext.pyro.tracing.isolation import model_scope, own_param_store, own_random_state
 from ppl_ext.pyro.tracing.refusals import refuse_latents, refuse_parameters, refuse_subsampling
@@ -128,17 +128,22 @@ def read_task(
     latent = choose_names(latent, "latent", [site.name for site in sites.latents])
     coordinates = Coordinates(bound, [site for site in sites.latents if site.name in latent])
 
+    drawn, seen_in_model = latent, []
+    if simulator is None:
+        seen_in_model = choose_names(observed, "observed", [site.name for site in sites.observed])
+    else:
+        drawn = [site.name for site in sites.latents]
+
     def make_source(seed: int) -> PairSource:
-        names = [site.name for site in seen]
-        return PairSource(bound, latent, names, simulator, vectorized, seed)
+        of_model = ModelSimulator(bound, drawn, seen_in_model, seed)
+        return PairSource(of_model, latent, simulator, vectorized, seed)
 
     def make_network(layout: Layout, num_members: int, seed: int) -> Network:
         built = build_network(coordinates.dim, layout, estimator, embedding, num_members, seed)
         return built.to(bound.device)
 
     if simulator is None:
-        observed = choose_names(observed, "observed", [site.name for site in sites.observed])
-        plate = find_exchangeable(bound, latent, observed) if exchangeable is None else ""
+        plate = find_exchangeable(bound, latent, seen_in_model) if exchangeable is None else ""
         seen = [
             ObservedSite(
                 site.name,
@@ -146,10 +151,9 @@ def read_task(
                 site.dims.index(plate) if plate in site.dims else None,
             )
             for site in sites.observed
-            if site.name in observed
+            if site.name in seen_in_model
         ]
     else:
-        seen = []
         trial = make_source(0).simulate(np.arange(_TRIAL), progress_bar=False)
         observed = choose_names(observed, "observed", list(trial.observed))
         seen = [ObservedSite(name, trial.observed[name].shape[1:]) for name in observed]

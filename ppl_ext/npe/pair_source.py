@@ -4,46 +4,51 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ppl_ext.pyro.npe.simulation import ModelSimulator
-from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.simulation import BlackBox, Simulations, run_simulations
 
-__all__ = ["PairSource"]
+__all__ = ["PairSource", "RowSimulator"]
 
 Values = Mapping[str, np.ndarray]
+
+
+class RowSimulator(Protocol):
+    """Draws of a model, as a room makes them: a row is the same at each call."""
+
+    identity: dict[str, Any]
+
+    def simulate(self, rows: np.ndarray) -> Mapping[str, Values]:
+        """Simulate rows: ``{"latent": {site: array[row, ...]}, "observed": ...}``."""
+
+    def draw_latent(self, first_row: int, size: int) -> Values:
+        """The latent values of these rows alone."""
 
 
 class PairSource:
     """Pairs of latent values and data.
 
     Args:
-        bound: The model with its arguments.
+        of_model: Draws of the model; where there is a simulator, of all latent sites, for it may
+            need values that are of no interest.
         latent: Sites of interest.
-        observed: Observed sites; of the model where there is no simulator.
         simulator: ``(values, rng) -> {site: array} or array`` of one row; None for the model.
         vectorized: Whether the simulator takes all rows of a chunk at once.
-        seed: Seed of all pairs.
+        seed: Seed of the simulator.
     """
 
     def __init__(
         self,
-        bound: BoundModel,
+        of_model: RowSimulator,
         latent: Sequence[str],
-        observed: Sequence[str],
         simulator: Callable[..., Any] | None,
         vectorized: bool,
         seed: int,
     ) -> None:
-        # A simulator may need latent values that are of no interest.
-        every = [site.name for site in bound.sites.latents] if simulator else list(latent)
-        self._of_model = ModelSimulator(bound, every, () if simulator else observed, seed)
-        self._simulator, self._vectorized = simulator, vectorized
-        self._seed = seed
-        self._latent = list(latent)
+        self._of_model, self._latent = of_model, list(latent)
+        self._simulator, self._vectorized, self._seed = simulator, vectorized, seed
 
     def draw_latent(self, first_row: int, size: int) -> dict[str, np.ndarray]:
         """Latent values of interest of some rows, the same ones at each call."""
@@ -88,11 +93,11 @@ class PairSource:
 class _Rows:
     """Some rows of a model's simulations, counted from 0."""
 
-    def __init__(self, simulator: ModelSimulator, rows: np.ndarray) -> None:
+    def __init__(self, simulator: RowSimulator, rows: np.ndarray) -> None:
         self._simulator, self._rows = simulator, rows
         self.identity = simulator.identity
 
-    def __call__(self, first_row: int, size: int) -> dict[str, dict[str, np.ndarray]]:
+    def __call__(self, first_row: int, size: int) -> Mapping[str, Values]:
         return self._simulator.simulate(self._rows[first_row : first_row + size])
 
 
