@@ -4,9 +4,10 @@ from ppl_ext.calibration.contraction import Contraction, measure_contraction
 from ppl_ext.calibration.expected_coverage import ExpectedCoverage, measure_expected_coverage
 from ppl_ext.calibration.interval_coverage import measure_interval_coverage
 from ppl_ext.calibration.local_c2st import LocalC2ST, measure_local_c2st
-from ppl_ext.calibration.misspecification import Surprise, measure_surprise
+from ppl_ext.calibration.misspecification import Simulated, measure_surprise
 from ppl_ext.calibration.pit import PITColumns
 from ppl_ext.calibration.result import Calibration
+from ppl_ext.calibration.surprise import Surprise
 from ppl_ext.calibration.tarp import measure_tarp
 from ppl_ext.calibration.two_samples import c2st
 
@@ -16,6 +17,7 @@ __all__ = [
     "ExpectedCoverage",
     "LocalC2ST",
     "PITColumns",
+    "Simulated",
     "Surprise",
     "c2st",
     "measure_contraction",

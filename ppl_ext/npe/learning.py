@@ -97,7 +97,7 @@ def learn(
     settings: Training,
     rng: np.random.Generator,
     *,
-    renew: Callable[[], Pairs] | None = None,
+    renew: Callable[[int], Pairs] | None = None,
     progress_bar: bool = True,
 ) -> LearningLog:
     """Train networks until held-out pairs tell that nothing is left to gain.
@@ -109,7 +109,8 @@ def learn(
         pairs: Training and held-out pairs.
         settings: How to train.
         rng: Source of the order of the pairs.
-        renew: Makes other training pairs after each epoch; None to go through the same again.
+        renew: Makes other training pairs for each epoch but the first, by its number; None to go
+            through the same again.
         progress_bar: Whether to draw a bar where there is a terminal.
 
     Returns:
@@ -128,7 +129,9 @@ def learn(
     reason, spoiled = f"reached max_epochs={settings.max_epochs:,}", 0
     with open_bar(None, progress_bar, "train", unit=" looks") as bar:
         try:
-            for _ in range(settings.max_epochs):
+            for epoch in range(settings.max_epochs):
+                if renew is not None and epoch:
+                    pairs = renew(epoch)
                 batches = Batches(pairs, settings.batch_size, rng)
                 parts = [
                     learner.advance(u, f, schedule.rates) for u, f in batches.epoch(batches.steps)
@@ -154,8 +157,6 @@ def learn(
                 if time.perf_counter() - began > settings.max_seconds:
                     reason = f"reached max_seconds={settings.max_seconds:g}"
                     break
-                if renew is not None:
-                    pairs = renew()
         except KeyboardInterrupt:
             reason = INTERRUPTED
     learner.restore(everyone)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ppl_ext.calibration import Surprise, measure_surprise
-from ppl_ext.diagnostics.moments import label_elements
 from ppl_ext.npe.features import ObservedSite
+from ppl_ext.simulation import Simulations
 
 __all__ = [
     "check_observation",
-    "check_table",
     "choose_names",
+    "choose_sites",
     "flatten_sites",
-    "measure_strangeness",
-    "warn_of_stranger",
+    "take_one",
+    "take_table",
 ]
-
-_FEWEST = 600  # simulations beside which an observation can be called strange
-_FAR = 1.5  # as far from them as the farthest of them, times this
 
 
 def choose_names(
@@ -53,26 +48,57 @@ def choose_names(
     return [name for name in known if name in chosen]
 
 
-def check_table(
+def choose_sites(
+    names: str | Sequence[str] | None,
+    known: Sequence[ObservedSite],
+    exchangeable: Mapping[str, int] | None,
+) -> tuple[ObservedSite, ...]:
+    """The observed sites that are read, and along which axes their rows have no order.
+
+    Args:
+        names: What was given as ``observed``; None for all.
+        known: The sites of the model or the simulator, with the axes that were found.
+        exchangeable: ``{site: axis}``, in place of those; None where nothing was given.
+
+    Raises:
+        ValueError: A name is not known.
+
+    Example:
+        >>> choose_sites("y", [ObservedSite("y", (4,)), ObservedSite("z", ())], {"y": 0})
+        (ObservedSite(name='y', shape=(4,), set_axis=0),)
+    """
+    chosen = choose_names(names, "observed", [site.name for site in known])
+    sites = [site for site in known if site.name in chosen]
+    if exchangeable is not None:
+        sites = [
+            ObservedSite(site.name, site.shape, exchangeable.get(site.name)) for site in sites
+        ]
+    return tuple(sites)
+
+
+def take_table(
     latent: Mapping[str, np.ndarray],
     latent_shapes: Mapping[str, tuple[int, ...]],
     observed: Mapping[str, np.ndarray],
-    observed_shapes: Mapping[str, tuple[int, ...]],
-) -> None:
-    """Refuse pairs of other sites or shapes.
+    sites: Sequence[ObservedSite],
+) -> Simulations:
+    """Pairs that came from elsewhere, after a look at their sites and shapes.
 
     Args:
         latent: ``{site: array[row, ...]}``.
         latent_shapes: Shapes of the sites of interest.
         observed: ``{site: array[row, ...]}``.
-        observed_shapes: Shapes of the observed sites.
+        sites: The observed sites.
 
     Raises:
         ValueError: A site is missing or of another shape.
 
     Example:
-        >>> check_table({"mu": np.zeros(5)}, {"mu": ()}, {"y": np.zeros((5, 3))}, {"y": (3,)})
+        >>> y = np.zeros((5, 3))
+        >>> len(take_table({"mu": np.zeros(5)}, {"mu": ()}, {"y": y}, [ObservedSite("y", (3,))]))
+        5
     """
+    observed_shapes = {site.name: site.shape for site in sites}
     for kind, given, shapes in (
         ("latent", latent, latent_shapes),
         ("observed", observed, observed_shapes),
@@ -87,6 +113,30 @@ def check_table(
                     "learned or observed: simulations=({latent site: array}, {observed site: "
                     "array})."
                 )
+    return Simulations(
+        {name: np.asarray(latent[name]) for name in latent_shapes},
+        {name: np.asarray(observed[name]) for name in observed_shapes},
+    )
+
+
+def take_one(
+    called: str, observed: Mapping[str, np.ndarray], many: bool
+) -> Mapping[str, np.ndarray]:
+    """One observation, or a refusal of many.
+
+    Args:
+        called: Name of the method.
+        observed: From `check_observation`.
+        many: From there too.
+
+    Raises:
+        ValueError: There are many.
+    """
+    if many:
+        raise ValueError(
+            f"NPE.{called}: there are many observations; expected one. Take one of them: x[0]."
+        )
+    return observed
 
 
 def check_observation(
@@ -168,51 +218,3 @@ def flatten_sites(observed: Mapping[str, np.ndarray], sites: Sequence[ObservedSi
     """
     parts = [np.asarray(observed[site.name], float) for site in sites]
     return np.concatenate([part.reshape(len(part), -1) for part in parts], 1)
-
-
-def measure_strangeness(
-    simulated: np.ndarray, observed: Mapping[str, np.ndarray], sites: Sequence[ObservedSite]
-) -> Surprise:
-    """How far observations lie from what was simulated.
-
-    Args:
-        simulated: From `flatten_sites`.
-        observed: ``{site: array[observation, ...]}``.
-        sites: The observed sites.
-
-    Raises:
-        ValueError: There are too few simulations, or values are missing.
-    """
-    columns = label_elements({site.name: np.empty((1, *site.shape)) for site in sites})
-    return measure_surprise(simulated, flatten_sites(observed, sites), columns=columns)
-
-
-def warn_of_stranger(
-    simulated: np.ndarray, observed: Mapping[str, np.ndarray], sites: Sequence[ObservedSite]
-) -> None:
-    """Warn of an observation that lies outside of everything simulated.
-
-    Args:
-        simulated: From `flatten_sites`.
-        observed: One observation, ``{site: array[1, ...]}``.
-        sites: The observed sites.
-
-    Warns:
-        UserWarning: It does.
-    """
-    seen = flatten_sites(observed, sites)
-    if len(simulated) < _FEWEST or not np.isfinite(seen).all():
-        return
-    found = measure_strangeness(simulated, observed, sites)
-    ratio = max(
-        float(distances[0] / found.held_out[name].max())
-        for name, distances in found.distances.items()
-    )
-    if ratio > _FAR:
-        warnings.warn(
-            f"NPE.posterior: the observation lies outside of everything simulated, {ratio:.1f} "
-            f"times as far as the farthest simulation ({found.sentence}); the network knows "
-            "nothing there. Let the model simulate such data (an outlier, a wider prior, noise "
-            "that it lacks), and look at posterior.surprise().",
-            stacklevel=3,
-        )

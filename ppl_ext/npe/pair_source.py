@@ -8,11 +8,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ppl_ext.npe.features import ObservedSite
 from ppl_ext.simulation import BlackBox, Simulations, run_simulations
 
 __all__ = ["PairSource", "RowSimulator"]
 
 Values = Mapping[str, np.ndarray]
+
+_TRIAL = 4  # simulations that show what a simulator gives
 
 
 class RowSimulator(Protocol):
@@ -54,6 +57,11 @@ class PairSource:
         """Latent values of interest of some rows, the same ones at each call."""
         drawn = self._of_model.draw_latent(first_row, size)
         return {name: drawn[name] for name in self._latent}
+
+    def try_out(self) -> list[ObservedSite]:
+        """The sites that a simulator gives, from a few rows."""
+        observed = self.simulate(np.arange(_TRIAL), progress_bar=False).observed
+        return [ObservedSite(name, data.shape[1:]) for name, data in observed.items()]
 
     def simulate(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 from ppl_ext.npe.features import Features, ObservedSite
 from ppl_ext.npe.frame import Frame
 from ppl_ext.npe.observation import flatten_sites
+from ppl_ext.npe.pair_source import PairSource
 from ppl_ext.npe.pairs import Pairs
 from ppl_ext.npe.settings import Training
 from ppl_ext.simulation import Simulations
@@ -44,9 +45,16 @@ class Prepared:
     simulated: np.ndarray
     convert: Callable[[Simulations], tuple[np.ndarray, np.ndarray]]
 
-    def renew(self, simulations: Simulations) -> Pairs:
-        """Other pairs to train on, beside the same held-out ones."""
-        u, f = self.convert(simulations)
+    def renew(self, source: PairSource, count: int, epoch: int) -> Pairs:
+        """Other pairs to train on, beside the same held-out ones.
+
+        Args:
+            source: Where they come from.
+            count: How many, and how many rows of the source an epoch takes.
+            epoch: The epoch; 0 is that of the first pairs.
+        """
+        rows = np.arange(epoch * count, (epoch + 1) * count)
+        u, f = self.convert(source.simulate(rows, progress_bar=False))
         return Pairs(lambda rows: (u[rows], f[rows]), np.arange(len(u)), self.pairs.held_out)
 
 

@@ -1,17 +1,35 @@
-"""Where to simulate for one observation: the prior, cut off where its posterior has nothing."""
+"""Learning in rounds for one observation: the prior, cut off where its posterior has nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-__all__ = ["Region", "find_rows"]
+from ppl_ext.npe.amortized import Amortized
+from ppl_ext.npe.pair_source import PairSource
+from ppl_ext.npe.preparation import Pull
+from ppl_ext.simulation import Simulations
+
+__all__ = ["Region", "find_rows", "learn_in_rounds"]
 
 _OUTSIDE = 1e-4  # share of the posterior that may lie outside of the region
 _CHUNK = 4096
 _MOST_TRIED = 5_000_000  # draws of the prior for one round
+_REGION_DRAWS = 20_000
+
+
+class _Trained(Protocol):
+    """A trained network of a room."""
+
+    @property
+    def amortized(self) -> Amortized:
+        """Its posterior of any observation."""
+
+
+Trained = TypeVar("Trained", bound=_Trained)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,3 +102,49 @@ def find_rows(
         found.append(row + inside)
         row, have = row + _CHUNK, have + len(inside)
     return np.concatenate(found)[:count], row
+
+
+def learn_in_rounds(
+    source: PairSource,
+    pull: Pull,
+    observed: Mapping[str, np.ndarray],
+    learn: Callable[[int, Simulations], Trained],
+    num_simulations: int,
+    num_rounds: int,
+    seed: int,
+    *,
+    progress_bar: bool = True,
+) -> Trained:
+    """Simulate and learn in turn, each time only where the posterior before has mass.
+
+    Args:
+        source: Where the pairs come from.
+        pull: ``{site: values[simulation, ...]} -> z[simulation, dim]``, to latent coordinates.
+        observed: The observation, ``{site: array[1, ...]}``.
+        learn: ``(number of the round, pairs) -> trained network``.
+        num_simulations: Pairs to draw in all rounds.
+        num_rounds: Number of rounds.
+        seed: Seed of the draws that tell where the posterior has mass.
+        progress_bar: Whether to draw bars.
+
+    Returns:
+        The network of the last round.
+    """
+    first, *later = (len(part) for part in np.array_split(np.arange(num_simulations), num_rounds))
+    known, tried = source.simulate(np.arange(first), progress_bar=progress_bar), first
+    trained = learn(0, known)
+    for number, count in enumerate(later, 1):
+        region = _find_region(trained.amortized, observed, seed + number)
+        rows, tried = find_rows(
+            lambda row, size: pull(source.draw_latent(row, size)), region, tried, count
+        )
+        more = source.simulate(rows, progress_bar=progress_bar)
+        inside = np.flatnonzero(region.holds(pull(known.take(slice(None)).latent)))
+        known = known.take(inside).join(more)
+        trained = learn(number, known)
+    return trained
+
+
+def _find_region(amortized: Amortized, observed: Mapping[str, np.ndarray], seed: int) -> Region:
+    draws = amortized.sample(observed, _REGION_DRAWS, seed)[0]
+    return Region.around(lambda z: amortized.log_q(z[None], observed)[0], draws)

@@ -11,7 +11,7 @@ from ppl_ext.plots.palette import BLUE, GREY, VERMILLION, add_legend, open_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ppl_ext.calibration.misspecification import Surprise
+    from ppl_ext.calibration.surprise import Surprise
 
 __all__ = ["plot_surprise"]
 

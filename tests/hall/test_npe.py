@@ -6,12 +6,13 @@ from scipy import stats
 
 from ppl_ext.correction import Correction
 from ppl_ext.density import Density, Site
-from ppl_ext.npe.correction import RESAMPLED, SAMPLED, correct_answer
+from ppl_ext.npe.answers.correction import RESAMPLED, SAMPLED, correct_answer
+from ppl_ext.npe.answers.mode import find_mode
+from ppl_ext.npe.answers.strangers import Familiar
 from ppl_ext.npe.features import Features, Layout, ObservedSite
 from ppl_ext.npe.frame import Frame
 from ppl_ext.npe.learning import FINISHED, learn
-from ppl_ext.npe.mode import find_mode
-from ppl_ext.npe.observation import check_observation, warn_of_stranger
+from ppl_ext.npe.observation import check_observation
 from ppl_ext.npe.pairs import Batches, Pairs
 from ppl_ext.npe.settings import Training
 
@@ -206,7 +207,7 @@ def test_fewer_rows_are_filled_where_they_may_be_missing():
 
 def test_an_observation_unlike_all_simulations_is_announced():
     simulated = np.random.default_rng(0).normal(size=(2000, 3))
-    sites = [ObservedSite("y", (3,))]
-    warn_of_stranger(simulated, {"y": np.array([[0.5, -1.0, 2.0]])}, sites)
+    familiar = Familiar(simulated, [ObservedSite("y", (3,))])
+    familiar.warn_of({"y": np.array([[0.5, -1.0, 2.0]])})
     with pytest.warns(UserWarning, match=r"outside of everything simulated.*y\[1\]"):
-        warn_of_stranger(simulated, {"y": np.array([[0.5, -40.0, 2.0]])}, sites)
+        familiar.warn_of({"y": np.array([[0.5, -40.0, 2.0]])})

@@ -133,7 +133,7 @@ def test_the_picture_shows_the_distances():
 @pytest.mark.parametrize(
     ("simulated", "observed", "more", "message"),
     [
-        (np.zeros((600, 2)), np.zeros(3), {}, "expected .simulation, width"),
+        (np.zeros((600, 2)), np.zeros(3), {}, "expected .width. or"),
         (np.zeros((599, 2)), np.zeros(2), {}, "599 simulations; expected 600 or more"),
         (np.zeros((600, 2)), np.full(2, np.nan), {}, "NaN or infinite"),
         (np.zeros((600, 2)), np.zeros(2), {"columns": ["a"]}, "1 names for 2 columns"),

@@ -212,12 +212,13 @@ class TestSimulations:
     @pytest.mark.parametrize("model", [rows, stays])
     def test_pieces_are_those_of_the_whole(self, model):
         bound = bind_model("NPE", model, (torch.zeros(3),), {})
-        simulate = ModelSimulator(bound, ["mu"], ["y"], 0)
-        latent, observed = simulate(0, 1100).values()
+        simulator = ModelSimulator(bound, ["mu"], ["y"], 0)
+        latent, observed = simulator.simulate(np.arange(1100)).values()
         assert latent["mu"].shape == (1100,)
         assert observed["y"].shape == (1100, 3)
         for first, count in ((0, 5), (7, 4), (1020, 10)):
-            part, data = simulate(first, count).values()
+            rows_wanted = np.arange(first, first + count)
+            part, data = simulator.simulate(rows_wanted).values()
             np.testing.assert_array_equal(part["mu"], latent["mu"][first : first + count])
             np.testing.assert_array_equal(data["y"], observed["y"][first : first + count])
         assert stats.kstest(latent["mu"], stats.norm.cdf).pvalue > 1e-4

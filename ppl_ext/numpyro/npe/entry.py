@@ -11,7 +11,7 @@ import numpy as np
 
 from ppl_ext.fitting.calls import check_count
 from ppl_ext.npe.learning import LearningLog
-from ppl_ext.npe.observation import check_observation, warn_of_stranger
+from ppl_ext.npe.observation import take_one
 from ppl_ext.npe.settings import Training
 from ppl_ext.numpyro.npe.posterior import NeuralPosterior
 from ppl_ext.numpyro.npe.task import Task, read_task
@@ -49,8 +49,8 @@ class NPE:
             `ppl_ext.numpyro.flows`, `MixtureDensity` or `FullRankGaussian` of
             `ppl_ext.numpyro.npe` (``functools.partial`` for their settings); a spline flow if
             None.
-        embedding: ``layout -> embedding``: `ResidualMLP`, `DeepSet`, `Convolution`, or an object
-            of your own with ``context_dim``, ``init(rng_key)`` and
+        embedding: ``layout -> embedding``: `ResidualMLP`, `DeepSet`, `SetTransformer`,
+            `Convolution`, or an object of your own with ``context_dim``, ``init(rng_key)`` and
             ``__call__(params, features)``; one that suits the data if None.
         missing: Whether observations may lack values (NaN) and rows.
         **kwargs: Keyword arguments of the model.
@@ -198,7 +198,7 @@ class NPE:
         """
         check_rng_key("NPE.train_for", rng_key, "npe.train_for(jax.random.key(0), x)")
         check_count("NPE.train_for", "num_rounds", num_rounds, "num_rounds=4")
-        observed = self.task.read_one("train_for", x)
+        observed = take_one("train_for", *self.task.read(x))
         self.trained = train_rounds(
             self.task, rng_key, observed, num_simulations, num_rounds, settings or Training(),
             progress_bar,
@@ -221,9 +221,9 @@ class NPE:
             UserWarning: One observation lies outside of everything simulated.
         """
         trained = self._ready("posterior")
-        observed, many = check_observation(x, self.task.observed, self.task.missing)
+        observed, many = self.task.read(x)
         if not many:
-            warn_of_stranger(trained.simulated, observed, self.task.observed)
+            trained.familiar.warn_of(observed)
         bound = None if many else self.task.bind(observed)
         return NeuralPosterior(trained, self.task.coordinates, observed, bound, many)
 

@@ -24,7 +24,7 @@ Values = dict[str, np.ndarray]
 class ModelSimulator:
     """Draws of latent values and data from a model, each row from a key of its own.
 
-    For `ppl_ext.simulation.run_simulations`.
+    For `ppl_ext.npe.pair_source.PairSource`.
 
     Args:
         bound: The model with its arguments.
@@ -56,10 +56,6 @@ class ModelSimulator:
         self._latent = compile_for(tuple(latent))
         self._both = compile_for((*latent, *observed))
         self._names = tuple(latent), tuple(observed)
-
-    def __call__(self, first_row: int, size: int) -> dict[str, Values]:
-        """Simulate so many rows from the first one on."""
-        return self.simulate(np.arange(first_row, first_row + size))
 
     def simulate(self, rows: np.ndarray) -> dict[str, Values]:
         """Simulate rows: ``{"latent": {site: array[row, ...]}, "observed": ...}``."""

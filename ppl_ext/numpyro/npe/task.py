@@ -9,7 +9,7 @@ import numpy as np
 from numpyro import handlers
 
 from ppl_ext.npe.features import Layout, ObservedSite
-from ppl_ext.npe.observation import check_observation, check_table, choose_names
+from ppl_ext.npe.observation import check_observation, choose_names, choose_sites, take_table
 from ppl_ext.npe.pair_source import PairSource
 from ppl_ext.numpyro.calibration.simulation import condition_on
 from ppl_ext.numpyro.npe.coordinates import Coordinates
@@ -57,24 +57,11 @@ class Task:
     ) -> Simulations:
         """Pairs that came from elsewhere, after a look at their sites and shapes."""
         shapes = {site.name: site.latent.shape for site in self.coordinates.sites}
-        check_table(latent, shapes, observed, {site.name: site.shape for site in self.observed})
-        return Simulations(
-            {name: np.asarray(latent[name]) for name in shapes},
-            {site.name: np.asarray(observed[site.name]) for site in self.observed},
-        )
+        return take_table(latent, shapes, observed, self.observed)
 
-    def read_one(self, called: str, x: Any) -> dict[str, np.ndarray]:
-        """One observation, ``{site: array[1, ...]}``.
-
-        Raises:
-            ValueError: There are many, or it is none of this task.
-        """
-        observed, many = check_observation(x, self.observed, self.missing)
-        if many:
-            raise ValueError(
-                f"NPE.{called}: there are many observations; expected one. Take one of them: x[0]."
-            )
-        return observed
+    def read(self, x: Any) -> tuple[dict[str, np.ndarray], bool]:
+        """One observation or many, and whether there are many."""
+        return check_observation(x, self.observed, self.missing)
 
     def bind(self, observed: Mapping[str, np.ndarray]) -> BoundModel | None:
         """The model with one observation as its data, where it can score it."""
@@ -125,32 +112,25 @@ def read_task(
 
     if simulator is None:
         plate = find_exchangeable(bound, latent, seen_in_model) if exchangeable is None else ""
-        seen = [
+        known = [
             ObservedSite(site.name, site.expected_shape, _axis_of(site, plate))
             for site in sites.observed
-            if site.name in seen_in_model
         ]
     else:
-        trial = make_source(jax.random.key(0)).simulate(np.arange(_TRIAL), progress_bar=False)
-        observed = choose_names(observed, "observed", list(trial.observed))
-        seen = [ObservedSite(name, trial.observed[name].shape[1:]) for name in observed]
-    if exchangeable is not None:
-        seen = [ObservedSite(site.name, site.shape, exchangeable.get(site.name)) for site in seen]
+        known = make_source(jax.random.key(0)).try_out()
+    seen = choose_sites(observed, known, exchangeable)
     # A density of the sites of interest alone the model has where there are no others.
     whole = simulator is None and len(latent) == len(sites.latents)
     whole &= len(seen) == len(sites.observed)
     return Task(
         bound,
         coordinates,
-        tuple(seen),
+        seen,
         missing,
         make_source,
         lambda layout: build_network(coordinates.dim, layout, estimator, embedding),
         condition if whole else None,
     )
-
-
-_TRIAL = 4  # simulations that show what a simulator gives
 
 
 def _observe(

@@ -11,6 +11,7 @@ import numpy as np
 import numpyro
 
 from ppl_ext.npe.amortized import Amortized
+from ppl_ext.npe.answers.strangers import Familiar
 from ppl_ext.npe.features import Features, Layout, ObservedSite
 from ppl_ext.npe.filing import SavedNPE
 from ppl_ext.npe.frame import Frame
@@ -49,6 +50,11 @@ class Trained:
             functools.partial(self.network.sample, self.weights),
             functools.partial(self.network.log_q, self.weights),
         )
+
+    @functools.cached_property
+    def familiar(self) -> Familiar:
+        """What was simulated, beside which observations are looked at."""
+        return Familiar(self.simulated, self.features.sites)
 
 
 def save_trained(

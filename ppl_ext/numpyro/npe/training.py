@@ -1,5 +1,6 @@
 """The training of a task's network, at once or in rounds."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from ppl_ext.npe.learning import learn
 from ppl_ext.npe.preparation import Prepared, prepare
-from ppl_ext.npe.rounds import Region, find_rows
+from ppl_ext.npe.rounds import learn_in_rounds
 from ppl_ext.npe.settings import Training
 from ppl_ext.numpyro.npe.learner import NetworkLearner
 from ppl_ext.numpyro.npe.task import Task
@@ -17,8 +18,6 @@ from ppl_ext.numpyro.tracing.rng_keys import seed_from
 from ppl_ext.simulation import Simulations
 
 __all__ = ["train_network", "train_rounds"]
-
-_REGION_DRAWS = 20_000
 
 
 def train_network(
@@ -48,13 +47,7 @@ def train_network(
     prepared = _prepare(task, simulations, settings, rng)
     if not fresh:
         return _learn(task, rng_key, prepared, settings, rng, progress_bar)
-    drawn = [num_simulations]
-
-    def renew():
-        rows = np.arange(drawn[0], drawn[0] + num_simulations)
-        drawn[0] += num_simulations
-        return prepared.renew(source.simulate(rows, progress_bar=False))
-
+    renew = functools.partial(prepared.renew, source, num_simulations)
     return _learn(task, rng_key, prepared, settings, rng, progress_bar, renew)
 
 
@@ -78,33 +71,23 @@ def train_rounds(
         settings: How to train.
         progress_bar: Whether to draw bars.
     """
-    source = task.make_source(jax.random.fold_in(rng_key, 0))
-    pull = task.coordinates.pull
-    counts = [len(part) for part in np.array_split(np.arange(num_simulations), num_rounds)]
-    rows, tried = np.arange(counts[0]), counts[0]
-    known = source.simulate(rows, progress_bar=progress_bar)
-    for number, count in enumerate((*counts[1:], 0)):
+
+    def learn_round(number: int, known: Simulations) -> Trained:
         key = jax.random.fold_in(rng_key, 1 + number)
         rng = np.random.default_rng(seed_from(key))
-        trained = _learn(
-            task, key, _prepare(task, known, settings, rng), settings, rng, progress_bar
-        )
-        if not count:
-            return trained
-        amortized = trained.amortized
+        prepared = _prepare(task, known, settings, rng)
+        return _learn(task, key, prepared, settings, rng, progress_bar)
 
-        def log_q(z: np.ndarray, amortized=amortized) -> np.ndarray:
-            return amortized.log_q(z[None], observed)[0]
-
-        draws = amortized.sample(observed, _REGION_DRAWS, int(rng.integers(2**31)))[0]
-        region = Region.around(log_q, draws)
-        rows, tried = find_rows(
-            lambda first, size: pull(source.draw_latent(first, size)), region, tried, count
-        )
-        more = source.simulate(rows, progress_bar=progress_bar)
-        inside = np.flatnonzero(region.holds(pull(known.take(slice(None)).latent)))
-        known = known.take(inside).join(more)
-    raise AssertionError
+    return learn_in_rounds(
+        task.make_source(jax.random.fold_in(rng_key, 0)),
+        task.coordinates.pull,
+        observed,
+        learn_round,
+        num_simulations,
+        num_rounds,
+        seed=int(seed_from(rng_key).generate_state(1)[0]),
+        progress_bar=progress_bar,
+    )
 
 
 def _prepare(

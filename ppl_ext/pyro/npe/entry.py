@@ -10,7 +10,7 @@ import numpy as np
 
 from ppl_ext.fitting.calls import check_count
 from ppl_ext.npe.learning import LearningLog
-from ppl_ext.npe.observation import warn_of_stranger
+from ppl_ext.npe.observation import take_one
 from ppl_ext.npe.settings import Training
 from ppl_ext.pyro.npe.posterior import NeuralPosterior
 from ppl_ext.pyro.npe.task import Task, read_task
@@ -48,9 +48,9 @@ class NPE:
             `ppl_ext.pyro.flows`, `MixtureDensity` or `FullRankGaussian` of
             `ppl_ext.pyro.npe` (``functools.partial`` for their settings); a spline flow if
             None.
-        embedding: ``layout -> embedding``: `ResidualMLP`, `DeepSet`, `Convolution`, or a module
-            of your own with ``context_dim`` and ``forward(features)``; one that suits the data
-            if None.
+        embedding: ``layout -> embedding``: `ResidualMLP`, `DeepSet`, `SetTransformer`,
+            `Convolution`, or a module of your own with ``context_dim`` and
+            ``forward(features)``; one that suits the data if None.
         missing: Whether observations may lack values (NaN) and rows.
         **kwargs: Keyword arguments of the model.
 
@@ -198,7 +198,7 @@ class NPE:
             simulation-based inference, NeurIPS, arXiv:2210.04815.
         """
         check_count("NPE.train_for", "num_rounds", num_rounds, "num_rounds=4")
-        observed = self.task.read_one("train_for", x)
+        observed = take_one("train_for", *self.task.read(x))
         self.trained = train_rounds(
             self.task, choose_seed(seed), observed, num_simulations, num_rounds,
             settings or Training(), progress_bar,
@@ -223,7 +223,7 @@ class NPE:
         trained = self._ready("posterior")
         observed, many = self.task.read(x)
         if not many:
-            warn_of_stranger(trained.simulated, observed, self.task.observed)
+            trained.familiar.warn_of(observed)
         bound = None if many else self.task.bind(observed)
         return NeuralPosterior(trained, self.task.coordinates, observed, bound, many)
 

@@ -13,10 +13,9 @@ from ppl_ext.climbing import Points
 from ppl_ext.correction import Correction
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fitting.calls import check_count
-from ppl_ext.npe.correction import CorrectedPosterior, correct_answer
-from ppl_ext.npe.mode import find_mode
-from ppl_ext.npe.observation import measure_strangeness
-from ppl_ext.npe.refusals import refuse_many, refuse_without_density
+from ppl_ext.npe.answers.correction import CorrectedPosterior, correct_answer
+from ppl_ext.npe.answers.mode import find_mode
+from ppl_ext.npe.answers.refusals import refuse_many, refuse_without_density
 from ppl_ext.pyro.fitting.guide_draws import score_points
 from ppl_ext.pyro.npe.coordinates import Coordinates, to_array
 from ppl_ext.pyro.npe.guide import sample_sites
@@ -224,8 +223,7 @@ class NeuralPosterior:
 
     def surprise(self) -> Surprise:
         """How far the observations lie from what was simulated, 600 simulations at least."""
-        trained = self.trained
-        return measure_strangeness(trained.simulated, self.observed, trained.features.sites)
+        return self.trained.familiar.measure(self.observed)
 
     def to_datatree(self, num_draws: int = 4000, *, seed: int | None = None) -> xarray.DataTree:
         """Draw, as an ArviZ tree: ``posterior.draws(...).to_datatree()``."""

@@ -30,7 +30,7 @@ _LOOKS = 8  # simulations by which a model is known
 class ModelSimulator:
     """Draws of latent values and data from a model, the same whatever the rows asked for.
 
-    For `ppl_ext.simulation.run_simulations`. A row at which the model fails is NaN.
+    For `ppl_ext.npe.pair_source.PairSource`. A row at which the model fails is NaN.
 
     Args:
         bound: The model with its arguments.
@@ -58,10 +58,6 @@ class ModelSimulator:
         # Simulations of a block share a random state, and so the block is drawn as a whole.
         self._size = _find_size(bound, self._run)
 
-    def __call__(self, first_row: int, size: int) -> dict[str, Values]:
-        """Simulate so many rows from the first one on."""
-        return self.simulate(np.arange(first_row, first_row + size))
-
     @in_turn
     def simulate(self, rows: np.ndarray) -> dict[str, Values]:
         """Simulate rows: ``{"latent": {site: array[row, ...]}, "observed": ...}``."""
@@ -78,7 +74,7 @@ class ModelSimulator:
 
     def draw_latent(self, first_row: int, size: int) -> Values:
         """The latent values of these rows alone."""
-        return self(first_row, size)["latent"]
+        return self.simulate(np.arange(first_row, first_row + size))["latent"]
 
     def _draw(self, block: int) -> Arrays:
         mixed = np.random.SeedSequence([self._seed, block]).generate_state(1)[0]

@@ -9,7 +9,7 @@ import torch
 from pyro import poutine
 
 from ppl_ext.npe.features import Layout, ObservedSite
-from ppl_ext.npe.observation import check_observation, check_table, choose_names
+from ppl_ext.npe.observation import check_observation, choose_names, choose_sites, take_table
 from ppl_ext.npe.pair_source import PairSource
 from ppl_ext.pyro.calibration.simulation import condition_on
 from ppl_ext.pyro.npe.coordinates import Coordinates, to_array
@@ -60,13 +60,8 @@ class Task:
             {name: to_array(array) for name, array in group.items()}
             for group in (latent, observed)
         )
-        sites = self.coordinates.sites
-        shapes = {site.name: site.latent.unpadded_shape for site in sites}
-        check_table(latent, shapes, observed, {site.name: site.shape for site in self.observed})
-        return Simulations(
-            {name: latent[name] for name in shapes},
-            {site.name: observed[site.name] for site in self.observed},
-        )
+        shapes = {site.name: site.latent.unpadded_shape for site in self.coordinates.sites}
+        return take_table(latent, shapes, observed, self.observed)
 
     def read(self, x: Any) -> tuple[dict[str, np.ndarray], bool]:
         """One observation or many, and whether there are many; tensors are taken too."""
@@ -76,19 +71,6 @@ class Task:
             else to_array(x)
         )
         return check_observation(given, self.observed, self.missing)
-
-    def read_one(self, called: str, x: Any) -> dict[str, np.ndarray]:
-        """One observation, ``{site: array[1, ...]}``.
-
-        Raises:
-            ValueError: There are many, or it is none of this task.
-        """
-        observed, many = self.read(x)
-        if many:
-            raise ValueError(
-                f"NPE.{called}: there are many observations; expected one. Take one of them: x[0]."
-            )
-        return observed
 
     def bind(self, observed: Mapping[str, np.ndarray]) -> BoundModel | None:
         """The model with one observation as its data, where it can score it."""
@@ -144,36 +126,29 @@ def read_task(
 
     if simulator is None:
         plate = find_exchangeable(bound, latent, seen_in_model) if exchangeable is None else ""
-        seen = [
+        known = [
             ObservedSite(
                 site.name,
                 site.unpadded_shape,
                 site.dims.index(plate) if plate in site.dims else None,
             )
             for site in sites.observed
-            if site.name in seen_in_model
         ]
     else:
-        trial = make_source(0).simulate(np.arange(_TRIAL), progress_bar=False)
-        observed = choose_names(observed, "observed", list(trial.observed))
-        seen = [ObservedSite(name, trial.observed[name].shape[1:]) for name in observed]
-    if exchangeable is not None:
-        seen = [ObservedSite(site.name, site.shape, exchangeable.get(site.name)) for site in seen]
+        known = make_source(0).try_out()
+    seen = choose_sites(observed, known, exchangeable)
     # A density of the sites of interest alone the model has where there are no others.
     whole = simulator is None and len(latent) == len(sites.latents)
     whole &= len(seen) == len(sites.observed)
     return Task(
         bound,
         coordinates,
-        tuple(seen),
+        seen,
         missing,
         make_source,
         make_network,
         condition if whole else None,
     )
-
-
-_TRIAL = 4  # simulations that show what a simulator gives
 
 
 def _observe(

@@ -11,6 +11,7 @@ import pyro
 import torch
 
 from ppl_ext.npe.amortized import Amortized
+from ppl_ext.npe.answers.strangers import Familiar
 from ppl_ext.npe.features import Features, Layout, ObservedSite
 from ppl_ext.npe.filing import SavedNPE
 from ppl_ext.npe.frame import Frame
@@ -46,6 +47,11 @@ class Trained:
     def amortized(self) -> Amortized:
         """Its posterior of any observation."""
         return Amortized(self.features, self.frame, self.network.sample, self.network.log_q)
+
+    @functools.cached_property
+    def familiar(self) -> Familiar:
+        """What was simulated, beside which observations are looked at."""
+        return Familiar(self.simulated, self.features.sites)
 
 
 def save_trained(

@@ -1,5 +1,6 @@
 """The training of a task's network, at once or in rounds."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from ppl_ext.npe.learning import learn
 from ppl_ext.npe.preparation import Prepared, prepare
-from ppl_ext.npe.rounds import Region, find_rows
+from ppl_ext.npe.rounds import learn_in_rounds
 from ppl_ext.npe.settings import Training
 from ppl_ext.pyro.npe.learner import NetworkLearner
 from ppl_ext.pyro.npe.task import Task
@@ -15,8 +16,6 @@ from ppl_ext.pyro.npe.trained import Trained
 from ppl_ext.simulation import Simulations
 
 __all__ = ["train_network", "train_rounds"]
-
-_REGION_DRAWS = 20_000
 
 
 def train_network(
@@ -47,13 +46,7 @@ def train_network(
     prepared = _prepare(task, simulations, settings, rng)
     if not fresh:
         return _learn(task, third, prepared, settings, rng, progress_bar)
-    drawn = [num_simulations]
-
-    def renew():
-        rows = np.arange(drawn[0], drawn[0] + num_simulations)
-        drawn[0] += num_simulations
-        return prepared.renew(source.simulate(rows, progress_bar=False))
-
+    renew = functools.partial(prepared.renew, source, num_simulations)
     return _learn(task, third, prepared, settings, rng, progress_bar, renew)
 
 
@@ -78,32 +71,22 @@ def train_rounds(
         progress_bar: Whether to draw bars.
     """
     first, second, third = np.random.SeedSequence(seed).generate_state(3).tolist()
-    source = task.make_source(first)
-    pull = task.coordinates.pull
-    counts = [len(part) for part in np.array_split(np.arange(num_simulations), num_rounds)]
-    rows, tried = np.arange(counts[0]), counts[0]
-    known = source.simulate(rows, progress_bar=progress_bar)
-    for number, count in enumerate((*counts[1:], 0)):
+
+    def learn_round(number: int, known: Simulations) -> Trained:
         rng = np.random.default_rng([second, number])
-        trained = _learn(
-            task, third, _prepare(task, known, settings, rng), settings, rng, progress_bar
-        )
-        if not count:
-            return trained
-        amortized = trained.amortized
+        prepared = _prepare(task, known, settings, rng)
+        return _learn(task, third, prepared, settings, rng, progress_bar)
 
-        def log_q(z: np.ndarray, amortized=amortized) -> np.ndarray:
-            return amortized.log_q(z[None], observed)[0]
-
-        draws = amortized.sample(observed, _REGION_DRAWS, int(rng.integers(2**31)))[0]
-        region = Region.around(log_q, draws)
-        rows, tried = find_rows(
-            lambda first, size: pull(source.draw_latent(first, size)), region, tried, count
-        )
-        more = source.simulate(rows, progress_bar=progress_bar)
-        inside = np.flatnonzero(region.holds(pull(known.take(slice(None)).latent)))
-        known = known.take(inside).join(more)
-    raise AssertionError
+    return learn_in_rounds(
+        task.make_source(first),
+        task.coordinates.pull,
+        observed,
+        learn_round,
+        num_simulations,
+        num_rounds,
+        seed=second,
+        progress_bar=progress_bar,
+    )
 
 
 def _prepare(

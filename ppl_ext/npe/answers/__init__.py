@@ -1,0 +1,1 @@
+"""What is done with a trained network: strangers, modes, corrections by the density."""
