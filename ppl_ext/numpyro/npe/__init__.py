@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ppl_ext.numpyro.npe.entry import NPE
     from ppl_ext.numpyro.npe.mixtures import FullRankGaussian, MixtureDensity
     from ppl_ext.numpyro.npe.posterior import NeuralPosterior
+    from ppl_ext.numpyro.npe.set_transformer import SetTransformer
 
 __all__ = [
     "NPE",
@@ -19,6 +20,7 @@ __all__ = [
     "MixtureDensity",
     "NeuralPosterior",
     "ResidualMLP",
+    "SetTransformer",
     "Training",
 ]
 

@@ -2,16 +2,14 @@
 
 import functools
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from ppl_ext.npe.features import Layout
+from ppl_ext.numpyro.npe.layers import Params, init_blocks, run_blocks
 
 __all__ = ["Convolution", "DeepSet", "ResidualMLP"]
-
-Params = dict[str, Any]
 
 
 class ResidualMLP:
@@ -28,6 +26,7 @@ class ResidualMLP:
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ppl_ext.npe.features import Layout
+    from ppl_ext.numpyro.npe.layers import Params, init_blocks, run_blocks
         >>> embedding = ResidualMLP(Layout(vector_width=5))
         >>> params = embedding.init(jax.random.key(0))
         >>> embedding(params, jnp.zeros((7, 5))).shape
@@ -46,13 +45,13 @@ class ResidualMLP:
 
     def init(self, rng_key: jax.Array) -> Params:
         """Draw weights."""
-        return _init_blocks(
+        return init_blocks(
             rng_key, self.layout.width, self.hidden, self.num_blocks, self.context_dim
         )
 
     def __call__(self, params: Params, features: jax.Array) -> jax.Array:
         """Sum up features ``[..., width]`` as ``[..., context_dim]``."""
-        return _run_blocks(params, features)
+        return run_blocks(params, features)
 
 
 class DeepSet:
@@ -71,6 +70,7 @@ class DeepSet:
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ppl_ext.npe.features import Layout
+    from ppl_ext.numpyro.npe.layers import Params, init_blocks, run_blocks
         >>> embedding = DeepSet(Layout(vector_width=0, num_rows=3, row_width=2))
         >>> params, rows = embedding.init(jax.random.key(0)), jnp.arange(6.0).reshape(3, 2)
         >>> one, other = (embedding(params, each.ravel()) for each in (rows, rows[::-1]))
@@ -93,8 +93,8 @@ class DeepSet:
         row_key, pool_key = jax.random.split(rng_key)
         pooled = 2 * self.hidden + self.layout.vector_width + 1
         return {
-            "row": _init_blocks(row_key, self.layout.row_width, self.hidden, 1, self.hidden),
-            "pool": _init_blocks(pool_key, pooled, self.hidden, self.num_blocks, self.context_dim),
+            "row": init_blocks(row_key, self.layout.row_width, self.hidden, 1, self.hidden),
+            "pool": init_blocks(pool_key, pooled, self.hidden, self.num_blocks, self.context_dim),
         }
 
     def __call__(self, params: Params, features: jax.Array) -> jax.Array:
@@ -103,10 +103,10 @@ class DeepSet:
         alone, rows = jnp.split(features, (layout.vector_width,), -1)
         rows = rows.reshape(*rows.shape[:-1], -1, layout.row_width)
         there = rows[..., -1:] if layout.flagged else jnp.ones_like(rows[..., :1])
-        read = jax.nn.silu(_run_blocks(params["row"], rows)) * there
+        read = jax.nn.silu(run_blocks(params["row"], rows)) * there
         count = jnp.maximum(1.0, there.sum(-2))
         pooled = [read.sum(-2) / count, read.max(-2), jnp.log(count / max(1, layout.num_rows))]
-        return _run_blocks(params["pool"], jnp.concatenate([alone, *pooled], -1))
+        return run_blocks(params["pool"], jnp.concatenate([alone, *pooled], -1))
 
 
 class Convolution:
@@ -125,6 +125,7 @@ class Convolution:
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ppl_ext.npe.features import Layout
+    from ppl_ext.numpyro.npe.layers import Params, init_blocks, run_blocks
         >>> embedding = Convolution(Layout(vector_width=100))
         >>> params = embedding.init(jax.random.key(0))
         >>> embedding(params, jnp.zeros((7, 100))).shape
@@ -172,7 +173,7 @@ class Convolution:
         for _ in filters:
             length = -(-length // 2)
         flat = length * self._widths[-1]
-        return {"filters": filters, "out": _init_blocks(last, flat, 64, 1, self.context_dim)}
+        return {"filters": filters, "out": init_blocks(last, flat, 64, 1, self.context_dim)}
 
     def __call__(self, params: Params, features: jax.Array) -> jax.Array:
         """Sum up features ``[..., width]`` as ``[..., context_dim]``."""
@@ -184,49 +185,4 @@ class Convolution:
                     running, weights, (2,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")
                 )
             )
-        return _run_blocks(params["out"], running.reshape(*batch, -1))
-
-
-def _init_linear(rng_key: jax.Array, inputs: int, outputs: int, zero: bool = False) -> Params:
-    if zero:
-        return {"weight": jnp.zeros((inputs, outputs)), "bias": jnp.zeros(outputs)}
-    # Small weights and biases all over: what is learned from few pairs holds better for others.
-    keys, reach = jax.random.split(rng_key), 1 / math.sqrt(max(1, inputs))
-    return {
-        "weight": jax.random.uniform(keys[0], (inputs, outputs), minval=-reach, maxval=reach),
-        "bias": jax.random.uniform(keys[1], (outputs,), minval=-reach, maxval=reach),
-    }
-
-
-def _init_blocks(
-    rng_key: jax.Array, inputs: int, hidden: int, blocks: int, outputs: int
-) -> Params:
-    first, last, *keys = jax.random.split(rng_key, 2 + 2 * blocks)
-    return {
-        "first": _init_linear(first, inputs, hidden),
-        # A block begins as nothing, so that deep networks begin as shallow ones.
-        "blocks": [
-            (
-                _init_linear(keys[2 * i], hidden, hidden),
-                _init_linear(keys[2 * i + 1], hidden, hidden, zero=True),
-            )
-            for i in range(blocks)
-        ],
-        "last": _init_linear(last, hidden, outputs),
-    }
-
-
-def _run_blocks(params: Params, x: jax.Array) -> jax.Array:
-    running = _run_linear(params["first"], x)
-    for inner, outer in params["blocks"]:
-        read = jax.nn.silu(_run_linear(inner, _normalize(running)))
-        running = running + _run_linear(outer, read)
-    return _run_linear(params["last"], _normalize(running))
-
-
-def _run_linear(params: Params, x: jax.Array) -> jax.Array:
-    return x @ params["weight"] + params["bias"]
-
-
-def _normalize(x: jax.Array) -> jax.Array:
-    return (x - x.mean(-1, keepdims=True)) * jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-5)
+        return run_blocks(params["out"], running.reshape(*batch, -1))

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 from ppl_ext.npe.features import Layout
+from ppl_ext.pyro.npe.layers import Blocks
 
 __all__ = ["Convolution", "DeepSet", "ResidualMLP"]
 
@@ -23,6 +24,7 @@ class ResidualMLP(torch.nn.Module):
 
     Example:
         >>> from ppl_ext.npe.features import Layout
+    from ppl_ext.pyro.npe.layers import Blocks
         >>> embedding = ResidualMLP(Layout(vector_width=5))
         >>> embedding(torch.zeros(7, 5)).shape
         torch.Size([7, 32])
@@ -38,7 +40,7 @@ class ResidualMLP(torch.nn.Module):
         super().__init__()
         self.layout, self.context_dim = layout, context_dim
         self.hidden, self.num_blocks = hidden, num_blocks
-        self.blocks = _Blocks(layout.width, hidden, num_blocks, context_dim)
+        self.blocks = Blocks(layout.width, hidden, num_blocks, context_dim)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Sum up features ``[..., width]`` as ``[..., context_dim]``."""
@@ -60,6 +62,7 @@ class DeepSet(torch.nn.Module):
 
     Example:
         >>> from ppl_ext.npe.features import Layout
+    from ppl_ext.pyro.npe.layers import Blocks
         >>> embedding = DeepSet(Layout(vector_width=0, num_rows=3, row_width=2))
         >>> rows = torch.arange(6.0).reshape(3, 2)
         >>> one, other = embedding(rows.flatten()), embedding(rows.flip(0).flatten())
@@ -77,9 +80,9 @@ class DeepSet(torch.nn.Module):
         super().__init__()
         self.layout, self.context_dim = layout, context_dim
         self.hidden, self.num_blocks = hidden, num_blocks
-        self.row = _Blocks(layout.row_width, hidden, 1, hidden)
+        self.row = Blocks(layout.row_width, hidden, 1, hidden)
         pooled = 2 * hidden + layout.vector_width + 1
-        self.pool = _Blocks(pooled, hidden, num_blocks, context_dim)
+        self.pool = Blocks(pooled, hidden, num_blocks, context_dim)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Sum up features ``[..., width]`` as ``[..., context_dim]``."""
@@ -113,6 +116,7 @@ class Convolution(torch.nn.Module):
 
     Example:
         >>> from ppl_ext.npe.features import Layout
+    from ppl_ext.pyro.npe.layers import Blocks
         >>> embedding = Convolution(Layout(vector_width=100))
         >>> embedding(torch.zeros(7, 100)).shape
         torch.Size([7, 32])
@@ -147,7 +151,7 @@ class Convolution(torch.nn.Module):
             torch.nn.init.normal_(convolution.weight, std=1 / math.sqrt(kernel * width))
             self.convolutions.append(convolution)
             length, width = -(-length // 2), wider
-        self.out = _Blocks(length * width, 64, 1, context_dim)
+        self.out = Blocks(length * width, 64, 1, context_dim)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Sum up features ``[..., width]`` as ``[..., context_dim]``."""
@@ -160,32 +164,3 @@ class Convolution(torch.nn.Module):
             running = functional.pad(running, (around // 2, around - around // 2))
             running = functional.silu(convolution(running))
         return self.out(running.reshape(*features.shape[:-1], -1))
-
-
-class _Blocks(torch.nn.Module):
-    """Residual blocks of two layers each, between a first and a last layer."""
-
-    def __init__(self, inputs: int, hidden: int, num_blocks: int, outputs: int) -> None:
-        super().__init__()
-        self.normalized = (hidden,)
-        self.first = _make_linear(inputs, hidden)
-        self.inner = torch.nn.ModuleList(_make_linear(hidden, hidden) for _ in range(num_blocks))
-        # A block begins as nothing, so that deep networks begin as shallow ones.
-        self.outer = torch.nn.ModuleList(
-            _make_linear(hidden, hidden, zero=True) for _ in range(num_blocks)
-        )
-        self.last = _make_linear(hidden, outputs)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        running = self.first(x)
-        for inner, outer in zip(self.inner, self.outer, strict=True):
-            read = functional.silu(inner(functional.layer_norm(running, self.normalized)))
-            running = running + outer(read)
-        return self.last(functional.layer_norm(running, self.normalized))
-
-
-def _make_linear(inputs: int, outputs: int, zero: bool = False) -> torch.nn.Linear:
-    linear = torch.nn.Linear(inputs, outputs)
-    torch.nn.init.normal_(linear.weight, std=0.0 if zero else 1 / math.sqrt(max(1, inputs)))
-    torch.nn.init.zeros_(linear.bias)
-    return linear
