@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from ppl_ext.fitting.fit_log import INTERRUPTED
 from ppl_ext.fitting.loop import open_bar
+from ppl_ext.npe.checkpoint import Checkpoint, Progress
 from ppl_ext.npe.pairs import Batches, Pairs
 from ppl_ext.npe.schedule import DecayOnPlateau
 from ppl_ext.npe.settings import Training
@@ -44,6 +45,12 @@ class Learner(Protocol):
 
     def restore(self, members: np.ndarray) -> None:
         """Put their best weights back."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that a training has reached, for a checkpoint."""
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +105,7 @@ def learn(
     rng: np.random.Generator,
     *,
     renew: Callable[[int], Pairs] | None = None,
+    checkpoint: Checkpoint | None = None,
     progress_bar: bool = True,
 ) -> LearningLog:
     """Train networks until held-out pairs tell that nothing is left to gain.
@@ -111,6 +119,7 @@ def learn(
         rng: Source of the order of the pairs.
         renew: Makes other training pairs for each epoch but the first, by its number; None to go
             through the same again.
+        checkpoint: Where the training is written to at every look, and goes on from.
         progress_bar: Whether to draw a bar where there is a terminal.
 
     Returns:
@@ -118,55 +127,62 @@ def learn(
 
     Raises:
         FloatingPointError: No loss is finite.
+        ValueError: The checkpoint is of another training.
     """
-    schedule, began = DecayOnPlateau(settings), time.perf_counter()
+    schedule, progress = DecayOnPlateau(settings), Progress()
     everyone = np.ones(settings.num_members, bool)
-    # The start is a candidate: a linear-Gaussian posterior needs no network.
-    schedule.look(learner.score(*pairs.held_out))
-    learner.keep(everyone)
-    losses: list[np.ndarray] = []
-    held_out: list[np.ndarray] = []
-    reason, spoiled = f"reached max_epochs={settings.max_epochs:,}", 0
+    if checkpoint is None or not checkpoint.resume(learner, schedule, rng, progress):
+        # The start is a candidate: a linear-Gaussian posterior needs no network.
+        schedule.look(learner.score(*pairs.held_out))
+        learner.keep(everyone)
+    began = time.perf_counter() - progress.seconds
     with open_bar(None, progress_bar, "train", unit=" looks") as bar:
         try:
-            for epoch in range(settings.max_epochs):
+            for epoch in range(progress.num_looks, settings.max_epochs):
+                if progress.reason:  # a checkpoint of a training that has ended
+                    break
                 if renew is not None and epoch:
                     pairs = renew(epoch)
                 batches = Batches(pairs, settings.batch_size, rng)
                 parts = [
                     learner.advance(u, f, schedule.rates) for u, f in batches.epoch(batches.steps)
                 ]
-                losses.append(np.mean(parts, axis=0))
-                held_out.append(learner.score(*pairs.held_out))
-                finite = np.isfinite(held_out[-1]) & np.isfinite(losses[-1])
-                spoiled = 0 if finite.any() else spoiled + 1
-                if spoiled == _MOST_SPOILED:
+                losses, held_out = np.mean(parts, axis=0), learner.score(*pairs.held_out)
+                progress.losses.append(losses)
+                progress.held_out.append(held_out)
+                progress.num_pairs = len(pairs.rows)
+                finite = np.isfinite(held_out) & np.isfinite(losses)
+                progress.spoiled = 0 if finite.any() else progress.spoiled + 1
+                if progress.spoiled == _MOST_SPOILED:
                     raise FloatingPointError(
                         "NPE.train: no loss is finite any more; expected finite ones. Lower the "
                         f"step: Training(step_size={settings.step_size / 10:g}), or look for "
                         "extreme simulations."
                     )
-                decision = schedule.look(np.where(finite, held_out[-1], np.inf))
+                decision = schedule.look(np.where(finite, held_out, np.inf))
                 learner.keep(decision.improved)
                 learner.restore(decision.decayed | ~finite)
                 bar.set_postfix_str(f"held-out loss {schedule.best.mean():.4f}", refresh=False)
                 bar.update(1)
+                progress.seconds = time.perf_counter() - began
                 if decision.finished:
-                    reason = FINISHED
-                    break
-                if time.perf_counter() - began > settings.max_seconds:
-                    reason = f"reached max_seconds={settings.max_seconds:g}"
-                    break
+                    progress.reason = FINISHED
+                elif progress.seconds > settings.max_seconds:
+                    progress.reason = f"reached max_seconds={settings.max_seconds:g}"
+                elif epoch + 1 == settings.max_epochs:
+                    progress.reason = f"reached max_epochs={settings.max_epochs:,}"
+                if checkpoint is not None:
+                    checkpoint.write(learner, schedule, rng, progress)
         except KeyboardInterrupt:
-            reason = INTERRUPTED
+            progress.reason = INTERRUPTED
     learner.restore(everyone)
     return LearningLog(
-        losses=np.array(losses).reshape(-1, settings.num_members),
-        held_out=np.array(held_out).reshape(-1, settings.num_members),
+        losses=np.array(progress.losses).reshape(-1, settings.num_members),
+        held_out=np.array(progress.held_out).reshape(-1, settings.num_members),
         best=schedule.best,
-        reason=reason,
-        converged=reason == FINISHED,
+        reason=progress.reason,
+        converged=progress.reason == FINISHED,
         seconds=time.perf_counter() - began,
-        num_pairs=len(pairs.rows),
+        num_pairs=progress.num_pairs or len(pairs.rows),
         num_held_out=len(pairs.held_out[0]),
     )

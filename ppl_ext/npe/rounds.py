@@ -129,6 +129,10 @@ def learn_in_rounds(
 
     Returns:
         The network of the last round.
+
+    References:
+        Deistler, Goncalves, Macke (2022), Truncated proposals for scalable and hassle-free
+        simulation-based inference, NeurIPS, arXiv:2210.04815.
     """
     first, *later = (len(part) for part in np.array_split(np.arange(num_simulations), num_rounds))
     known, tried = source.simulate(np.arange(first), progress_bar=progress_bar), first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,3 +80,17 @@ class DecayOnPlateau:
         self.rates = np.where(decayed, self._settings.decay * self.rates, self.rates)
         finished = bool((self._cuts > most).all())
         return Decision(improved, decayed, finished)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Where it stands, for a checkpoint."""
+        return {
+            "best": self.best,
+            "rates": self.rates,
+            "misses": self._misses,
+            "cuts": self._cuts,
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from there."""
+        self.best, self.rates = state["best"], state["rates"]
+        self._misses, self._cuts = state["misses"], state["cuts"]

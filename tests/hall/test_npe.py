@@ -9,6 +9,7 @@ from ppl_ext.density import Density, Site
 from ppl_ext.npe.answers.correction import RESAMPLED, SAMPLED, correct_answer
 from ppl_ext.npe.answers.mode import find_mode
 from ppl_ext.npe.answers.strangers import Familiar
+from ppl_ext.npe.checkpoint import Checkpoint
 from ppl_ext.npe.features import Features, Layout, ObservedSite
 from ppl_ext.npe.frame import Frame
 from ppl_ext.npe.learning import FINISHED, learn
@@ -211,3 +212,54 @@ def test_an_observation_unlike_all_simulations_is_announced():
     familiar.warn_of({"y": np.array([[0.5, -1.0, 2.0]])})
     with pytest.warns(UserWarning, match=r"outside of everything simulated.*y\[1\]"):
         familiar.warn_of({"y": np.array([[0.5, -40.0, 2.0]])})
+
+
+class Numbered(Line):
+    """A line whose state can be put down."""
+
+    def state(self):
+        return {"at": self.at, "best": self.best}
+
+    def load_state(self, state):
+        self.at, self.best = state["at"], state["best"]
+
+
+def test_a_checkpoint_goes_on_to_the_same_answer_and_refuses_another(tmp_path):
+    def run(stop_at, identity):
+        kept, learner = Checkpoint(tmp_path / "kept.safetensors", identity), Numbered()
+
+        class Stopping:
+            def resume(self, *parts):
+                return kept.resume(*parts)
+
+            def write(self, *parts):
+                kept.write(*parts)
+                if parts[-1].num_looks == stop_at:
+                    raise RuntimeError("stopped")
+
+        settings, rng = Training(max_epochs=9), np.random.default_rng(1)
+        log = learn(
+            learner, make_pairs(), settings, rng, checkpoint=Stopping(), progress_bar=False
+        )
+        return learner.at, log
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        run(4, {"settings.batch_size": 128})
+    at, log = run(None, {"settings.batch_size": 128})
+    undisturbed = Numbered()
+    truth = learn(
+        undisturbed,
+        make_pairs(),
+        Training(max_epochs=9),
+        np.random.default_rng(1),
+        progress_bar=False,
+    )
+    np.testing.assert_array_equal(at, undisturbed.at)
+    np.testing.assert_array_equal(log.losses, truth.losses)
+    np.testing.assert_array_equal(log.held_out, truth.held_out)
+    assert (log.reason, log.num_pairs) == (truth.reason, truth.num_pairs)
+    # One that has ended is read as it is.
+    again, _ = run(None, {"settings.batch_size": 128})
+    np.testing.assert_array_equal(again, at)
+    with pytest.raises(ValueError, match=r"settings.batch_size was 128, and is 64"):
+        run(None, {"settings.batch_size": 64})

@@ -30,7 +30,7 @@ class Familiar:
         >>> simulated = np.random.default_rng(0).normal(size=(1000, 2))
         >>> familiar = Familiar(simulated, [ObservedSite("y", (2,))])
         >>> familiar.measure({"y": np.array([[0.0, 9.0]])}).sentence
-        "'y[1]' is 9; simulations lie between -2.77 and 2.5"
+        "'y[1]' is 9; simulations lie between -2.51 and 2.51"
     """
 
     def __init__(self, simulated: np.ndarray, sites: Sequence[ObservedSite]) -> None:

@@ -26,7 +26,6 @@ class ResidualMLP:
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ppl_ext.npe.features import Layout
-    from ppl_ext.numpyro.npe.layers import Params, init_blocks, run_blocks
         >>> embedding = ResidualMLP(Layout(vector_width=5))
         >>> params = embedding.init(jax.random.key(0))
         >>> embedding(params, jnp.zeros((7, 5))).shape
@@ -70,7 +69,6 @@ class DeepSet:
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ppl_ext.npe.features import Layout
-    from ppl_ext.numpyro.npe.layers import Params, init_blocks, run_blocks
         >>> embedding = DeepSet(Layout(vector_width=0, num_rows=3, row_width=2))
         >>> params, rows = embedding.init(jax.random.key(0)), jnp.arange(6.0).reshape(3, 2)
         >>> one, other = (embedding(params, each.ravel()) for each in (rows, rows[::-1]))
@@ -125,7 +123,6 @@ class Convolution:
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ppl_ext.npe.features import Layout
-    from ppl_ext.numpyro.npe.layers import Params, init_blocks, run_blocks
         >>> embedding = Convolution(Layout(vector_width=100))
         >>> params = embedding.init(jax.random.key(0))
         >>> embedding(params, jnp.zeros((7, 100))).shape

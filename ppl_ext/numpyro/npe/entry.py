@@ -140,6 +140,7 @@ class NPE:
         simulations: _Pairs | None = None,
         fresh: bool = False,
         settings: Training | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         progress_bar: bool = True,
     ) -> NPE:
         """Simulate, and train the network.
@@ -151,13 +152,16 @@ class NPE:
                 ``({latent site: array[row, ...]}, {observed site: array[row, ...]})``.
             fresh: Whether to draw as many again for each epoch, where simulations are cheap.
             settings: How to train.
+            checkpoint: File that the training is written to at every look; after a kill the same
+                call goes on from there, to the same answer bit for bit.
             progress_bar: Whether to draw bars where there is a terminal.
 
         Returns:
             The object itself.
 
         Raises:
-            ValueError: There are too few simulations, or an observed site is the same in all.
+            ValueError: There are too few simulations, an observed site is the same in all, or
+                the checkpoint is of another training.
         """
         check_rng_key("NPE.train", rng_key, "npe.train(jax.random.key(0))")
         check_count("NPE.train", "num_simulations", num_simulations, "npe.train(rng_key, 10_000)")
@@ -165,7 +169,7 @@ class NPE:
             simulations = self.task.take_table(*simulations)
         self.trained = train_network(
             self.task, rng_key, num_simulations, simulations, fresh, settings or Training(),
-            progress_bar,
+            checkpoint, progress_bar,
         )  # fmt: skip
         return self
 
@@ -191,10 +195,6 @@ class NPE:
             num_rounds: Number of rounds.
             settings: How to train.
             progress_bar: Whether to draw bars where there is a terminal.
-
-        References:
-            Deistler, Goncalves, Macke (2022), Truncated proposals for scalable and hassle-free
-            simulation-based inference, NeurIPS, arXiv:2210.04815.
         """
         check_rng_key("NPE.train_for", rng_key, "npe.train_for(jax.random.key(0), x)")
         check_count("NPE.train_for", "num_rounds", num_rounds, "num_rounds=4")

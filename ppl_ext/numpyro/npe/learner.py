@@ -1,6 +1,7 @@
 """Training of networks side by side, many steps in one compiled program."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 import optax
 
 from ppl_ext.npe.settings import Training
-from ppl_ext.numpyro.npe.network import Network
+from ppl_ext.numpyro.npe.network import Network, flatten_weights
 
 __all__ = ["NetworkLearner"]
 
@@ -71,6 +72,18 @@ class NetworkLearner:
         """Put their best weights back, with the optimiser as it was then."""
         best = self._best._replace(weights=self._best.average)
         self._state = _choose(members, best, self._state)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that the training has reached, for a checkpoint."""
+        both = {"best": self._best, "now": self._state}
+        return {name: np.asarray(leaf) for name, leaf in flatten_weights(both).items()}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from there."""
+        both = {"best": self._best, "now": self._state}
+        leaves = [jnp.asarray(state[name]) for name in flatten_weights(both)]
+        both = jax.tree.unflatten(jax.tree.structure(both), leaves)
+        self._best, self._state = both["best"], both["now"]
 
 
 def _choose(members: np.ndarray, one: _State, other: _State) -> _State:

@@ -15,7 +15,7 @@ from ppl_ext.numpyro.flows import AutoregressiveFlow
 from ppl_ext.numpyro.npe.embeddings import DeepSet, ResidualMLP
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 
-__all__ = ["Network", "build_network"]
+__all__ = ["Network", "build_network", "flatten_weights"]
 
 _ROWS = 2**15  # of one batch, so that memory does not grow with what is asked for
 
@@ -116,6 +116,12 @@ def build_network(
     density = estimator(dim, built.context_dim)
     identity = take_fingerprint((estimator, embedding)), dim, layout
     return Network(built, density, identity)
+
+
+def flatten_weights(weights: Any) -> dict[str, Any]:
+    """The arrays of a tree, by the path to them, as files know them."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(weights)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def _in_batches(count: int, size: int, f: np.ndarray):

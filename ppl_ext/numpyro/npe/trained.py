@@ -16,7 +16,7 @@ from ppl_ext.npe.features import Features, Layout, ObservedSite
 from ppl_ext.npe.filing import SavedNPE
 from ppl_ext.npe.frame import Frame
 from ppl_ext.npe.learning import LearningLog
-from ppl_ext.numpyro.npe.network import Network
+from ppl_ext.numpyro.npe.network import Network, flatten_weights
 
 __all__ = ["Trained", "load_trained", "save_trained"]
 
@@ -70,7 +70,7 @@ def save_trained(
     SavedNPE(
         latent,
         trained.network.names,
-        {name: np.asarray(leaf) for name, leaf in _flatten(trained.weights).items()},
+        {name: np.asarray(leaf) for name, leaf in flatten_weights(trained.weights).items()},
         trained.features,
         trained.frame,
         trained.log,
@@ -99,15 +99,10 @@ def load_trained(
     network = make(saved.features.layout)
     members = len(saved.log.best)
     shapes = jax.eval_shape(jax.vmap(network.init), jax.random.split(jax.random.key(0), members))
-    named = _flatten(shapes)
+    named = flatten_weights(shapes)
     saved.check(
         path, latent, sites, network.names, {name: leaf.shape for name, leaf in named.items()}
     )
     leaves = [saved.weights[name] for name in named]
     weights = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return Trained(network, weights, saved.features, saved.frame, saved.log, saved.simulated)
-
-
-def _flatten(weights: Any) -> dict[str, Any]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(weights)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}

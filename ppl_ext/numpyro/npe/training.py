@@ -1,13 +1,15 @@
 """The training of a task's network, at once or in rounds."""
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+import os
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
 
+from ppl_ext.npe.checkpoint import Checkpoint, open_checkpoint
 from ppl_ext.npe.learning import learn
+from ppl_ext.npe.pairs import Pairs
 from ppl_ext.npe.preparation import Prepared, prepare
 from ppl_ext.npe.rounds import learn_in_rounds
 from ppl_ext.npe.settings import Training
@@ -27,6 +29,7 @@ def train_network(
     simulations: Simulations | None,
     fresh: bool,
     settings: Training,
+    checkpoint: str | os.PathLike[str] | None,
     progress_bar: bool,
 ) -> Trained:
     """Train on pairs that there are, or on new ones.
@@ -38,6 +41,7 @@ def train_network(
         simulations: Pairs that there are; None to draw them.
         fresh: Whether to draw as many again for each epoch.
         settings: How to train.
+        checkpoint: File that the training is written to and goes on from.
         progress_bar: Whether to draw bars.
     """
     source = task.make_source(jax.random.fold_in(rng_key, 0))
@@ -45,10 +49,18 @@ def train_network(
         simulations = source.simulate(np.arange(num_simulations), progress_bar=progress_bar)
     rng = np.random.default_rng(seed_from(rng_key))
     prepared = _prepare(task, simulations, settings, rng)
-    if not fresh:
-        return _learn(task, rng_key, prepared, settings, rng, progress_bar)
-    renew = functools.partial(prepared.renew, source, num_simulations)
-    return _learn(task, rng_key, prepared, settings, rng, progress_bar, renew)
+    renew = functools.partial(prepared.renew, source, num_simulations) if fresh else None
+    kept = functools.partial(
+        open_checkpoint,
+        checkpoint,
+        host="numpyro",
+        latent=task.shapes,
+        prepared=prepared,
+        settings=settings,
+        seed=int(seed_from(rng_key).generate_state(1)[0]),
+        fresh=num_simulations * fresh,
+    )
+    return _learn(task, rng_key, prepared, settings, rng, progress_bar, renew, kept)
 
 
 def train_rounds(
@@ -105,12 +117,22 @@ def _learn(
     settings: Training,
     rng: np.random.Generator,
     progress_bar: bool,
-    renew: Any = None,
+    renew: Callable[[int], Pairs] | None = None,
+    open_kept: Callable[..., Checkpoint | None] | None = None,
 ) -> Trained:
     network = task.make_network(prepared.features.layout)
     keys = jax.random.split(jax.random.fold_in(rng_key, 1), settings.num_members)
     learner = NetworkLearner(network, settings, jax.vmap(network.init)(keys))
-    log = learn(learner, prepared.pairs, settings, rng, renew=renew, progress_bar=progress_bar)
+    kept = open_kept and open_kept(network=network.names, arrays=learner.state())
+    log = learn(
+        learner,
+        prepared.pairs,
+        settings,
+        rng,
+        renew=renew,
+        checkpoint=kept,
+        progress_bar=progress_bar,
+    )
     return Trained(
         network, learner.weights, prepared.features, prepared.frame, log, prepared.simulated
     )

@@ -24,7 +24,6 @@ class ResidualMLP(torch.nn.Module):
 
     Example:
         >>> from ppl_ext.npe.features import Layout
-    from ppl_ext.pyro.npe.layers import Blocks
         >>> embedding = ResidualMLP(Layout(vector_width=5))
         >>> embedding(torch.zeros(7, 5)).shape
         torch.Size([7, 32])
@@ -62,7 +61,6 @@ class DeepSet(torch.nn.Module):
 
     Example:
         >>> from ppl_ext.npe.features import Layout
-    from ppl_ext.pyro.npe.layers import Blocks
         >>> embedding = DeepSet(Layout(vector_width=0, num_rows=3, row_width=2))
         >>> rows = torch.arange(6.0).reshape(3, 2)
         >>> one, other = embedding(rows.flatten()), embedding(rows.flip(0).flatten())
@@ -116,7 +114,6 @@ class Convolution(torch.nn.Module):
 
     Example:
         >>> from ppl_ext.npe.features import Layout
-    from ppl_ext.pyro.npe.layers import Blocks
         >>> embedding = Convolution(Layout(vector_width=100))
         >>> embedding(torch.zeros(7, 100)).shape
         torch.Size([7, 32])

@@ -140,6 +140,7 @@ class NPE:
         simulations: _Pairs | None = None,
         fresh: bool = False,
         settings: Training | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         progress_bar: bool = True,
         seed: int | None = None,
     ) -> NPE:
@@ -151,6 +152,8 @@ class NPE:
                 ``({latent site: array[row, ...]}, {observed site: array[row, ...]})``.
             fresh: Whether to draw as many again for each epoch, where simulations are cheap.
             settings: How to train.
+            checkpoint: File that the training is written to at every look; after a kill the same
+                call goes on from there, to the same answer bit for bit.
             progress_bar: Whether to draw bars where there is a terminal.
             seed: Seed, as in `simulate`; the same seed gives the same answer.
 
@@ -158,14 +161,15 @@ class NPE:
             The object itself.
 
         Raises:
-            ValueError: There are too few simulations, or an observed site is the same in all.
+            ValueError: There are too few simulations, an observed site is the same in all, or
+                the checkpoint is of another training.
         """
         check_count("NPE.train", "num_simulations", num_simulations, "npe.train(10_000)")
         if isinstance(simulations, tuple):
             simulations = self.task.take_table(*simulations)
         self.trained = train_network(
             self.task, choose_seed(seed), num_simulations, simulations, fresh,
-            settings or Training(), progress_bar,
+            settings or Training(), checkpoint, progress_bar,
         )  # fmt: skip
         return self
 
@@ -192,10 +196,6 @@ class NPE:
             settings: How to train.
             progress_bar: Whether to draw bars where there is a terminal.
             seed: Seed, as in `simulate`; the same seed gives the same answer.
-
-        References:
-            Deistler, Goncalves, Macke (2022), Truncated proposals for scalable and hassle-free
-            simulation-based inference, NeurIPS, arXiv:2210.04815.
         """
         check_count("NPE.train_for", "num_rounds", num_rounds, "num_rounds=4")
         observed = take_one("train_for", *self.task.read(x))

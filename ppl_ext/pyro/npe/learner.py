@@ -1,5 +1,6 @@
 """Training of networks side by side."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -100,6 +101,25 @@ class NetworkLearner:
             best = self._best[number].copy()
             self._states[number] = replace(best, weights=best.average.clone())
         self._show_average()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that the training has reached, for a checkpoint."""
+        return {
+            f"{when}/{number}/{name}": np.asarray(torch.as_tensor(value).cpu())
+            for when, states in (("best", self._best), ("now", self._states))
+            for number, state in enumerate(states)
+            for name, value in vars(state).items()
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from there."""
+        for when, states in (("best", self._best), ("now", self._states)):
+            for number, each in enumerate(states):
+                for name, value in vars(each).items():
+                    found = state[f"{when}/{number}/{name}"]
+                    # A whole number stays one, and a tensor where it was.
+                    taken = int(found) if name == "step" else torch.tensor(found).to(value)
+                    setattr(each, name, taken)
 
     def _show_average(self) -> None:
         self._network.eval()

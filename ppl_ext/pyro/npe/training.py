@@ -1,12 +1,14 @@
 """The training of a task's network, at once or in rounds."""
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+import os
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from ppl_ext.npe.checkpoint import Checkpoint, open_checkpoint
 from ppl_ext.npe.learning import learn
+from ppl_ext.npe.pairs import Pairs
 from ppl_ext.npe.preparation import Prepared, prepare
 from ppl_ext.npe.rounds import learn_in_rounds
 from ppl_ext.npe.settings import Training
@@ -25,6 +27,7 @@ def train_network(
     simulations: Simulations | None,
     fresh: bool,
     settings: Training,
+    checkpoint: str | os.PathLike[str] | None,
     progress_bar: bool,
 ) -> Trained:
     """Train on pairs that there are, or on new ones.
@@ -36,6 +39,7 @@ def train_network(
         simulations: Pairs that there are; None to draw them.
         fresh: Whether to draw as many again for each epoch.
         settings: How to train.
+        checkpoint: File that the training is written to and goes on from.
         progress_bar: Whether to draw bars.
     """
     first, second, third = np.random.SeedSequence(seed).generate_state(3).tolist()
@@ -44,10 +48,18 @@ def train_network(
         simulations = source.simulate(np.arange(num_simulations), progress_bar=progress_bar)
     rng = np.random.default_rng(second)
     prepared = _prepare(task, simulations, settings, rng)
-    if not fresh:
-        return _learn(task, third, prepared, settings, rng, progress_bar)
-    renew = functools.partial(prepared.renew, source, num_simulations)
-    return _learn(task, third, prepared, settings, rng, progress_bar, renew)
+    renew = functools.partial(prepared.renew, source, num_simulations) if fresh else None
+    kept = functools.partial(
+        open_checkpoint,
+        checkpoint,
+        host="pyro",
+        latent=task.shapes,
+        prepared=prepared,
+        settings=settings,
+        seed=seed,
+        fresh=num_simulations * fresh,
+    )
+    return _learn(task, third, prepared, settings, rng, progress_bar, renew, kept)
 
 
 def train_rounds(
@@ -104,9 +116,19 @@ def _learn(
     settings: Training,
     rng: np.random.Generator,
     progress_bar: bool,
-    renew: Any = None,
+    renew: Callable[[int], Pairs] | None = None,
+    open_kept: Callable[..., Checkpoint | None] | None = None,
 ) -> Trained:
     network = task.make_network(prepared.features.layout, settings.num_members, seed)
     learner = NetworkLearner(network, settings)
-    log = learn(learner, prepared.pairs, settings, rng, renew=renew, progress_bar=progress_bar)
+    kept = open_kept and open_kept(network=network.names, arrays=learner.state())
+    log = learn(
+        learner,
+        prepared.pairs,
+        settings,
+        rng,
+        renew=renew,
+        checkpoint=kept,
+        progress_bar=progress_bar,
+    )
     return Trained(network, prepared.features, prepared.frame, log, prepared.simulated)
