@@ -97,6 +97,32 @@ def compare_models() -> None:
         print(f"{candidate.__name__}: log evidence {', '.join(found)}")
 
 
+def learn_posteriors(num_simulations=10_000, settings=None, **options):
+    """Learn the posterior of every landing point at once; the data given show their shape alone.
+
+    Args:
+        num_simulations: Throws to learn from.
+        settings: How to train.
+        **options: Of `NPE`, such as another network.
+    """
+    npe = px.NPE(model, jnp.asarray(LANDED), **options)
+    return npe.train(jax.random.key(0), num_simulations, settings=settings, progress_bar=False)
+
+
+def compare_answers() -> None:
+    """Print how far a neural posterior is from quadrature, and how far it is when corrected."""
+    npe = learn_posteriors()
+    posterior = npe.posterior(LANDED)
+    drawn = posterior.sample(jax.random.key(1), 4000)
+    answer = posterior.correct(jax.random.key(2), progress_bar=False)
+    print(
+        f"neural posterior: worst mean error {REFERENCE.worst_mean_error(drawn):.3f} sd; "
+        f"k-hat {answer.khat:.2f}, corrected "
+        f"{REFERENCE.worst_mean_error(answer.draws.values):.3f} sd, log evidence "
+        f"{answer.log_evidence[0] - LOG_EVIDENCES['model'][0]:+.3f} from quadrature"
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Fit the throw and print how far the posterior means are from quadrature."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -109,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         show_gradients()
         print(report)
         compare_models()
+        compare_answers()
     draws = fit.draws(jax.random.key(1), 4000)
     speed, angle = draws.values["speed"], draws.values["angle"]
     print(

@@ -95,6 +95,32 @@ def compare_models() -> None:
         print(f"{candidate.__name__}: log evidence {', '.join(found)}")
 
 
+def learn_posteriors(num_simulations=10_000, settings=None, **options):
+    """Learn the posterior of every landing point at once; the data given show their shape alone.
+
+    Args:
+        num_simulations: Throws to learn from.
+        settings: How to train.
+        **options: Of `NPE`, such as another network.
+    """
+    npe = px.NPE(model, torch.tensor(LANDED).float(), **options)
+    return npe.train(num_simulations, settings=settings, progress_bar=False, seed=0)
+
+
+def compare_answers() -> None:
+    """Print how far a neural posterior is from quadrature, and how far it is when corrected."""
+    npe = learn_posteriors()
+    posterior = npe.posterior(LANDED)
+    drawn = posterior.sample(4000, seed=1)
+    answer = posterior.correct(progress_bar=False, seed=2)
+    print(
+        f"neural posterior: worst mean error {REFERENCE.worst_mean_error(drawn):.3f} sd; "
+        f"k-hat {answer.khat:.2f}, corrected "
+        f"{REFERENCE.worst_mean_error(answer.draws.values):.3f} sd, log evidence "
+        f"{answer.log_evidence[0] - LOG_EVIDENCES['model'][0]:+.3f} from quadrature"
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Fit the throw and print how far the posterior means are from quadrature."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -107,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         show_gradients()
         print(report)
         compare_models()
+        compare_answers()
     draws = fit.draws(4000, seed=0)
     speed, angle = draws.values["speed"], draws.values["angle"]
     print(

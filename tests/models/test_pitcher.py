@@ -197,3 +197,23 @@ def test_the_evidences_are_the_quadratures(name, place):
         weights = stats.norm.pdf(grid, 0, WIND)
         evidence = integrate.simpson(weights * [likelihood(HEIGHT, push) for push in grid], x=grid)
     assert math.log(evidence) == pytest.approx(LOG_EVIDENCES[name][place], abs=0.01)
+
+
+def test_a_neural_posterior_is_corrected_to_quadrature(host, worked):
+    """A small network of any landing point is near; the density of the model brings it there."""
+    npe = worked("pitcher").learn_posteriors(
+        2000,
+        host.room.npe.Training(max_epochs=6),
+        estimator=host.room.npe.MixtureDensity,
+    )
+    posterior = npe.posterior(LANDED)
+    assert REFERENCE.worst_mean_error(host.random(posterior.sample, 4000)) < 0.3
+    settings = host.room.Correction(ess=500)
+    answer = host.random(posterior.correct, settings, progress_bar=False)
+    evidence, error = answer.log_evidence
+    assert answer.ok, str(answer)
+    assert abs(evidence - LOG_EVIDENCE) < max(0.02, 4 * error)
+    assert REFERENCE.worst_mean_error(answer.draws.values) < 0.15
+    # Where the ball lands far away it was fast: no throw below 7.4 m/s reaches 7 m.
+    far = host.random(npe.posterior(np.array([7.0])).sample, 1000)["speed"]
+    assert np.quantile(far, 0.1) > 6
