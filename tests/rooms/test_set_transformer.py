@@ -81,7 +81,7 @@ def test_the_scale_of_normal_data_is_learned(host):
         estimator=host.room.npe.FullRankGaussian,
         embedding=embedding,
     )
-    settings = host.room.npe.Training(max_epochs=10)
+    settings = host.room.npe.Training(max_epochs=6)
     host.random(npe.train, 2000, settings=settings, progress_bar=False)
     y = np.array([[0.3, -0.5, 0.2, 0.4, -0.1, 0.6], [1.5, -2.0, 0.5, 1.0, -1.2, 0.1]])
     drawn = host.random(npe.posterior(y).sample, 4000)["tau"]

@@ -18,6 +18,7 @@ from ppl_ext.numpyro.npe.task import Task
 from ppl_ext.numpyro.npe.trained import Trained
 from ppl_ext.numpyro.tracing.rng_keys import seed_from
 from ppl_ext.simulation import Simulations
+from ppl_ext.whole_files import find_target
 
 __all__ = ["train_network", "train_rounds"]
 
@@ -44,6 +45,8 @@ def train_network(
         checkpoint: File that the training is written to and goes on from.
         progress_bar: Whether to draw bars.
     """
+    if checkpoint is not None:
+        find_target("NPE.train: checkpoint", checkpoint)  # before any simulation is paid for
     source = task.make_source(jax.random.fold_in(rng_key, 0))
     if simulations is None:
         simulations = source.simulate(np.arange(num_simulations), progress_bar=progress_bar)

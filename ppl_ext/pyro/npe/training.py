@@ -16,6 +16,7 @@ from ppl_ext.pyro.npe.learner import NetworkLearner
 from ppl_ext.pyro.npe.task import Task
 from ppl_ext.pyro.npe.trained import Trained
 from ppl_ext.simulation import Simulations
+from ppl_ext.whole_files import find_target
 
 __all__ = ["train_network", "train_rounds"]
 
@@ -42,6 +43,8 @@ def train_network(
         checkpoint: File that the training is written to and goes on from.
         progress_bar: Whether to draw bars.
     """
+    if checkpoint is not None:
+        find_target("NPE.train: checkpoint", checkpoint)  # before any simulation is paid for
     first, second, third = np.random.SeedSequence(seed).generate_state(3).tolist()
     source = task.make_source(first)
     if simulations is None:
