@@ -77,7 +77,9 @@ def judge(posterior: Posterior, truths: np.ndarray) -> dict[str, float]:
     }
 
 
-def check(name: str, budget: int, seed: int, count: int, num_draws: int) -> dict[str, Any]:
+def check(
+    name: str, budget: int, seed: int, count: int, num_draws: int, num_members: int
+) -> dict[str, Any]:
     """Train on a task and judge its posterior and the two that were spoilt."""
     import jax
 
@@ -89,7 +91,10 @@ def check(name: str, budget: int, seed: int, count: int, num_draws: int) -> dict
     npe = px.NPE(MODELS[name], observed="x")
     table = {"theta": theta}, {"x": x.reshape(-1, *shape)}
     key = jax.random.key(seed)
-    _, fit_cpu = clock(lambda: npe.train(key, simulations=table, progress_bar=False))
+    settings = px.npe.Training(num_members=num_members)
+    _, fit_cpu = clock(
+        lambda: npe.train(key, simulations=table, settings=settings, progress_bar=False)
+    )
     theta, x = simulate(name, np.random.default_rng([seed, 2**31]), count)
     observed, amortized = {"x": x.reshape(-1, *shape)}, npe.trained.amortized
     draws = amortized.sample(observed, num_draws, seed)
@@ -108,6 +113,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=10_000)
     parser.add_argument("--pairs", type=int, default=1_000, help="held-out pairs")
     parser.add_argument("--draws", type=int, default=500, help="draws for each of them")
+    parser.add_argument("--members", type=int, default=1, help="networks that are averaged")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=7200, help="seconds for one process")
     parser.add_argument("--json", type=Path, help="file to which each result is added as a line")
@@ -124,6 +130,7 @@ def main() -> None:
             seed=options.seed,
             count=options.pairs,
             num_draws=options.draws,
+            num_members=options.members,
         )
         print(json.dumps({"task": task, **answer}), flush=True)
         if options.json:
