@@ -66,6 +66,8 @@ lint: $(VENV)/installed-lint
 
 # Pictures belong into the pages.
 docs notebooks: export MPLBACKEND = module://matplotlib_inline.backend_inline
+# Some tutorials take a worked model from the clone.
+notebooks: export PYTHONPATH = $(CURDIR)
 
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html

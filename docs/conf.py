@@ -1,5 +1,6 @@
 """How the documentation is built: ``make docs``."""
 
+import os
 from pathlib import Path
 
 import jupytext
@@ -11,6 +12,10 @@ HERE = Path(__file__).parent
 TUTORIALS = HERE / "tutorials"  # made here, not tracked
 # As in a script, what a line returns is not shown unless it is printed.
 AS_A_SCRIPT = "get_ipython().ast_node_interactivity = 'none'"
+# Some tutorials take a worked model from the clone.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")])
+)
 HIDDEN = {"tags": ["remove-cell"]}
 
 project = "ppl_ext"

@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.exoplanet.data import PARAMETERS
 
-__all__ = ["Residuals", "compare_with_truth"]
+if TYPE_CHECKING:
+    from ppl_ext.draws import Draws
+    from ppl_ext.npe.correction import CorrectedPosterior
+
+__all__ = ["Residuals", "Retrieval", "compare_with_truth"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,12 @@ class Residuals:
         depth, error, mean = (np.asarray(each, dtype=float) for each in (depth, error, mean_depth))
         return cls(1e6 * (depth - mean), 1e6 * error, float(10**log_inflation))
 
+    @classmethod
+    def of_draws(cls, depth, error, draws) -> "Residuals":
+        """Compare with the median of a posterior, ``{"mean_depth": [draw, bin], ...}``."""
+        middle = {name: np.median(draws[name], 0) for name in ("mean_depth", "log_inflation")}
+        return cls.of(depth, error, *middle.values())
+
     @property
     def rms(self) -> float:
         """Root of the mean square, in ppm."""
@@ -45,6 +56,21 @@ class Residuals:
             f"residuals {self.rms:.0f} ppm rms, {self.reduced_chi2:.2f} squared stated errors a "
             f"bin, errors {self.inflation:.2f} times the stated ones"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Retrieval:
+    """What a network says of a spectrum.
+
+    Attributes:
+        network: Its plain draws.
+        corrected: What the model's density makes of its answer.
+        residuals: What the median of the corrected posterior leaves over.
+    """
+
+    network: "Draws"
+    corrected: "CorrectedPosterior"
+    residuals: Residuals
 
 
 def compare_with_truth(values: Mapping[str, np.ndarray]) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of a retrieval: the spectrum that the posterior predicts, and pairs of parameters."""
+"""Pictures of a retrieval: predicted spectrum, pairs of parameters, coverage of all of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from models.exoplanet.data import PARAMETERS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from models.exoplanet.assessment import Assessment
     from ppl_ext.draws import Draws
 
-__all__ = ["CORNER", "draw_corner", "draw_spectrum"]
+__all__ = ["CORNER", "draw_corner", "draw_coverage", "draw_spectrum"]
 
 # What a spectrum of this range tells most about.
 CORNER = (
@@ -125,4 +126,40 @@ def draw_corner(
         axes[-1, row].set_xlabel(labels[across], fontsize="small")
     if truth is not None:
         figure.suptitle("lines: the truth", color=_ORANGE)
+    return figure
+
+
+def draw_coverage(assessment: Assessment, tolerance: float = 0.05) -> Figure:
+    """Draw how often central intervals of every parameter hold the truth, less their level.
+
+    Args:
+        assessment: Of posteriors of simulated spectra.
+        tolerance: Where the dotted lines are.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib.figure import Figure
+
+    from ppl_ext.plots import plot_expected_coverage
+
+    figure = Figure(figsize=(12, 10), layout="constrained")
+    axes = figure.subplots(4, 4, sharex=True, sharey=True).ravel()
+    for ax, (name, coverage) in zip(axes, assessment.coverage.items(), strict=True):
+        plot_expected_coverage(coverage, ax)
+        ax.get_legend().remove()
+        for end in (-tolerance, tolerance):
+            ax.axhline(end, color=_ORANGE, linestyle=":", linewidth=1)
+        ax.set(xlabel="", ylabel="")
+        ax.set_title(f"{name}, {coverage.largest_gap:+.3f}", fontsize="medium", loc="left")
+    reach = max(
+        2 * tolerance, *(1.2 * abs(each.largest_gap) for each in assessment.coverage.values())
+    )
+    axes[0].set_ylim(-reach, reach)
+    figure.supxlabel("level of central intervals")
+    figure.supylabel("coverage - level")
+    figure.suptitle(
+        f"{assessment.calibration.num_simulations:,} simulated spectra; band: where chance alone "
+        f"stays in 99 of 100 cases; dotted: {tolerance}"
+    )
     return figure

@@ -101,12 +101,13 @@ def prepare(
     some = simulations.take(order[:_MOST_SCALED])
     features = Features.read(sites, some.observed, missing)
     f = features.hide(features.apply(some.observed), rng)
-    frame = Frame.read(pull(some.latent), f, features.layout)
+    frame = Frame.read(_leave_edges(pull(some.latent)), f, features.layout)
 
     def convert(some: Simulations) -> tuple[np.ndarray, np.ndarray]:
         # What is hidden is hidden from the frame too.
         f = features.hide(features.apply(some.observed), rng)
-        u = frame.pull(pull(some.latent), frame.locate(f, features.layout))
+        z = _leave_edges(pull(some.latent))
+        u = frame.pull(z, frame.locate(f, features.layout))
         return u.astype(np.float32), f
 
     held = np.clip(round(settings.held_out * count), _FEWEST_HELD_OUT, _MOST_HELD_OUT)
@@ -124,3 +125,16 @@ def prepare(
     pairs = Pairs(read, rest, convert(simulations.take(held_out)))
     simulated = flatten_sites(some.take(slice(_MOST_SIMULATED)).observed, sites)
     return Prepared(features, frame, pairs, simulated, convert)
+
+
+def _leave_edges(z: np.ndarray) -> np.ndarray:
+    """Put what has no finite coordinate to the furthest that has one.
+
+    In single precision a uniform draw in eight million is the end of its support itself, and one
+    such pair would spoil every network.
+    """
+    finite = np.isfinite(z)
+    if finite.all():
+        return z
+    low, high = (bound(z, axis=0, where=finite, initial=0.0) for bound in (np.min, np.max))
+    return np.clip(z, low, high)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from ppl_ext.correction import Correction
 from ppl_ext.density import Density, Site
@@ -15,7 +15,9 @@ from ppl_ext.npe.frame import Frame
 from ppl_ext.npe.learning import FINISHED, learn
 from ppl_ext.npe.observation import check_observation
 from ppl_ext.npe.pairs import Batches, Pairs
+from ppl_ext.npe.preparation import prepare
 from ppl_ext.npe.settings import Training
+from ppl_ext.simulation import Simulations
 
 
 def test_columns_have_mean_0_and_sd_1_whatever_their_tails():
@@ -204,6 +206,21 @@ def test_fewer_rows_are_filled_where_they_may_be_missing():
     np.testing.assert_array_equal(np.isfinite(found["y"]).all(-1), [[True, True, True, False]])
     with pytest.raises(ValueError, match="missing=True"):
         check_observation(np.ones((3, 2)), [site], missing=False)
+
+
+def test_a_draw_on_the_end_of_its_support_spoils_no_network():
+    """A uniform in single precision is its own bound once in eight million draws."""
+    rng = np.random.default_rng(0)
+    theta, x = rng.uniform(size=(400, 2)), rng.normal(size=(400, 2))
+    theta[3, 0], theta[7, 1] = 1.0, 0.0
+    table, site = Simulations({"theta": theta}, {"x": x}), ObservedSite("x", (2,))
+    prepared = prepare(table, lambda some: special.logit(some["theta"]), [site], Training(), rng)
+    u, f = prepared.convert(table)
+    z = prepared.frame.push(u, prepared.frame.locate(f, prepared.features.layout))
+    found, inside = special.expit(z), (theta > 0) & (theta < 1)
+    np.testing.assert_allclose(found[inside], theta[inside], atol=1e-5)
+    assert found[3, 0] == pytest.approx(theta[inside[:, 0], 0].max())
+    assert found[7, 1] == pytest.approx(theta[inside[:, 1], 1].min())
 
 
 def test_an_observation_unlike_all_simulations_is_announced():

@@ -1,0 +1,111 @@
+"""Neural posteriors of exoplanets on Pyro: ``python -m models.exoplanet.amortized_on_pyro``.
+
+One network answers for every spectrum of an instrument: here for the synthetic planet, seen by the
+instrument that has seen WASP-39b, and for WASP-39b itself.
+"""
+
+import argparse
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyro
+import torch
+
+import ppl_ext.pyro as px
+from models.exoplanet.assessment import Assessment, measure_efficiency
+from models.exoplanet.data import TRUTH, read_wasp39b
+from models.exoplanet.embedding_on_pyro import SpectrumEmbedding
+from models.exoplanet.judging import Residuals, Retrieval, compare_with_truth
+from models.exoplanet.on_pyro import model, simulate
+from models.exoplanet.picture import draw_corner, draw_coverage, draw_spectrum
+from models.exoplanet.recipe import FULL, SMOKE, Recipe
+from ppl_ext.calibration import Calibration
+
+
+def learn(seed, wavelength, error, recipe: Recipe, progress_bar=True) -> px.NPE:
+    """Train a network on spectra of one instrument, new ones in every epoch."""
+    estimator = px.npe.FullRankGaussian
+    if recipe.layers:
+        estimator = functools.partial(
+            px.flows.AutoregressiveFlow,
+            num_layers=recipe.layers,
+            hidden=(recipe.hidden, recipe.hidden),
+        )
+    embedding = functools.partial(SpectrumEmbedding, error=error)
+    networks = {"estimator": estimator, "embedding": embedding}
+    npe = px.NPE(model, wavelength, error, observed="depth", **networks)
+    settings = px.npe.Training(max_epochs=recipe.epochs)
+    return npe.train(
+        recipe.spectra, fresh=True, settings=settings, progress_bar=progress_bar, seed=seed
+    )
+
+
+def assess(seed, npe: px.NPE, recipe: Recipe) -> Assessment:
+    """Compare posteriors of spectra that were simulated afterwards with their truths."""
+    table = npe.simulate(recipe.assessed, progress_bar=False, seed=seed)
+    posteriors = npe.posterior(table.observed)
+    truths = {name: value[:, None] for name, value in table.latent.items()}
+    efficiency = []
+    for depth in table.observed["depth"][: recipe.weighed]:
+        draws = npe.posterior(depth).draws(recipe.draws, seed=seed)
+        efficiency.append(measure_efficiency(draws.log_p - draws.log_q))
+    return Assessment(
+        Calibration.from_draws(table.latent, posteriors.sample(100, seed=seed)),
+        np.array(efficiency),
+        float(posteriors.log_prob(truths).mean()),
+    )
+
+
+def retrieve(seed, npe: px.NPE, error, depth, recipe: Recipe) -> Retrieval:
+    """Draw the posterior of one spectrum, and correct it by the model's density."""
+    posterior = npe.posterior(depth)
+    budget = px.Correction(ess=recipe.effective, max_gradients=recipe.gradients)
+    corrected = posterior.correct(budget, progress_bar=False, seed=seed)
+    residuals = Residuals.of_draws(depth, error, corrected.draws.values)
+    return Retrieval(posterior.draws(seed=seed), corrected, residuals)
+
+
+def observe(seed, wavelength, error):
+    """Draw the spectrum of the synthetic planet as an instrument sees it."""
+    with torch.random.fork_rng():
+        pyro.set_rng_seed(seed)
+        given = (torch.as_tensor(each) for each in (wavelength, error))
+        return simulate(*given, 1, planet=TRUTH)["depth"][0].numpy()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train a network, assess it, and print what it says of both planets."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="on a few spectra, in seconds")
+    parser.add_argument("--pictures", type=Path, help="folder for PNG files")
+    options = parser.parse_args(argv)
+    recipe = SMOKE if options.smoke else FULL
+
+    real = read_wasp39b()
+    instrument = real.wavelength, real.error
+    npe = learn(0, *instrument, recipe)
+    assessment = assess(1, npe, recipe)
+    synthetic = observe(2, *instrument)
+    words = []
+    for name, depth in (("synthetic", synthetic), ("WASP-39b", real.depth)):
+        found = retrieve(3, npe, real.error, depth, recipe)
+        words.append(f"{name}, {found.corrected.verdict}, {found.residuals}")
+        draws, truth = found.corrected.draws, TRUTH if name == "synthetic" else None
+        if not options.smoke:
+            print(f"{name}\n{found.corrected}")
+            print(compare_with_truth(draws.values) if truth else "")
+        if options.pictures:
+            options.pictures.mkdir(parents=True, exist_ok=True)
+            picture = draw_spectrum(*instrument, depth, draws.values, title=name)
+            picture.savefig(options.pictures / f"{name}-amortized-spectrum.png", dpi=120)
+            corner = draw_corner({"corrected": draws, "network": found.network}, truth)
+            corner.savefig(options.pictures / f"{name}-amortized-corner.png", dpi=80)
+    if options.pictures:
+        draw_coverage(assessment).savefig(options.pictures / "coverage.png", dpi=100)
+    print(f"neural posteriors of exoplanets on Pyro: {assessment}; {'; '.join(words)}")
+
+
+if __name__ == "__main__":
+    main()
