@@ -10,7 +10,7 @@ from models.exoplanet.data import PARAMETERS
 
 if TYPE_CHECKING:
     from ppl_ext.draws import Draws
-    from ppl_ext.npe.correction import CorrectedPosterior
+    from ppl_ext.npe.answers.correction import CorrectedPosterior
 
 __all__ = ["Residuals", "Retrieval", "compare_with_truth"]
 
