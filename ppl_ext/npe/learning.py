@@ -144,9 +144,7 @@ def learn(
                 if renew is not None and epoch:
                     pairs = renew(epoch)
                 batches = Batches(pairs, settings.batch_size, rng)
-                parts = [
-                    learner.advance(u, f, schedule.rates) for u, f in batches.epoch(batches.steps)
-                ]
+                parts = [learner.advance(u, f, schedule.rates) for u, f in batches.epoch()]
                 losses, held_out = np.mean(parts, axis=0), learner.score(*pairs.held_out)
                 progress.losses.append(losses)
                 progress.held_out.append(held_out)

@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["Batches", "Pairs"]
 
-_STEPS = 64  # of a block, which is what one call of a compiled program is fed
+_MOST_STEPS = 64  # of a block, which is what one call of a compiled program is fed
 _FEWEST_STEPS = 64  # between two looks at the held-out pairs
 
 # Rows of a table as ``(u[row, dim], f[row, width])``.
@@ -28,8 +28,8 @@ class Pairs:
     Example:
         >>> u, f = np.zeros((10, 1), np.float32), np.zeros((10, 2), np.float32)
         >>> pairs = Pairs(lambda rows: (u[rows], f[rows]), np.arange(8), (u[8:], f[8:]))
-        >>> [(u.shape, f.shape) for u, f in Batches(pairs, 4, np.random.default_rng(0)).epoch(2)]
-        [((2, 4, 1), (2, 4, 2))]
+        >>> [u.shape for u, f in Batches(pairs, 4, np.random.default_rng(0)).epoch()]
+        [(64, 4, 1)]
     """
 
     read: Read
@@ -51,20 +51,19 @@ class Batches:
         self._size = min(batch_size, len(pairs.rows))
         self._rng = rng
 
-    @property
-    def steps(self) -> int:
-        """Steps between two looks: those of an epoch, or of several where it is short."""
-        once = len(self._pairs.rows) // self._size
-        return once * -(-_FEWEST_STEPS // once)
+    def epoch(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Blocks ``(u[step, batch, dim], f[step, batch, width])`` between two looks.
 
-    def epoch(self, steps: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Blocks ``(u[step, batch, dim], f[step, batch, width])`` of so many steps together."""
+        They go about once through the pairs, or several times where there are few. All blocks
+        have as many steps, so that one program is compiled for them.
+        """
         rows = self._pairs.rows
-        needed = steps * self._size
-        turns = -(-needed // len(rows))
-        order = np.concatenate([self._rng.permutation(rows) for _ in range(turns)])[:needed]
-        for start in range(0, steps, _STEPS):
-            stop = min(start + _STEPS, steps)
-            u, f = self._pairs.read(order[start * self._size : stop * self._size])
-            shape = (stop - start, self._size)
-            yield u.reshape(*shape, -1), f.reshape(*shape, -1)
+        once = len(rows) // self._size
+        turns = -(-_FEWEST_STEPS // once)
+        blocks = -(-once * turns // _MOST_STEPS)
+        steps = once * turns // blocks
+        order = np.concatenate([self._rng.permutation(rows) for _ in range(turns)])
+        for block in range(blocks):
+            start = block * steps * self._size
+            u, f = self._pairs.read(order[start : start + steps * self._size])
+            yield u.reshape(steps, self._size, -1), f.reshape(steps, self._size, -1)

@@ -148,7 +148,7 @@ def test_an_interrupt_keeps_the_best():
 def test_an_epoch_sees_every_pair_once():
     pairs = make_pairs()
     batches = Batches(pairs, 10, np.random.default_rng(0))
-    blocks = list(batches.epoch(90))
+    blocks = list(batches.epoch())
     seen = np.concatenate([u.ravel() for u, _ in blocks])
     np.testing.assert_array_equal(np.sort(seen), np.sort(pairs.read(pairs.rows)[0].ravel()))
 

@@ -28,6 +28,12 @@ class _State(NamedTuple):
     step: Any
 
 
+@jax.jit
+def _begin(weights: Any) -> _State:
+    steps = jnp.zeros(len(jax.tree.leaves(weights)[0]), jnp.int32)
+    return _State(weights, jax.vmap(_ADAM.init)(weights), weights, steps)
+
+
 class NetworkLearner:
     """Members of an ensemble on their way (see `ppl_ext.npe.learning.Learner`).
 
@@ -40,8 +46,7 @@ class NetworkLearner:
     def __init__(self, network: Network, settings: Training, weights: Any) -> None:
         self._program = _compile_steps(network, settings)
         self._score = _compile_score(network)
-        steps = jnp.zeros(settings.num_members, jnp.int32)
-        self._state = self._best = _State(weights, jax.vmap(_ADAM.init)(weights), weights, steps)
+        self._state = self._best = _begin(weights)
 
     @property
     def weights(self) -> Any:
