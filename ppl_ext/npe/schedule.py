@@ -62,6 +62,8 @@ class DecayOnPlateau:
         self.rates = np.ones(settings.num_members)
         self._misses = np.zeros(settings.num_members, int)
         self._cuts = np.zeros(settings.num_members, int)
+        self._gained = np.zeros(settings.num_members, bool)  # since the last cut
+        self._done = np.zeros(settings.num_members, bool)
 
     def look(self, losses: np.ndarray) -> Decision:
         """Decide after a look.
@@ -72,14 +74,17 @@ class DecayOnPlateau:
         improved = losses < self.best - _GAIN
         self.best = np.where(improved, losses, self.best)
         self._misses = np.where(improved, 0, self._misses + 1)
-        most = self._settings.num_decays
-        stuck = (self._misses >= self._settings.patience) & (self._cuts <= most)
-        self._cuts = self._cuts + stuck
-        decayed = stuck & (self._cuts <= most)
+        self._gained = self._gained | improved
+        stuck = (self._misses >= self._settings.patience) & ~self._done
+        # Where a smaller step has brought nothing, one that is smaller still will not either.
+        barren = ~self._gained | (self._cuts == self._settings.num_decays)
+        self._done = self._done | (stuck & barren)
+        decayed = stuck & ~self._done
+        self._cuts = self._cuts + decayed
         self._misses = np.where(decayed, 0, self._misses)
+        self._gained = self._gained & ~decayed
         self.rates = np.where(decayed, self._settings.decay * self.rates, self.rates)
-        finished = bool((self._cuts > most).all())
-        return Decision(improved, decayed, finished)
+        return Decision(improved, decayed, finished=bool(self._done.all()))
 
     def state(self) -> dict[str, np.ndarray]:
         """Where it stands, for a checkpoint."""
@@ -88,9 +93,12 @@ class DecayOnPlateau:
             "rates": self.rates,
             "misses": self._misses,
             "cuts": self._cuts,
+            "gained": self._gained,
+            "done": self._done,
         }
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from there."""
         self.best, self.rates = state["best"], state["rates"]
         self._misses, self._cuts = state["misses"], state["cuts"]
+        self._gained, self._done = state["gained"], state["done"]

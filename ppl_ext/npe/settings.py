@@ -22,7 +22,7 @@ class Training:
         held_out: Share of the pairs that are held out.
         patience: Looks at the held-out pairs without a gain, before the step is cut.
         decay: Factor by which it is cut.
-        num_decays: How often.
+        num_decays: How often at most; a cut that brings nothing is the last.
         max_epochs: Most times that the pairs are gone through.
         max_seconds: Most seconds of wall-clock time; the same seed may then give another answer.
 

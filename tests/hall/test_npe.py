@@ -16,6 +16,7 @@ from ppl_ext.npe.learning import FINISHED, learn
 from ppl_ext.npe.observation import check_observation
 from ppl_ext.npe.pairs import Batches, Pairs
 from ppl_ext.npe.preparation import prepare
+from ppl_ext.npe.schedule import DecayOnPlateau
 from ppl_ext.npe.settings import Training
 from ppl_ext.simulation import Simulations
 
@@ -143,6 +144,22 @@ def test_an_interrupt_keeps_the_best():
     assert log.reason == "interrupted"
     assert not log.converged
     assert learner.at[0] > 1
+
+
+def test_a_smaller_step_that_brings_nothing_is_the_last():
+    schedule = DecayOnPlateau(Training(num_members=2, patience=2))
+    losses = [[2.0, 2.0], [2.0, 2.0], [2.0, 2.0], [2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]
+    decisions = [schedule.look(np.array(loss)) for loss in losses]
+    # Both are cut; the first gains nothing by it and is done, the second is cut again.
+    assert [decision.decayed.tolist() for decision in decisions[-4:]] == [
+        [True, True],
+        [False, False],
+        [False, False],
+        [False, True],
+    ]
+    assert not decisions[-1].finished
+    schedule.look(np.array([0.0, 1.0]))
+    assert schedule.look(np.array([0.0, 1.0])).finished
 
 
 def test_an_epoch_sees_every_pair_once():

@@ -18,7 +18,7 @@ _LONGEST = 5.0  # norm of a gradient
 _WARM_UP = 200  # steps until the step size is reached
 _HELD_OUT_ROWS = 4096  # of one batch
 
-_ADAM = optax.chain(optax.clip_by_global_norm(_LONGEST), optax.scale_by_adam())
+_ADAM = optax.flatten(optax.chain(optax.clip_by_global_norm(_LONGEST), optax.scale_by_adam()))
 
 
 class _State(NamedTuple):

@@ -126,9 +126,7 @@ def _learn(
     network = task.make_network(prepared.features.layout)
     keys = jax.random.split(jax.random.fold_in(rng_key, 1), settings.num_members)
     # One program, run once: not worth several seconds of optimisation by the compiler.
-    draw = jax.jit(
-        jax.vmap(network.init), compiler_options={"xla_backend_optimization_level": 0}
-    )
+    draw = jax.jit(jax.vmap(network.init), compiler_options={"xla_backend_optimization_level": 0})
     learner = NetworkLearner(network, settings, draw(keys))
     kept = open_kept and open_kept(network=network.names, arrays=learner.state())
     log = learn(
