@@ -93,6 +93,13 @@ def use_calibration() -> None:
     assert c2st(sample, sample + 1000) == 1.0
 
 
+def use_cytometry() -> None:
+    """The library that reads FCS files; the model that calls it stands beside the package."""
+    from flowio import FlowData
+
+    assert callable(FlowData.as_array)
+
+
 def use_enumeration() -> None:
     """Two groups of heights, told apart by a site that is summed out."""
     import jax
@@ -148,6 +155,7 @@ def main(parts: list[str]) -> None:
         "enumeration": "funsor",
         "parallel": "joblib",
         "calibration": "sklearn",
+        "cytometry": "flowio",
     }
     if "calibration" in parts:
         del others["parallel"]  # scikit-learn needs joblib itself

@@ -21,7 +21,8 @@ class Part:
 
     Example:
         >>> [part.extra for part in PARTS]
-        ['', 'numpyro', 'pyro', 'plots', 'factorization', 'enumeration', 'parallel', 'calibration']
+        ['', 'numpyro', 'pyro', 'plots', 'factorization', 'enumeration', 'parallel', 'calibration',
+         'cytometry']
     """
 
     name: str
@@ -59,4 +60,5 @@ PARTS = (
     Part("enumeration", extra="enumeration", module="funsor.terms"),
     Part("parallel", extra="parallel", module="joblib"),
     Part("calibration", extra="calibration", module="sklearn"),
+    Part("cytometry", extra="cytometry", module="flowio"),
 )

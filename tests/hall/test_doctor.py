@@ -9,7 +9,7 @@ from ppl_ext.commands import doctor
 from ppl_ext.commands.doctor import Checkup, Finding
 from ppl_ext.commands.requirements import PARTS
 
-BASE, NUMPYRO, PYRO, PLOTS, FACTORIZATION, ENUMERATION, PARALLEL, CALIBRATION = PARTS
+BASE, NUMPYRO, PYRO, PLOTS, FACTORIZATION, ENUMERATION, PARALLEL, CALIBRATION, CYTOMETRY = PARTS
 RANGES = {
     "": ["numpy>=1.26", "arviz-stats[xarray]>=0.8,<2"],
     "numpyro": ["numpyro>=0.22", "jax>=0.7", "optax>=0.2"],
@@ -19,12 +19,14 @@ RANGES = {
     "enumeration": ["funsor>=0.4.8"],
     "parallel": ["joblib>=1.4", "cloudpickle>=3"],
     "calibration": ["scikit-learn>=1.4"],
+    "cytometry": ["flowio>=1.4,<2"],
 }
 VERSIONS = {
     "ppl-ext": "0.1.0", "numpy": "2.4.6", "arviz-stats": "0.8.0", "numpyro": "0.22.0",
     "jax": "0.10.2", "optax": "0.2.8", "pyro-ppl": "1.9.2", "torch": "2.13.0+cpu",
     "arviz-plots": "0.8.0", "matplotlib": "3.10.9", "numba": "0.68.1",
     "funsor": "0.4.8", "joblib": "1.6.0", "cloudpickle": "3.1.2", "scikit-learn": "1.9.1",
+    "flowio": "1.4.0",
 }  # fmt: skip
 
 
@@ -66,6 +68,7 @@ def test_a_part_asks_for_what_its_extra_does(machine):
     assert PLOTS.requirements["matplotlib"] == SpecifierSet(">=3.6,<3.99")
     assert FACTORIZATION.requirements == {"numba": SpecifierSet(">=0.61")}
     assert ENUMERATION.requirements == {"funsor": SpecifierSet(">=0.4.8")}
+    assert CYTOMETRY.requirements == {"flowio": SpecifierSet(">=1.4,<2")}
     assert CALIBRATION.requirements == {"scikit-learn": SpecifierSet(">=1.4")}
 
 

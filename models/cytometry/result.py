@@ -1,0 +1,286 @@
+"""A fitted cytometry model: predictions, fractions, and whether clusters have collapsed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import log_softmax, logsumexp, softmax
+
+from models.cytometry.data import UNGATED, CytometryData
+from models.cytometry.settings import Settings
+from models.cytometry.task import Task
+
+__all__ = ["CytometryFit", "Evaluation", "HeldOut", "Prediction", "Report"]
+
+UNUSED = 1e-3  # a cluster with less of all cells than this is not used
+CELLS_AT_A_TIME = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a host says of cells.
+
+    Attributes:
+        logits: ``[cell, cluster]`` of ``q(c | x)``.
+        bounds: ``[cell, cluster]``, of ``log p(x | c)``.
+        z: ``[cell, cluster, dim]``, means of ``q(z | x, c)``.
+    """
+
+    logits: np.ndarray
+    bounds: np.ndarray
+    z: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Labelled cells, as models said that had not seen their labels.
+
+    Attributes:
+        probs: ``[label, population]``.
+        truth: ``[label]``.
+    """
+
+    probs: np.ndarray
+    truth: np.ndarray
+
+    def draw_means(self, generator: np.random.Generator, count: int) -> np.ndarray:
+        """Draw the mean probabilities of the cells of each population, by a Bayesian bootstrap.
+
+        Returns:
+            ``[draw, population, population]``, that of the cell first.
+
+        References:
+            Rubin (1981), The Bayesian bootstrap, Annals of Statistics 9,
+            doi:10.1214/aos/1176345338.
+        """
+        weights = generator.exponential(size=(count, len(self.truth)))
+        members = np.eye(self.probs.shape[1])[self.truth]
+        totals = np.einsum("dl,lj,lk->djk", weights, members, self.probs)
+        return totals / (weights @ members)[..., None]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction:
+    """Cells and their populations.
+
+    Attributes:
+        probs: ``[cell, population]``, of each population given the cell, ``q``.
+        populations: Names.
+        clusters: ``[cell]``, the likeliest cluster.
+        z: ``[cell, dim]``, where the cell lies in the latent space.
+        surprise: ``[cell]``, minus the bound of the log density under the gated populations, in
+            nats: large for a cell of a type that nobody has labelled.
+        held_out: What held-out labels say of ``probs``; None where there were none.
+    """
+
+    probs: np.ndarray
+    populations: tuple[str, ...]
+    clusters: np.ndarray
+    z: np.ndarray
+    surprise: np.ndarray
+    held_out: HeldOut | None = None
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The likeliest population of each cell, ``[cell]``."""
+        return self.probs.argmax(1)
+
+    def draw_fractions(self, count: int = 2000, *, seed: int = 0) -> np.ndarray:
+        """Draw the populations' fractions in what was sampled, ``[draw, population]``.
+
+        Each draw assigns the cells by ``probs``, moves the fractions by the errors that ``probs``
+        makes on a bootstrap of the held-out labels, and then draws them from the posterior of the
+        counts under a Dirichlet prior of one half. Without held-out labels an error that all of
+        ``probs`` share is not known, and the intervals are too narrow.
+
+        Args:
+            count: Number of draws.
+            seed: Of the draws.
+        """
+        generator = np.random.default_rng(seed)
+        cells, expected = len(self.probs), self.probs.sum(0)
+        covariance = np.diag(expected) - self.probs.T @ self.probs
+        counts = generator.multivariate_normal(
+            expected, covariance, count, method="eigh", check_valid="ignore"
+        )
+        if self.held_out is not None:
+            # What is expected less what cells in these fractions would have been given.
+            shares = expected / cells
+            means = self.held_out.draw_means(generator, count)
+            counts += cells * (shares - np.einsum("j,djk->dk", shares, means))
+        gammas = generator.gamma(np.maximum(counts, 0) + 0.5)
+        return gammas / gammas.sum(1, keepdims=True)
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """What has become of the clusters.
+
+    Attributes:
+        bound: Mean bound of a cell at the end of the training, nats, on standardised markers,
+            the weighted log-probability of the labels included.
+        shares: Mean of ``q(c | x)``, by cluster.
+        owners: Name of each cluster's population.
+        fractions: By population: mean, and both ends of the central 90 percent.
+    """
+
+    bound: float
+    shares: np.ndarray
+    owners: tuple[str, ...]
+    fractions: dict[str, tuple[float, float, float]]
+
+    @property
+    def used(self) -> int:
+        """Number of clusters that are used."""
+        return int((self.shares > UNUSED).sum())
+
+    @property
+    def effective(self) -> float:
+        """Exponential of the entropy of the shares: a number of equal clusters."""
+        shares = self.shares[self.shares > 0]
+        return float(np.exp(-(shares * np.log(shares)).sum()))
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Populations without a used cluster."""
+        kept = {
+            name for name, share in zip(self.owners, self.shares, strict=True) if share > UNUSED
+        }
+        return tuple(sorted(set(self.owners) - kept))
+
+    @property
+    def ok(self) -> bool:
+        """Whether no population is lost and the clusters are more than two in effect."""
+        return not self.lost and self.effective > min(2.0, 0.5 * len(self.shares))
+
+    def __str__(self) -> str:
+        count = len(self.shares)
+        lines = [
+            f"{self.used} of {count} clusters are used, {self.effective:.1f} in effect; "
+            f"{self.bound:.2f} nats a cell."
+        ]
+        if not self.ok:
+            lost = f": {', '.join(self.lost)} lost" if self.lost else ""
+            lines.append(
+                f"The clusters have collapsed{lost}. Give labels of what is lost, a longer "
+                "`warm_up`, or fewer `clusters`, and fit again with another seed."
+            )
+        width = max(len(name) for name in self.fractions)
+        lines += [
+            f"  {name:<{width}}  {mean:7.2%}  ({low:.2%} to {high:.2%})"
+            for name, (mean, low, high) in self.fractions.items()
+        ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CytometryFit:
+    """A trained model.
+
+    Attributes:
+        data: What it was trained on.
+        settings: How.
+        task: What was made of the data for the hosts.
+        weights: Of the networks, by name.
+        losses: Minus the bound and labels' term, mean of each epoch.
+        evaluate: The host's function of weights and standardised cells.
+        temperature: By which logits are divided: the one that labels held out have asked for.
+        held_out: Those labels, and what was said of their cells.
+    """
+
+    data: CytometryData
+    settings: Settings
+    task: Task
+    weights: dict[str, np.ndarray]
+    losses: np.ndarray
+    evaluate: Callable[[dict[str, np.ndarray], np.ndarray], Evaluation] = field(repr=False)
+    temperature: float = 1.0
+    held_out: HeldOut | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"CytometryFit({len(self.task.owner)} clusters of {len(self.task.populations)} "
+            f"populations, {len(self.data.values)} cells, {self.settings.epochs} epochs)"
+        )
+
+    def predict(self, data: CytometryData | None = None) -> Prediction:
+        """Find the populations of cells, by default of those that it was trained on.
+
+        Args:
+            data: Cells with the same markers, in any order.
+
+        Raises:
+            ValueError: A marker is missing.
+        """
+        data = self.data if data is None else data
+        absent = [name for name in self.data.markers if name not in data.markers]
+        if absent:
+            raise ValueError(
+                f"CytometryFit.predict: the cells have no {', '.join(absent)}; expected the "
+                f"markers {', '.join(self.data.markers)}."
+            )
+        order = [data.markers.index(name) for name in self.data.markers]
+        x = self.task.scale.apply(data.values[:, order])
+        parts = [
+            self._predict_part(x[first : first + CELLS_AT_A_TIME])
+            for first in range(0, len(x), CELLS_AT_A_TIME)
+        ]
+        return Prediction(
+            np.concatenate([part.probs for part in parts]),
+            self.task.populations,
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("clusters", "z", "surprise")
+            ),
+            held_out=self.held_out,
+        )
+
+    def _predict_part(self, x: np.ndarray) -> Prediction:
+        found = self.evaluate(self.weights, x)
+        populations = self.task.populations
+        log_q = log_softmax(found.logits, 1)
+        # The temperature is one of populations: how a population splits is not its matter.
+        by_population = np.stack(
+            [logsumexp(log_q[:, self.task.owner == k], axis=1) for k in range(len(populations))], 1
+        )
+        gated = np.array([populations[k] != UNGATED for k in self.task.owner])
+        joint = found.bounds + log_softmax(self.weights["prior_logits"])
+        return Prediction(
+            probs=softmax(by_population / self.temperature, 1),
+            populations=populations,
+            clusters=log_q.argmax(1),
+            z=(np.exp(log_q)[..., None] * found.z).sum(1),
+            surprise=-logsumexp(joint[:, gated], axis=1),
+        )
+
+    def report(self) -> Report:
+        """Report used clusters and fractions."""
+        prediction = self.predict()
+        x = self.task.values
+        total = np.zeros(len(self.task.owner))
+        for first in range(0, len(x), CELLS_AT_A_TIME):
+            part = self.evaluate(self.weights, x[first : first + CELLS_AT_A_TIME])
+            total += softmax(part.logits, 1).sum(0)
+        fractions = prediction.draw_fractions()
+        ends = np.quantile(fractions, [0.05, 0.95], axis=0)
+        return Report(
+            bound=-float(self.losses[-1]),
+            shares=total / len(x),
+            owners=tuple(self.task.populations[k] for k in self.task.owner),
+            fractions={
+                name: (float(fractions[:, k].mean()), float(ends[0, k]), float(ends[1, k]))
+                for k, name in enumerate(self.task.populations)
+            },
+        )
+
+    def draw_embedding(self, axes=None):
+        """Draw the cells in the latent space; see `picture.draw_embedding`."""
+        from models.cytometry.picture import draw_embedding
+
+        return draw_embedding(self.predict(), axes)
+
+    def draw_gates(self, first: str, second: str):
+        """Draw labels beside predictions; see `picture.draw_gates`."""
+        from models.cytometry.picture import draw_gates
+
+        return draw_gates(self.data, self.predict(), first, second)

@@ -1,0 +1,169 @@
+"""The parts of the cytometry model that need no host, against scikit-learn and closed forms."""
+
+import numpy as np
+import pytest
+from sklearn.covariance import ledoit_wolf
+from sklearn.metrics import f1_score, roc_auc_score
+
+from models.cytometry.data import CytometryData, simulate_cells
+from models.cytometry.fitting import find_temperature, split_labels
+from models.cytometry.judging import (
+    area_under_curve,
+    calibration_error,
+    match_clusters,
+    population_f1,
+)
+from models.cytometry.result import HeldOut, Prediction, Report
+from models.cytometry.settings import Settings
+from models.cytometry.start import find_discriminant, find_start, split_clusters
+from models.cytometry.task import make_task
+
+
+def test_the_discriminant_is_shrunk_as_by_ledoit_and_wolf():
+    generator = np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    values = generator.normal(size=(30, 5)) + labels[:, None] * np.arange(5)
+    means = np.stack([values[labels == k].mean(0) for k in range(3)])
+    covariance, _ = ledoit_wolf(values - means[labels], assume_centered=True)
+    slope, intercept = find_discriminant(values, labels, 3)
+    np.testing.assert_allclose(covariance @ slope, means.T, atol=1e-9)
+    expected = np.log(1 / 3) - [0.5 * m @ np.linalg.solve(covariance, m) for m in means]
+    np.testing.assert_allclose(intercept, expected)
+
+
+def test_the_start_is_the_moments_of_the_clusters():
+    data, truth = simulate_cells(4000)
+    start = find_start(data.values - data.values.mean(0), truth, 4, 5)
+    np.testing.assert_allclose(start.shares, np.bincount(truth) / 4000, atol=1e-3)
+    z = (data.values - data.values.mean(0)) @ start.loadings
+    for cluster in range(4):
+        np.testing.assert_allclose(start.loc[cluster], z[truth == cluster].mean(0), atol=1e-9)
+    covariance = np.linalg.inv(start.factor[0] @ start.factor[0].T)
+    np.testing.assert_allclose(covariance, np.cov(z[truth == 0].T), atol=0.02)
+
+
+def test_clusters_stay_within_their_group():
+    data, truth = simulate_cells(1000)
+    clusters, owner = split_clusters(data.values, truth, np.array([3, 2, 1, 40]), 0)
+    np.testing.assert_array_equal(owner[clusters], truth)
+    # Twenty cells are the least for a cluster.
+    assert list(np.bincount(owner)) == [3, 2, 1, (truth == 3).sum() // 20]
+    assert (np.bincount(clusters) > 0).all()
+
+
+def test_scores_are_those_of_scikit_learn():
+    generator = np.random.default_rng(0)
+    truth = generator.integers(3, size=200)
+    found = np.where(generator.uniform(size=200) < 0.7, truth, generator.integers(3, size=200))
+    expected = f1_score(truth, found, average=None)
+    np.testing.assert_allclose(population_f1(truth, found, 3), expected)
+    # Clusters that are populations under other numbers, with one that is nobody's.
+    clusters = np.array([2, 0, 3])[found]
+    clusters[:5] = 1
+    matched = f1_score(truth, np.array([1, 3, 0, 2])[clusters], average=None, labels=range(3))
+    np.testing.assert_allclose(match_clusters(truth, clusters, 3), matched)
+    score = np.round(generator.normal(size=200) + truth, 1)
+    assert area_under_curve(score, truth == 2) == pytest.approx(roc_auc_score(truth == 2, score))
+
+
+def test_calibration_error_by_hand():
+    """Half of the cells are said with 0.9 and right four times in five, the others with 0.6."""
+    probs = np.array([[0.9, 0.1]] * 10 + [[0.4, 0.6]] * 10)
+    truth = np.array([0] * 8 + [1] * 2 + [1] * 5 + [0] * 5)
+    assert calibration_error(probs, truth) == pytest.approx(0.5 * 0.1 + 0.5 * 0.1)
+
+
+def test_the_temperature_is_found():
+    """Labels drawn at logits that were then trebled."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(0, 2, (4000, 3))
+    truth = (logits + generator.gumbel(size=logits.shape)).argmax(1)
+    sure = np.exp(3 * logits)
+    sure /= sure.sum(1, keepdims=True)
+    assert find_temperature(sure, truth, np.ones(4000)) == pytest.approx(3, rel=0.1)
+    # A tenth of the labels of one population, each of which stands for ten cells.
+    kept = (truth != 0) | (np.arange(4000) % 10 == 0)
+    weights = np.where(truth == 0, 10.0, 1.0)[kept]
+    assert find_temperature(sure[kept], truth[kept], weights) == pytest.approx(3, rel=0.15)
+
+
+def test_folds_leave_every_population_a_label():
+    labels = np.array([-1, 0, 0, 1, 1, 1, -1, 2, 2])
+    folds = split_labels(labels, 3, 0)
+    np.testing.assert_array_equal(np.sort(np.concatenate(folds)), np.flatnonzero(labels >= 0))
+    for fold in folds:
+        assert set(labels) == set(np.delete(labels, fold))
+    assert split_labels(np.array([0, 1, 1]), 2, 0) == []
+    assert split_labels(None, 3, 0) == split_labels(labels, 0, 0) == []
+
+
+def test_fractions_are_those_of_a_dirichlet_where_cells_are_certain():
+    labels = np.repeat([0, 1, 2], [700, 250, 50])
+    prediction = Prediction(np.eye(3)[labels], ("a", "b", "c"), labels, labels[:, None], labels)
+    draws = prediction.draw_fractions(20_000)
+    alpha = np.array([700.5, 250.5, 50.5])
+    mean = alpha / alpha.sum()
+    variance = mean * (1 - mean) / (alpha.sum() + 1)
+    assert (np.abs(draws.mean(0) - mean) < 4 * np.sqrt(variance / 20_000)).all()
+    np.testing.assert_allclose(draws.var(0), variance, rtol=0.05)
+
+
+def test_fractions_know_that_cells_could_be_of_either_population():
+    """A hundred coins: their number has variance 25, and the fraction given it nearly as much."""
+    probs, nobody = np.full((100, 2), 0.5), np.zeros(100)
+    draws = Prediction(probs, ("a", "b"), nobody, nobody, nobody).draw_fractions(20_000)
+    given = 0.5 * 0.5 / 101  # of a Dirichlet, less what the spread of the counts takes away
+    assert draws[:, 0].var() == pytest.approx(25 / 101**2 + given * (1 - 1 / 100), rel=0.05)
+
+
+def test_fractions_are_mended_by_held_out_labels():
+    """Of population 0, a fifth is taken for 1: what is seen is 0.8, and what is meant 0.96."""
+    seen = np.repeat([0, 1], [8000, 2000])
+    held_out = HeldOut(np.eye(2)[[0] * 80 + [1] * 20 + [1] * 50], np.repeat([0, 1], [100, 50]))
+    nobody = np.zeros(10_000)
+    prediction = Prediction(np.eye(2)[seen], ("a", "b"), nobody, nobody, nobody, held_out)
+    draws = prediction.draw_fractions()[:, 0]
+    # One step towards the inverse: 0.8 + (0.8 - 0.8 * 0.8).
+    assert draws.mean() == pytest.approx(0.96, abs=0.005)
+    # Of a mean of a hundred indicators, which a share of 0.8 leans on.
+    assert draws.std() == pytest.approx(0.8 * np.sqrt(0.8 * 0.2 / 100), rel=0.1)
+
+
+def test_collapse_is_reported():
+    fractions = {"a": (1.0, 0.9, 1.0)}
+    shares = np.array([0.9995, 0.0005, 0.0])
+    report = Report(-3.0, shares, ("a", "b", "a"), fractions)
+    assert not report.ok
+    assert (report.used, report.lost) == (1, ("b",))
+    assert report.effective == pytest.approx(1, abs=0.01)
+    assert "collapsed: b lost" in str(report)
+    assert Report(-3.0, np.full(3, 1 / 3), ("a", "b", "c"), fractions).ok
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"values": np.zeros((4, 3))}, r"shape \(4, 3\), expected \[cell, 2\]"),
+        ({"markers": ("a", "a")}, "two columns are called a"),
+        ({"values": np.array([[0, np.nan]] * 4)}, "4 of 4 cells have values that are not finite"),
+        ({"labels": np.array([0, 1, 2, 0])}, "from 0 to 2, expected .* from -1 to 1"),
+        ({"file": np.array([0, 0, -1, 0])}, "file has shape"),
+        ({"labels": np.zeros(3, int)}, r"labels has shape \(3,\)"),
+    ],
+)
+def test_data_that_disagree_are_refused(change, message):
+    arguments = {"values": np.zeros((4, 2)), "markers": ("a", "b"), "populations": ("p", "q")}
+    with pytest.raises(ValueError, match=message):
+        CytometryData(**(arguments | change))
+
+
+def test_tasks_that_cannot_be_fitted_are_refused():
+    data, _ = simulate_cells(200)
+    with pytest.raises(ValueError, match="dim=6 with 200 cells of 5 markers"):
+        make_task(data, Settings(), 0)
+    with pytest.raises(ValueError, match="no cell is labelled NK"):
+        make_task(data.with_labels(data.labels, (*data.populations, "NK")), Settings(dim=2), 0)
+    flat = data.values.copy()
+    flat[:, 1] = 3.0
+    with pytest.raises(ValueError, match="CD8 is the same in all cells"):
+        make_task(CytometryData(flat, data.markers), Settings(dim=2), 0)
