@@ -55,7 +55,7 @@ def fit_with(
     truth = data.labels[np.concatenate(folds)]
     # Three labels a population are no sample of the cells: each counts for what it stands for.
     shares = fit.predict().probs.mean(0)
-    stands_for = (shares / np.bincount(truth))[truth]
+    stands_for = shares[truth] / np.bincount(truth)[truth]
     temperature = find_temperature(np.concatenate(probs), truth, stands_for)
     tempered = np.concatenate(probs) ** (1 / temperature)
     held_out = HeldOut(tempered / tempered.sum(1, keepdims=True), truth)
@@ -65,15 +65,18 @@ def fit_with(
 def split_labels(labels: np.ndarray | None, folds: int, seed: int) -> list[np.ndarray]:
     """Split labelled cells into folds that each leave every population a label.
 
+    The only label of a population is in none of them.
+
     Returns:
-        Places of cells; nothing where a population has one label alone, or folds are not wanted.
+        Places of cells by fold; nothing where folds are not wanted or a fold would be empty.
     """
     if labels is None or folds < 2:
         return []
     generator = np.random.default_rng(seed)
     order = generator.permutation(np.flatnonzero(labels != UNKNOWN))
+    order = order[np.bincount(labels[order])[labels[order]] > 1]
     order = order[np.argsort(labels[order], kind="stable")]
-    if len(order) == 0 or np.bincount(labels[order]).min() < 2:
+    if len(order) < folds:
         return []
     # In the order of the populations: those of one population go round the folds.
     return [order[first::folds] for first in range(folds)]

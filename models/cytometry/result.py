@@ -14,6 +14,7 @@ __all__ = ["CytometryFit", "Evaluation", "HeldOut", "Prediction", "Report"]
 
 UNUSED = 1e-3  # a cluster with less of all cells than this is not used
 CELLS_AT_A_TIME = 4096
+FEW_LABELS = 1e-3  # of a cluster that has none: it counts a little in the surprise
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,10 @@ class HeldOut:
         weights = generator.exponential(size=(count, len(self.truth)))
         members = np.eye(self.probs.shape[1])[self.truth]
         totals = np.einsum("dl,lj,lk->djk", weights, members, self.probs)
-        return totals / (weights @ members)[..., None]
+        # Of a population without a held-out label nothing is known: as if it were always found.
+        absent = ~members.any(0)
+        totals[:, absent] = np.eye(len(absent))[absent]
+        return totals / (weights @ members + absent)[..., None]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,8 +72,9 @@ class Prediction:
         populations: Names.
         clusters: ``[cell]``, the likeliest cluster.
         z: ``[cell, dim]``, where the cell lies in the latent space.
-        surprise: ``[cell]``, minus the bound of the log density under the gated populations, in
-            nats: large for a cell of a type that nobody has labelled.
+        surprise: ``[cell]``, minus the bound of the log density under those clusters of gated
+            populations that labelled cells lie in, in nats: large for a cell of a type that nobody
+            has labelled. Under all clusters where there are no labels.
         held_out: What held-out labels say of ``probs``; None where there were none.
     """
 
@@ -221,8 +226,9 @@ class CytometryFit:
             )
         order = [data.markers.index(name) for name in self.data.markers]
         x = self.task.scale.apply(data.values[:, order])
+        weights = self._weigh_clusters()
         parts = [
-            self._predict_part(x[first : first + CELLS_AT_A_TIME])
+            self._predict_part(x[first : first + CELLS_AT_A_TIME], weights)
             for first in range(0, len(x), CELLS_AT_A_TIME)
         ]
         return Prediction(
@@ -235,7 +241,21 @@ class CytometryFit:
             held_out=self.held_out,
         )
 
-    def _predict_part(self, x: np.ndarray) -> Prediction:
+    def _weigh_clusters(self) -> np.ndarray:
+        """Log weights of the clusters in the surprise: their shares of the labels.
+
+        By their shares of the cells, a cluster of a type that nobody has labelled would count,
+        if it has come to a population that has labels.
+        """
+        task = self.task
+        if not len(task.labelled):
+            return log_softmax(self.weights["prior_logits"])
+        logits = self.evaluate(self.weights, task.values[task.labelled]).logits
+        shares = softmax(np.where(task.member, logits, -np.inf), axis=1).sum(0) + FEW_LABELS
+        gated = np.array([task.populations[k] != UNGATED for k in task.owner])
+        return np.where(gated, np.log(shares / shares[gated].sum()), -np.inf)
+
+    def _predict_part(self, x: np.ndarray, weights: np.ndarray) -> Prediction:
         found = self.evaluate(self.weights, x)
         populations = self.task.populations
         log_q = log_softmax(found.logits, 1)
@@ -243,14 +263,12 @@ class CytometryFit:
         by_population = np.stack(
             [logsumexp(log_q[:, self.task.owner == k], axis=1) for k in range(len(populations))], 1
         )
-        gated = np.array([populations[k] != UNGATED for k in self.task.owner])
-        joint = found.bounds + log_softmax(self.weights["prior_logits"])
         return Prediction(
             probs=softmax(by_population / self.temperature, 1),
             populations=populations,
             clusters=log_q.argmax(1),
             z=(np.exp(log_q)[..., None] * found.z).sum(1),
-            surprise=-logsumexp(joint[:, gated], axis=1),
+            surprise=-logsumexp(found.bounds + weights, axis=1),
         )
 
     def report(self) -> Report:

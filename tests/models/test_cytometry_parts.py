@@ -93,7 +93,10 @@ def test_folds_leave_every_population_a_label():
     np.testing.assert_array_equal(np.sort(np.concatenate(folds)), np.flatnonzero(labels >= 0))
     for fold in folds:
         assert set(labels) == set(np.delete(labels, fold))
-    assert split_labels(np.array([0, 1, 1]), 2, 0) == []
+    # The only label of population 0 is never held out.
+    one, other = split_labels(np.array([0, 1, 1]), 2, 0)
+    assert {*one, *other} == {1, 2}
+    assert split_labels(np.array([0, 1, 2]), 2, 0) == []
     assert split_labels(None, 3, 0) == split_labels(labels, 0, 0) == []
 
 
@@ -123,6 +126,8 @@ def test_fractions_are_mended_by_held_out_labels():
     nobody = np.zeros(10_000)
     prediction = Prediction(np.eye(2)[seen], ("a", "b"), nobody, nobody, nobody, held_out)
     draws = prediction.draw_fractions()[:, 0]
+    means = HeldOut(np.eye(3)[[0, 2]], np.array([0, 0])).draw_means(np.random.default_rng(0), 1)
+    np.testing.assert_array_equal(means[0, 1:], np.eye(3)[1:])
     # One step towards the inverse: 0.8 + (0.8 - 0.8 * 0.8).
     assert draws.mean() == pytest.approx(0.96, abs=0.005)
     # Of a mean of a hundred indicators, which a share of 0.8 leans on.
