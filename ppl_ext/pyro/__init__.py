@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ppl_ext.pyro.fitting.entry import fit
     from ppl_ext.pyro.fitting.result import Fit
     from ppl_ext.pyro.fitting.saving import load
-    from ppl_ext.pyro.guides import AutoFlow, AutoFullRank, AutoMeanField
+    from ppl_ext.pyro.guides import AutoFlow, AutoFullRank, AutoMeanField, CompositeGuide
     from ppl_ext.pyro.npe.entry import NPE
     from ppl_ext.pyro.objectives.discrete.elbo import DiscreteELBO
     from ppl_ext.pyro.objectives.mismatch import RelaxedDensityWarning, check_densities
@@ -29,6 +29,7 @@ __all__ = [
     "AutoFlow",
     "AutoFullRank",
     "AutoMeanField",
+    "CompositeGuide",
     "Correction",
     "Deterministic",
     "DiscreteELBO",
