@@ -8,6 +8,7 @@ time is its own: ``python benchmarks/measuring.py module:function '{"argument": 
 import importlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["clock", "measure"]
+__all__ = ["clock", "measure", "peak_memory"]
 
 Result = TypeVar("Result")
 
@@ -66,6 +67,11 @@ def clock(call: Callable[[], Result]) -> tuple[Result, float]:
     began = time.process_time()
     result = call()
     return result, time.process_time() - began
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

@@ -4,8 +4,9 @@ For each task, budget of simulations and seed, every contender trains on the sam
 process. C2ST against the reference draws by the benchmark's own protocol, as mean and worst over
 the observations (0.5 cannot be told from the truth), of the network's draws and of draws corrected
 by the model's density; mean log density of 10,000 pairs held out, in the space of the parameters;
-CPU seconds of training, compilation included, and of the draws. Contenders named ``sbi-...`` run
-in the Python that ``--sbi-python`` names; `sbi` need not be installed beside this package.
+CPU seconds of training, compilation included, and of the draws; the most memory of the training.
+Contenders named ``sbi-...`` run in the Python that ``--sbi-python`` names; `sbi` need not be
+installed beside this package.
 
 With ``--json FILE`` each result is a line of FILE at once and the draws stay beside it: called
 again, what is there is not run again, unless it had failed.
@@ -26,7 +27,7 @@ from tables import format_table, number
 
 from models.simulation_tasks.data import TASKS
 
-CONTENDERS: dict[str, tuple[str, dict[str, str]]] = {
+CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "ours-numpyro": ("contenders.npe_on_numpyro:learn", {}),
     "ours-pyro": ("contenders.npe_on_pyro:learn", {}),
     "sbi-maf": ("contenders.npe_on_sbi:learn", {"method": "maf"}),
@@ -36,7 +37,8 @@ CONTENDERS: dict[str, tuple[str, dict[str, str]]] = {
 DRAWS = 5_000
 HEADER = (
     *("task", "budget", "contender", "runs", "C2ST", "worst", "corrected", "worst corrected"),
-    *("log density", "with rejection", "training CPU s", "drawing CPU s"),
+    *("log density", "with rejection", "training CPU s", "peak MiB", "drawing CPU s"),
+    "1,000 x 1,000 draws, CPU s",
 )
 
 Row = dict[str, Any]
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--observations", nargs="*", type=int, default=list(range(1, 11)))
     parser.add_argument("--sbi-python", help="a Python that has sbi")
+    parser.add_argument("--max-epochs", type=int, help="for memory and speed alone")
     parser.add_argument("--timeout", type=float, default=7200, help="seconds for one process")
     parser.add_argument("--json", type=Path, help="where the results are kept, a line each")
     options = parser.parse_args()
@@ -127,6 +130,8 @@ def learn(
             arrays["observations"] = np.load(reference)["observation"]
         np.savez(pairs, **arrays)
     function, settings = CONTENDERS[key["contender"]]
+    if options.max_epochs:
+        settings = {**settings, "max_epochs": options.max_epochs}
     return measure(
         function,
         timeout=options.timeout,
@@ -159,7 +164,7 @@ def format_cells(options: argparse.Namespace, rows: list[Row]) -> tuple[str, ...
     runs = list({row["seed"]: row for row in rows if "fit_cpu" in row}.values())
     if not runs:
         failures = [row["failure"] for row in rows if "failure" in row]
-        return ("0", "failed: " + failures[-1] if failures else "", *[""] * 7)
+        return ("0", "failed: " + failures[-1] if failures else "", *[""] * 9)
     scores = [row["c2st"] for row in rows if row.get("observation") in options.observations]
 
     def average(name: str) -> str:
@@ -170,8 +175,8 @@ def format_cells(options: argparse.Namespace, rows: list[Row]) -> tuple[str, ...
     for kind in ("plain", "corrected"):
         found = [score[kind] for score in scores if kind in score]
         columns += [number(mean(found), 3), number(max(found), 3)] if found else ["-", "-"]
-    names = ("log_density", "log_density_with_rejection", "fit_cpu", "draw_cpu")
-    return (str(len(runs)), *columns, *map(average, names))
+    names = ("log_density", "log_density_with_rejection", "fit_cpu", "peak_mib", "draw_cpu")
+    return (str(len(runs)), *columns, *map(average, (*names, "many_cpu")))
 
 
 if __name__ == "__main__":

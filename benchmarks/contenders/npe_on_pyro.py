@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from measuring import clock
+from measuring import clock, peak_memory
 
 import ppl_ext.pyro as px
 from models.simulation_tasks.data import TASKS
@@ -11,8 +11,12 @@ from models.simulation_tasks.on_pyro import MODELS
 
 __all__ = ["learn"]
 
+MANY = 1_000  # observations, and draws for each
 
-def learn(name: str, seed: int, pairs: str, draws: str, count: int) -> dict[str, Any]:
+
+def learn(
+    name: str, seed: int, pairs: str, draws: str, count: int, max_epochs: int = 1000
+) -> dict[str, Any]:
     """Train on the pairs of a file, write draws for its observations and return the figures.
 
     Args:
@@ -21,6 +25,7 @@ def learn(name: str, seed: int, pairs: str, draws: str, count: int) -> dict[str,
         pairs: File with ``theta``, ``x``, ``theta_test``, ``x_test`` and maybe ``observations``.
         draws: File to write, ``plain[observation, draw, dim]`` and ``corrected``, the same.
         count: Draws for each observation.
+        max_epochs: Most epochs.
     """
     data, shape = np.load(pairs), TASKS[name].x_shape
 
@@ -29,20 +34,26 @@ def learn(name: str, seed: int, pairs: str, draws: str, count: int) -> dict[str,
 
     npe = px.NPE(MODELS[name], observed="x")
     table = {"theta": data["theta"]}, {"x": see(data["x"])}
-    _, fit_cpu = clock(lambda: npe.train(simulations=table, progress_bar=False, seed=seed))
+    settings = px.npe.Training(max_epochs=max_epochs)
+    _, fit_cpu = clock(
+        lambda: npe.train(simulations=table, settings=settings, progress_bar=False, seed=seed)
+    )
+    figures: dict[str, Any] = {"fit_cpu": fit_cpu, "peak_mib": peak_memory()}
+    many = see(data["x_test"][:MANY])
+    figures["many_cpu"] = clock(lambda: npe.posterior(many).sample(MANY, seed=seed))[1]
     held_out = npe.posterior(see(data["x_test"]))
     log_density = held_out.log_prob({"theta": data["theta_test"][:, None]})
-    figures = {"fit_cpu": fit_cpu, "log_density": float(log_density.mean())}
+    figures["log_density"] = float(log_density.mean())
     if "observations" not in data:
         return figures
     seen = see(data["observations"])
     plain, figures["draw_cpu"] = clock(
         lambda: npe.posterior(seen).sample(count, seed=seed)["theta"]
     )
-    settings = px.Correction(ess=count)
+    wanted = px.Correction(ess=count)
 
     def correct() -> list[np.ndarray]:
-        answers = [npe.posterior(x).correct(settings, progress_bar=False, seed=seed) for x in seen]
+        answers = [npe.posterior(x).correct(wanted, progress_bar=False, seed=seed) for x in seen]
         return [answer.draws.values["theta"][:count] for answer in answers]
 
     corrected, figures["correct_cpu"] = clock(correct)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import clock
+from measuring import clock, peak_memory
 from sbi.inference import NPE
 from sbi.utils import BoxUniform
 from torch.distributions import Distribution, MultivariateNormal
@@ -28,10 +28,19 @@ BOUNDS = {
 }
 PRECISIONS = {"gaussian_linear": 10 * np.eye(10), "bernoulli_glm": GLM_PRECISION}
 LEAK_PAIRS, LEAK_DRAWS = 500, 200
+MANY = 1_000  # observations, and draws for each
 PATIENCE = 300.0  # wall seconds of rejections for one observation
 
 
-def learn(name: str, method: str, seed: int, pairs: str, draws: str, count: int) -> dict[str, Any]:
+def learn(
+    name: str,
+    method: str,
+    seed: int,
+    pairs: str,
+    draws: str,
+    count: int,
+    max_epochs: int | None = None,
+) -> dict[str, Any]:
     """Train on the pairs of a file, write draws for its observations and return the figures.
 
     Args:
@@ -41,6 +50,7 @@ def learn(name: str, method: str, seed: int, pairs: str, draws: str, count: int)
         pairs: File with ``theta``, ``x``, ``theta_test``, ``x_test`` and maybe ``observations``.
         draws: File to write, ``plain[observation, draw, dim]``.
         count: Draws for each observation.
+        max_epochs: Most epochs; as many as its own rule wants if None.
     """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
@@ -53,11 +63,15 @@ def learn(name: str, method: str, seed: int, pairs: str, draws: str, count: int)
             show_progress_bars=False,
         )
         inference.append_simulations(data["theta"], data["x"])
-        estimator, fit_cpu = clock(inference.train)
+        limit = {} if max_epochs is None else {"max_num_epochs": max_epochs}
+        estimator, fit_cpu = clock(lambda: inference.train(**limit))
+    peak = peak_memory()
     posterior = inference.build_posterior(estimator)
     log_density = score(estimator, data["theta_test"], data["x_test"])
     figures = {
         "fit_cpu": fit_cpu,
+        "peak_mib": peak,
+        "many_cpu": clock(lambda: draw_many(estimator, data["x_test"][:MANY]))[1],
         "log_density": log_density,
         "log_density_with_rejection": log_density + measure_leak(name, estimator, data["x_test"]),
         "epochs": int(inference.summary["epochs_trained"][-1]),
@@ -98,6 +112,13 @@ def measure_leak(name: str, estimator: Any, x: torch.Tensor) -> float:
         found = estimator.sample((LEAK_DRAWS,), condition=part)
         inside.append((found.abs() <= bound).all(-1).double().sum(0))
     return -((torch.cat(inside) + 0.5) / (LEAK_DRAWS + 1)).log().mean().item()
+
+
+@torch.no_grad()
+def draw_many(estimator: Any, x: torch.Tensor) -> None:
+    """As many draws as there are observations for each of them, without rejection."""
+    for part in x.split(50):
+        estimator.sample((MANY,), condition=part)
 
 
 def draw(posterior: Any, x: torch.Tensor, count: int) -> np.ndarray:
