@@ -126,7 +126,7 @@ def learn(
         theta, x = draw_pairs(task, budget, seed)
         theta_test, x_test = draw_held_out(task)
         arrays = {"theta": theta, "x": x, "theta_test": theta_test, "x_test": x_test}
-        if reference.exists():
+        if reference.exists() and options.observations:
             arrays["observations"] = np.load(reference)["observation"]
         np.savez(pairs, **arrays)
     function, settings = CONTENDERS[key["contender"]]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppl_ext.flow_arguments import draw_order
+from ppl_ext.numpyro.flows.columns import begin_columns, run_columns, split_columns
 from ppl_ext.numpyro.flows.flow import AbstractFlow
 from ppl_ext.numpyro.flows.networks import Weights, apply_network, order_masks
 
@@ -20,9 +21,10 @@ class AutoregressiveFlow(AbstractFlow):
 
     .. math:: x_i = s(x_{<i}, c) \cdot f(e_i; x_{<i}, c) + m(x_{<i}, c)
 
-    Densities cost one pass, draws one for each coordinate: for what is trained by its density,
-    such as a posterior given simulated data. Not for guides in more than a few dimensions, which
-    draw at every step: take `CouplingFlow` there. Every second layer turns the order around;
+    Densities cost one pass, draws about as much but in a step for each coordinate: for what is
+    trained by its density, such as a posterior given simulated data. Not for guides in more than
+    a few dimensions, which draw at every step: take `CouplingFlow` there. Every second layer turns
+    the order around;
     :math:`f` is a rational-quadratic spline, or with ``transform="affine"`` the identity.
 
     Args:
@@ -73,13 +75,16 @@ class AutoregressiveFlow(AbstractFlow):
         return order[::-1] if index % 2 else order
 
     def _push_layer(self, network: Weights, e: jax.Array, context: jax.Array | None) -> _Pair:
-        # With every pass one coordinate more is known, and the next is moved by what it reads.
-        def move(x, index):
-            raw = self._read_one(network, x, context, index)
+        # With every step one coordinate more is known, and the next is moved by what it reads.
+        def move(carry, step):
+            (x, known), (index, columns) = carry, step
+            raw, known = run_columns(columns, self.hidden, x, known, index)
             moved, log_slope = self.elementwise.push(jnp.take(e, index, -1), raw)
-            return x.at[..., index].set(moved), log_slope
+            return (x.at[..., index].set(moved), known), log_slope
 
-        x, log_slopes = jax.lax.scan(move, jnp.zeros_like(e), jnp.arange(self.dim))
+        begin = jnp.zeros_like(e), begin_columns(self.hidden, e)
+        steps = jnp.arange(self.dim), split_columns(network, context, self.dim)
+        (x, _), log_slopes = jax.lax.scan(move, begin, steps)
         return x, log_slopes.sum(0)
 
     def _pull_layer(self, network: Weights, x: jax.Array, context: jax.Array | None) -> _Pair:
@@ -89,20 +94,3 @@ class AutoregressiveFlow(AbstractFlow):
     def _read(self, network: Weights, x: jax.Array, context: jax.Array | None) -> jax.Array:
         masks = order_masks(self.dim, self.hidden, self.elementwise.num_parameters)
         return apply_network(network, x, context, masks).reshape(*x.shape, -1)
-
-    def _read_one(
-        self, network: Weights, x: jax.Array, context: jax.Array | None, index: jax.Array
-    ) -> jax.Array:
-        """What moves one coordinate, ``[..., parameter]``: a part of the network's last layer."""
-        width = self.elementwise.num_parameters
-        masks = [jnp.asarray(mask) for mask in order_masks(self.dim, self.hidden, width)]
-
-        def cut(columns):
-            return jax.lax.dynamic_slice_in_dim(columns, index * width, width, -1)
-
-        part = {name: network[name] for name in network}
-        for name in ("weights", "biases"):
-            part[name] = [*network[name][:-1], cut(network[name][-1])]
-        if "last_context" in network:
-            part["last_context"] = cut(network["last_context"])
-        return apply_network(part, x, context, [*masks[:-1], cut(masks[-1])])

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["apply_network", "init_network", "order_masks"]
+__all__ = ["apply_network", "bend_inputs", "init_network", "order_masks"]
 
 _LINEAR = 5.0  # inputs are as they are within, and logarithms far beyond
 
@@ -91,7 +91,7 @@ def apply_network(
         weights = [
             jnp.where(mask, weight, 0.0) for mask, weight in zip(masks, weights, strict=True)
         ]
-    running = _LINEAR * jnp.arcsinh(values / _LINEAR)
+    running = bend_inputs(values)
     last = len(weights) - 1
     for index, (weight, bias) in enumerate(zip(weights, network["biases"], strict=True)):
         read = jax.nn.silu(running) if index else running
@@ -106,6 +106,11 @@ def apply_network(
         residual = 0 < index < last and following.shape == running.shape
         running = running + following if residual else following
     return running
+
+
+def bend_inputs(values: jax.Array) -> jax.Array:
+    """Coordinates as networks read them, ``[..., inputs]``: far ones by their logarithms."""
+    return _LINEAR * jnp.arcsinh(values / _LINEAR)
 
 
 def order_masks(dim: int, hidden: Sequence[int], repeats: int) -> list[np.ndarray]:
