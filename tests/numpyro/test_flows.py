@@ -52,6 +52,20 @@ def train(loss, params, steps, rate=5e-3):
     return run(params)
 
 
+@pytest.mark.parametrize("hidden", [(), (7,), (2, 7, 8, 8)])
+def test_autoregressive_draws_are_inverse_to_densities_with_layers_of_any_width(hidden):
+    """Layers that cannot be divided among the coordinates, and narrower than they are many."""
+    with jax.enable_x64(True):
+        flow = AutoregressiveFlow(3, 2, hidden=hidden, num_layers=2)
+        params = shake(flow, size=1.0)
+        e = jax.random.normal(jax.random.key(3), (5, 4, 3))
+        context = jax.random.normal(jax.random.key(4), (4, 2))
+        x, log_slope = flow.push(params, e, context)
+        back, log_slope_back = flow.pull(params, x, context)
+        np.testing.assert_allclose(back, e, atol=1e-8)
+        np.testing.assert_allclose(log_slope_back, -log_slope, atol=1e-8)
+
+
 @every_kind
 @every_transform
 @pytest.mark.parametrize("dim", [1, 2, 5])

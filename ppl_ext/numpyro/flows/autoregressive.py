@@ -24,8 +24,8 @@ class AutoregressiveFlow(AbstractFlow):
     Densities cost one pass, draws about as much but in a step for each coordinate: for what is
     trained by its density, such as a posterior given simulated data. Not for guides in more than
     a few dimensions, which draw at every step: take `CouplingFlow` there. Every second layer turns
-    the order around;
-    :math:`f` is a rational-quadratic spline, or with ``transform="affine"`` the identity.
+    the order around; :math:`f` is a rational-quadratic spline, or with ``transform="affine"`` the
+    identity.
 
     Args:
         dim: Number of coordinates, at least 1.
