@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ppl_ext.numpyro import factorization as factorization
     from ppl_ext.numpyro import flows as flows
     from ppl_ext.numpyro import npe as npe
+    from ppl_ext.numpyro.amortized import AutoAmortized
     from ppl_ext.numpyro.arviz_data import from_mcmc, from_svi
     from ppl_ext.numpyro.calibration.entry import calibrate
     from ppl_ext.numpyro.fitting.entry import fit
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NPE",
+    "AutoAmortized",
     "AutoFlow",
     "AutoFullRank",
     "AutoMeanField",

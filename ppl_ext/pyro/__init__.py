@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ppl_ext.pyro import factorization as factorization
     from ppl_ext.pyro import flows as flows
     from ppl_ext.pyro import npe as npe
+    from ppl_ext.pyro.amortized import AutoAmortized
     from ppl_ext.pyro.arviz_data import from_mcmc, from_svi
     from ppl_ext.pyro.calibration.entry import calibrate
     from ppl_ext.pyro.fitting.entry import fit
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NPE",
+    "AutoAmortized",
     "AutoFlow",
     "AutoFullRank",
     "AutoMeanField",

@@ -36,8 +36,8 @@ pytestmark = pytest.mark.usefixtures("fresh_parameters")
 
 
 def test_every_guide_has_a_row(host):
-    """A new public guide enters here, by its row."""
-    public = {name for name in host.room.__all__ if name.startswith("Auto")}
+    """A new public guide enters here, by its row; not one without coordinates for all rows."""
+    public = {name for name in host.room.__all__ if name.startswith("Auto")} - {"AutoAmortized"}
     assert public == {row.name for row in ROWS if host.name in row.hosts}
 
 

@@ -91,7 +91,7 @@ def trace_sites(
             for site in observed.values():
                 site["fn"].log_prob(site["value"])
         return {
-            name: (site["value"], _present(site["fn"], jnp.shape(site["value"])))
+            name: (site["value"], mask_of(site["fn"], jnp.shape(site["value"])))
             for name, site in observed.items()
         }
 
@@ -227,7 +227,7 @@ def _describe_observed(name, site, plates) -> Observed:
     )
 
 
-def _present(fn, shape) -> jax.Array | None:
+def mask_of(fn, shape) -> jax.Array | None:
     """Which entries of a value count, None where all of them do."""
     masks = []
     while isinstance(fn, _WRAPPERS):

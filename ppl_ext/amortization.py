@@ -1,0 +1,250 @@
+"""What amortized guides of both hosts share: which sites are local, what an encoder gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["FlatSite", "RowLayout", "check_batch", "check_encoded", "check_family", "lay_out_rows"]
+
+
+@dataclass(frozen=True)
+class FlatSite:
+    """A latent site among the coordinates of a Gaussian.
+
+    Args:
+        name: The name in the model's ``sample`` statement.
+        shape: Unconstrained shape: of one row, if the site is local.
+        event_dim: Event dimensions of a value.
+        unconstrained_event_dim: Event dimensions on unconstrained space.
+        plates: Names of the plates around it.
+        start: Its first coordinate.
+        stop: One past its last coordinate.
+
+    Example:
+        >>> FlatSite("z", (2,), 1, 1, plates=("rows",), start=0, stop=2).name
+        'z'
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    event_dim: int
+    unconstrained_event_dim: int
+    plates: tuple[str, ...]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class RowLayout:
+    """The sites of a model as an amortized guide sees them.
+
+    Args:
+        plate: Name of the plate whose rows are encoded.
+        dim: Its dimension, counted from the right.
+        local: Latent sites in it.
+        shared: Latent sites outside of it.
+        observed: Names and event dimensions of the observed sites in it.
+        shared_plates: ``{name: (size, dim)}`` of the plates around shared sites.
+
+    Example:
+        >>> z = FlatSite("z", (2,), 1, 1, plates=("rows",), start=0, stop=2)
+        >>> layout = RowLayout("rows", -1, (z,), (), (("x", 0),), {})
+        >>> layout.num_outputs("mean_field"), layout.num_outputs("full_rank")
+        (4, 5)
+    """
+
+    plate: str
+    dim: int
+    local: tuple[FlatSite, ...]
+    shared: tuple[FlatSite, ...]
+    observed: tuple[tuple[str, int], ...]
+    shared_plates: dict[str, tuple[int, int]]
+
+    @property
+    def local_dim(self) -> int:
+        """Coordinates of one row."""
+        return self.local[-1].stop
+
+    @property
+    def shared_dim(self) -> int:
+        """Coordinates that all rows share."""
+        return self.shared[-1].stop if self.shared else 0
+
+    def num_outputs(self, family: str) -> int:
+        """Numbers that an encoder gives for a row: locations, scales, and what binds them."""
+        dim = self.local_dim
+        return 2 * dim + (dim * (dim - 1) // 2 if family == "full_rank" else 0)
+
+
+def check_family(what: str, family: Any) -> None:
+    """Refuse what is no family of Gaussians.
+
+    Args:
+        what: Name of the argument.
+        family: Its value.
+
+    Raises:
+        ValueError: It is another one.
+
+    Example:
+        >>> check_family("local", "full_rank")
+    """
+    if family not in ("mean_field", "full_rank"):
+        raise ValueError(
+            f"AutoAmortized: {what}={family!r}; expected 'mean_field' or 'full_rank'. Write "
+            f"AutoAmortized(model, {what}='full_rank')."
+        )
+
+
+def check_batch(plate: str, size: int, subsample_size: int | None) -> None:
+    """Refuse a plate that is to show more rows than it has.
+
+    Args:
+        plate: Its name.
+        size: Rows that it has.
+        subsample_size: Rows that it shows; None for all.
+
+    Raises:
+        ValueError: They are more.
+
+    Example:
+        >>> check_batch("rows", 100, 10)
+    """
+    if subsample_size is not None and subsample_size > size:
+        raise ValueError(
+            f"AutoAmortized: plate '{plate}' draws {subsample_size} of {size} rows; expected at "
+            f"most as many as there are. Write subsample_size=min({subsample_size}, {size})."
+        )
+
+
+def check_encoded(shape: Sequence[int], rows: int, layout: RowLayout, family: str) -> None:
+    """Refuse what an encoder gave if it is no row of numbers for each row of the plate.
+
+    Args:
+        shape: Shape of what it gave.
+        rows: Rows that it was given.
+        layout: The sites.
+        family: Family of the local Gaussian.
+
+    Raises:
+        ValueError: It has another shape.
+
+    Example:
+        >>> z = FlatSite("z", (2,), 1, 1, plates=("rows",), start=0, stop=2)
+        >>> check_encoded((7, 5), 7, RowLayout("rows", -1, (z,), (), (), {}), "full_rank")
+    """
+    width = layout.num_outputs(family)
+    if tuple(shape) != (rows, width):
+        names = ", ".join(f"'{site.name}'" for site in layout.local)
+        dim = layout.local_dim
+        more = f" and {width - 2 * dim} below the diagonal" if width > 2 * dim else ""
+        raise ValueError(
+            f"AutoAmortized: the encoder gave an array of shape {tuple(shape)} for {rows} rows of "
+            f"plate '{layout.plate}'; expected ({rows}, {width}): {dim} locations, {dim} scales"
+            f"{more} for {names}. Give its last layer {width} outputs, or leave encoder= out."
+        )
+
+
+def lay_out_rows(sites: Any, plate: str | None) -> RowLayout:
+    """Tell the local latent sites of a model from the shared ones.
+
+    Args:
+        sites: ``Sites`` of a room.
+        plate: Name of the plate whose rows are encoded; None where only one can be meant.
+
+    Raises:
+        ValueError: No plate, or more than one, has both local latent and observed sites; or a
+            site is one that no encoder of rows can follow.
+
+    Example:
+        >>> from types import SimpleNamespace as Site
+        >>> rows = Site(name="rows", dim=-1, size=20, subsample_size=5)
+        >>> z = Site(name="z", shape=(5,), event_dim=0, unconstrained_shape=(5,), plates=(rows,))
+        >>> x = Site(name="x", event_dim=0, plates=(rows,))
+        >>> sites = Site(latents=(z,), observed=(x,), plates=(rows,), enumerated=())
+        >>> lay_out_rows(sites, plate=None).local_dim
+        1
+    """
+    if sites.enumerated:
+        raise ValueError(
+            f"AutoAmortized: site '{sites.enumerated[0].name}' is enumerated; expected continuous "
+            "latent sites alone. Write the sum as a mixture: MixtureSameFamily(...)."
+        )
+    chosen = _choose_plate(sites, plate)
+    local = [each for each in sites.latents if chosen.name in _around(each)]
+    shared = [each for each in sites.latents if chosen.name not in _around(each)]
+    observed = [each for each in sites.observed if chosen.name in _around(each)]
+    for each in local:
+        batch = each.shape[: len(each.shape) - each.event_dim]
+        if len(each.plates) > 1 or any(
+            size != 1 for axis, size in enumerate(batch) if axis - len(batch) != chosen.dim
+        ):
+            others = [name for name in _around(each) if name != chosen.name]
+            raise ValueError(
+                f"AutoAmortized: latent site '{each.name}' of shape {tuple(each.shape)} lies in "
+                f"plate '{chosen.name}' and in {others or 'batch dimensions without a plate'}; "
+                "expected one plate alone. Make the other dimensions an event: .to_event(1)."
+            )
+    for each in (*shared, *observed):
+        for other in each.plates:
+            if other.name != chosen.name and other.subsample_size != other.size:
+                raise ValueError(
+                    f"AutoAmortized: site '{each.name}' lies in plate '{other.name}', which draws "
+                    f"{other.subsample_size} of its {other.size} rows; expected only plate "
+                    f"'{chosen.name}' to draw rows. Leave out its subsample_size."
+                )
+    return RowLayout(
+        plate=chosen.name,
+        dim=chosen.dim,
+        local=_lay_out(local, rows=True),
+        shared=_lay_out(shared, rows=False),
+        observed=tuple((each.name, each.event_dim) for each in observed),
+        shared_plates={
+            each.name: (each.size, each.dim) for site in shared for each in site.plates
+        },
+    )
+
+
+def _choose_plate(sites: Any, plate: str | None) -> Any:
+    plates = {each.name: each for each in sites.plates}
+    latent = {name for each in sites.latents for name in _around(each)}
+    observed = {name for each in sites.observed for name in _around(each)}
+    if plate is not None and plate not in latent:
+        raise ValueError(
+            f"AutoAmortized: plate '{plate}' has no latent site; the plates that have some are "
+            f"{sorted(latent)}. Name one of them, or use AutoMeanField(model)."
+        )
+    meant = [plate] if plate is not None else sorted(latent & observed)
+    if len(meant) != 1:
+        found = f"plates {meant} have" if meant else "no plate has"
+        cure = f"AutoAmortized(model, plate='{meant[0]}')" if meant else "AutoMeanField(model)"
+        raise ValueError(
+            f"AutoAmortized: {found} both latent and observed sites; expected one plate, whose "
+            f"rows are encoded. Write {cure}."
+        )
+    if plates[meant[0]].dim is None:
+        raise ValueError(
+            f"AutoAmortized: plate '{meant[0]}' is run through row by row; expected all rows at "
+            f"once. Write: with pyro.plate('{meant[0]}', size): ..."
+        )
+    return plates[meant[0]]
+
+
+def _around(site: Any) -> list[str]:
+    return [plate.name for plate in site.plates]
+
+
+def _lay_out(latents: Sequence[Any], rows: bool) -> tuple[FlatSite, ...]:
+    sites: list[FlatSite] = []
+    for latent in latents:
+        whole = tuple(latent.unconstrained_shape)
+        event_dim = latent.event_dim + len(whole) - len(latent.shape)
+        shape = whole[len(whole) - event_dim :] if rows else whole
+        start = sites[-1].stop if sites else 0
+        stop = start + math.prod(shape)
+        names = tuple(_around(latent))
+        sites.append(FlatSite(latent.name, shape, latent.event_dim, event_dim, names, start, stop))
+    return tuple(sites)

@@ -1,0 +1,80 @@
+"""The sites of a model as parts of one draw from a Gaussian on unconstrained space."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.distributions import constraints
+from pyro.distributions.util import sum_rightmost
+from pyro.nn import PyroParam
+
+from ppl_ext.amortization import FlatSite, RowLayout
+from ppl_ext.pyro.amortized.gaussians import Gaussian
+from ppl_ext.pyro.amortized.rows import Sites
+from ppl_ext.pyro.tracing.run_at_point import bijection_of
+
+__all__ = ["constrain", "emit_sites", "sample_flat", "shared_parameters"]
+
+
+def shared_parameters(dim: int, family: str, init_scale: float) -> tuple[PyroParam, PyroParam]:
+    """Mean and scale of the Gaussian of shared sites, as parameters of a module."""
+    start, constraint = torch.full((dim,), init_scale), constraints.softplus_positive
+    if family == "full_rank":
+        start, constraint = torch.diag(start), constraints.softplus_lower_cholesky
+    return PyroParam(torch.zeros(dim)), PyroParam(start, constraint)
+
+
+def sample_flat(name: str, gaussian: Gaussian) -> torch.Tensor:
+    """Draw the coordinates of several sites at once."""
+    return pyro.sample(name, gaussian.distribution, infer={"is_auxiliary": True})
+
+
+def emit_sites(
+    sites: tuple[FlatSite, ...], z: torch.Tensor, messages: Sites, plates: Mapping[str, pyro.plate]
+) -> dict[str, torch.Tensor]:
+    """Give every site its part of z, inside of its plates.
+
+    Args:
+        sites: The sites, all local or all shared.
+        z: Their coordinates, ``[..., dim]``.
+        messages: A run of the model, which knows their supports.
+        plates: The plates around them, not entered yet.
+    """
+    values = {}
+    for site in sites:
+        part, transform = z[..., site.start : site.stop], bijection_of(messages[site.name])
+        # Plates outside of the guide, such as vectorised particles, stand to the left.
+        outer = part.shape[:-1] + (1,) * site.unconstrained_event_dim
+        part = part.reshape(torch.broadcast_shapes(outer, site.shape))
+        value = transform(part)
+        jacobian = transform.log_abs_det_jacobian(part, value)
+        more = jacobian.dim() - (value.dim() - site.event_dim)
+        delta = dist.Delta(value, -sum_rightmost(jacobian, more), event_dim=site.event_dim)
+        with ExitStack() as stack:
+            for name in site.plates:
+                stack.enter_context(plates[name])
+            values[site.name] = pyro.sample(site.name, delta)
+    return values
+
+
+def constrain(
+    layout: RowLayout, shared: torch.Tensor | None, z: torch.Tensor, messages: Sites
+) -> dict[str, torch.Tensor]:
+    """Values of all sites.
+
+    Args:
+        layout: The sites.
+        shared: Coordinates of the shared ones, ``[..., dim]``; None where there are none.
+        z: Coordinates of the local ones, ``[..., row, dim]``.
+        messages: A run of the model with all rows, which knows the supports.
+    """
+    # The rows stand where their plate has its dimension.
+    z = z.reshape(*z.shape[:-1], *[1] * (-1 - layout.dim), z.shape[-1])
+    values = {}
+    for sites, flat in ((layout.shared, shared), (layout.local, z)):
+        for site in sites:
+            part = flat[..., site.start : site.stop].reshape((*flat.shape[:-1], *site.shape))
+            values[site.name] = bijection_of(messages[site.name])(part)
+    return values

@@ -1,0 +1,134 @@
+"""A model whose rows an encoder reads, and what it reads of them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from pyro import poutine
+
+from ppl_ext.amortization import RowLayout, lay_out_rows
+from ppl_ext.pyro.amortized.rows import Sites, peek_rows, read_rows, run_model
+from ppl_ext.pyro.guides.peeking import find_moving_supports
+from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
+from ppl_ext.pyro.tracing.data.ordinary_data import mask_of
+from ppl_ext.pyro.tracing.refusals import refuse_data, refuse_latents
+
+__all__ = ["RowModel"]
+
+_CALLER = "AutoAmortized"
+
+
+class RowModel:
+    """A model, and what an encoder reads of it.
+
+    Args:
+        model: Pyro model.
+        plate: Plate whose rows are encoded, or None.
+        features: Function of the model's arguments, or None.
+    """
+
+    def __init__(
+        self, model: Callable[..., Any], plate: str | None, features: Callable[..., Any] | None
+    ) -> None:
+        self.model, self.plate, self.features = model, plate, features
+        self._layout: RowLayout | None = None
+
+    @property
+    def layout(self) -> RowLayout:
+        """The sites of the model."""
+        if self._layout is None:
+            raise RuntimeError(
+                "AutoAmortized: the guide has not seen the model yet; expected a set-up before "
+                "its parameters are used. Write guide.setup(*args, **kwargs)."
+            )
+        return self._layout
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model has been looked at."""
+        return self._layout is not None
+
+    def set_up(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> RowLayout:
+        """Look at the model."""
+        self._layout = self.check_data(args, kwargs)
+        return self._layout
+
+    def check_data(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> RowLayout:
+        """The sites of the model with these arguments.
+
+        Raises:
+            ValueError: It has sites that cannot be followed, or data that are not finite.
+        """
+        peek_rows(self.model, None, args, kwargs)
+        shown, whole = _bind(self.model, args, kwargs)
+        refuse_latents(shown)
+        layout = lay_out_rows(shown.sites, self.plate)
+        sites = run_model(self.model, args, kwargs, {})
+        latents = {each.name: sites[each.name] for each in shown.sites.latents}
+        moving = find_moving_supports(_CALLER, self.model, latents, args, dict(kwargs))
+        for name, msg in latents.items():
+            if name in moving:
+                raise ValueError(
+                    f"{_CALLER}: the support of site {name!r} depends on other sites; expected a "
+                    "fixed one. Sample it from a fixed interval and scale it."
+                )
+            if mask_of(msg) is not None:
+                raise ValueError(
+                    f"{_CALLER}: latent site {name!r} is masked, so that nothing tells where it "
+                    "lies; expected a mask of observed sites alone. Put poutine.mask around the "
+                    "sites with obs=."
+                )
+        refuse_data(whole)
+        if self.features is None and not layout.observed:
+            raise ValueError(
+                f"{_CALLER}: plate {layout.plate!r} has no observed site to read; expected data. "
+                "Write features=lambda *args: ..., a function of the model's arguments."
+            )
+        return layout
+
+    def run_whole(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Sites, torch.Tensor]:
+        """A run of the model with all rows that it can show, and these rows."""
+        shown, whole = _bind(self.model, args, kwargs)
+        sites = run_model(self.model, args, kwargs, {}, whole=whole is not shown)
+        return sites, sites[self.layout.plate]["value"]
+
+    def read(
+        self,
+        sites: Sites,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        rows: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What the encoder reads of rows, ``[row, ...]``, and which values are there."""
+        if self.features is None:
+            return read_rows(sites, self.layout)
+        found = torch.as_tensor(self.features(*args, **kwargs))
+        size = sites[self.layout.plate]["fn"].size
+        if not found.dim() or len(found) not in (size, len(rows)):
+            raise ValueError(
+                f"{_CALLER}: features= gave a tensor of shape {tuple(found.shape)}; expected one "
+                f"entry for each of the {size} rows of plate {self.layout.plate!r}. Give all "
+                "rows: the guide takes those of the minibatch."
+            )
+        found = found[rows] if len(found) == size else found
+        if not found.isfinite().all():
+            raise ValueError(
+                f"{_CALLER}: features= gave {int((~found.isfinite()).sum())} values that are "
+                "not finite; expected numbers. Fill them in, and add flags of what is there."
+            )
+        return found, None
+
+
+def _bind(
+    model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[BoundModel, BoundModel]:
+    """The model, and the model with all rows of its plates: the same if it takes minibatches."""
+    # A guide that is set up in the middle of a run must not be heard by the run's handlers.
+    with poutine.block():
+        bound = bind_model(_CALLER, model, args, kwargs)
+        try:
+            return bound, bound.whole
+        except ValueError:
+            return bound, bound
