@@ -289,6 +289,11 @@ def test_what_cannot_be_followed_is_refused_by_name(host):
             z = ppl.sample("z", dist.Normal(0.0, 1.0))
             ppl.sample("x", dist.Normal(z, 1.0), obs=x)
 
+    def imputed(x):
+        with ppl.plate("rows", len(x)):
+            z = ppl.sample("z", dist.Normal(0.0, 1.0))
+            ppl.sample("x", dist.Normal(z, 1.0), obs=x, obs_mask=x > 0)
+
     def moving(x):
         with ppl.plate("rows", len(x)):
             top = ppl.sample("top", dist.LogNormal(0.0, 1.0))
@@ -309,6 +314,8 @@ def test_what_cannot_be_followed_is_refused_by_name(host):
         first_call(host, nested, x, plate="rows")
     with pytest.raises(ValueError, match="latent site 'z' is masked"):
         first_call(host, masked, x[:, 0])
+    with pytest.raises(ValueError, match="latent site 'x_unobserved' is masked"):
+        first_call(host, imputed, x[:, 0])
     with pytest.raises(ValueError, match="support of site 'z' depends on other sites"):
         first_call(host, moving, x[:, 0])
     with pytest.raises(ValueError, match="'c' is enumerated"):

@@ -98,6 +98,7 @@ class AutoAmortized(PyroModule):
                 "init_scale=0.1."
             )
         super().__init__(f"{prefix}_{next(_COUNTER)}")
+        self._prefix = prefix
         self.local, self.shared, self.init_scale = local, shared, float(init_scale)
         # Not a part of this module, whatever it is: its parameters are the model's own.
         self._rows = RowModel(model, plate, features)
@@ -227,6 +228,11 @@ class AutoAmortized(PyroModule):
         shared = self._shared().loc if self._rows.layout.shared else None
         messages, _ = self._rows.run_whole(args, kwargs)
         return emission.constrain(self._rows.layout, shared, z, messages)
+
+    def __setstate__(self, state: dict) -> None:
+        # The parameter store knows parameters by name: a copy is another guide.
+        super().__setstate__(state)
+        self._pyro_name = f"{self._prefix}_{next(_COUNTER)}"
 
     def _encode(self, read: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
         rows = join_presence(*read)

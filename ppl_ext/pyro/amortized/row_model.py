@@ -1,6 +1,7 @@
 """A model whose rows an encoder reads, and what it reads of them."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -79,6 +80,7 @@ class RowModel:
                     "sites with obs=."
                 )
         refuse_data(whole)
+        self._refuse_own_rows(layout, args, kwargs)
         if self.features is None and not layout.observed:
             raise ValueError(
                 f"{_CALLER}: plate {layout.plate!r} has no observed site to read; expected data. "
@@ -86,13 +88,43 @@ class RowModel:
             )
         return layout
 
+    def _refuse_own_rows(
+        self, layout: RowLayout, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Raise for a model that draws rows for a plate, and then does not ask the plate for them.
+
+        Those of the guide are handed to the plate, and the data would be those of others.
+        """
+        called = peek_rows(self.model, layout.plate, args, kwargs)
+        if "subsample" not in called or not layout.observed:
+            return
+        given = {layout.plate: torch.as_tensor(called["subsample"])}
+        first, second = (
+            read_rows(run_model(self.model, args, kwargs, given, seed=seed), layout)[0]
+            for seed in (0, 1)
+        )
+        if not torch.equal(first.nan_to_num(), second.nan_to_num()):
+            raise ValueError(
+                f"{_CALLER}: the data in plate {layout.plate!r} are other ones in every run with "
+                "the same rows; expected those of the plate's rows. Write: with pyro.plate("
+                f"{layout.plate!r}, size, subsample=rows) as i: ... obs=x[i]."
+            )
+
     def run_whole(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[Sites, torch.Tensor]:
         """A run of the model with all rows that it can show, and these rows."""
         shown, whole = _bind(self.model, args, kwargs)
         sites = run_model(self.model, args, kwargs, {}, whole=whole is not shown)
-        return sites, sites[self.layout.plate]["value"]
+        plate = sites[self.layout.plate]
+        if len(plate["value"]) < plate["fn"].size:
+            # The model gives the plate its rows: of all data, or of a minibatch it is handed.
+            every = torch.arange(plate["fn"].size, device=plate["value"].device)
+            with suppress(IndexError, RuntimeError, ValueError):
+                found = run_model(self.model, args, kwargs, {self.layout.plate: every})
+                read_rows(found, self.layout)
+                return found, every
+        return sites, plate["value"]
 
     def read(
         self,

@@ -81,7 +81,6 @@ def peek_rows(
     """
     with (
         model_scope(),
-        own_random_state(0),
         torch.no_grad(),
         poutine.block(),
         _Peek(plate) as peek,
@@ -97,6 +96,7 @@ def run_model(
     kwargs: Mapping[str, Any],
     given: Mapping[str, torch.Tensor],
     whole: bool = False,
+    seed: int = 0,
 ) -> Sites:
     """Run a model unheard, its latent sites in the middle of unconstrained space.
 
@@ -106,13 +106,14 @@ def run_model(
         kwargs: Its keyword arguments.
         given: Values of latent sites and rows of plates.
         whole: Whether its plates show all of their rows.
+        seed: Seed of what else it draws.
 
     Returns:
         The messages of its sites.
     """
     with (
         model_scope(),
-        own_random_state(0),
+        own_random_state(seed),
         torch.no_grad(),
         poutine.block(),
         whole_plates() if whole else nullcontext(),
