@@ -322,6 +322,8 @@ def test_what_cannot_be_followed_is_refused_by_name(host):
         first_call(host, enumerated, x[:, 0])
     with pytest.raises(ValueError, match="local='diagonal'; expected 'mean_field' or 'full_rank'"):
         host.room.AutoAmortized(no_local, local="diagonal")
+    with pytest.raises(ValueError, match="encoder is a function; expected a"):
+        host.room.AutoAmortized(no_local, encoder=no_local)
     with pytest.raises(RuntimeError, match="has not seen the model yet"):
         Fitted(host, None, host.room.AutoAmortized(no_local), {}).guide.shared_posterior(
             *([{}] if host.name == "numpyro" else [])

@@ -10,9 +10,19 @@ import jax.numpy as jnp
 from ppl_ext.npe.features import Layout
 from ppl_ext.numpyro.npe.embeddings import ResidualMLP
 
-__all__ = ["join_presence", "make_encoder", "measure", "standardise"]
+__all__ = ["check_encoder", "join_presence", "make_encoder", "measure", "standardise"]
 
 Encoder = tuple[Callable[[Any, jax.Array], jax.Array], Any]
+
+
+def check_encoder(encoder: Any) -> None:
+    """Refuse what is no function beside its weights."""
+    pair = isinstance(encoder, tuple) and len(encoder) == 2 and callable(encoder[0])
+    if encoder is not None and not pair:
+        raise ValueError(
+            f"AutoAmortized: encoder is a {type(encoder).__name__}; expected a function of "
+            "weights and rows, and the weights to start from. Write encoder=(function, weights)."
+        )
 
 
 def make_encoder(encoder: Encoder | None, width: int, num_outputs: int) -> Encoder:

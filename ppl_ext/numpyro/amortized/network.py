@@ -9,7 +9,13 @@ import numpy as np
 import numpyro
 
 from ppl_ext.amortization import RowLayout, check_encoded, lay_out_rows
-from ppl_ext.numpyro.amortized.encoders import join_presence, make_encoder, measure, standardise
+from ppl_ext.numpyro.amortized.encoders import (
+    check_encoder,
+    join_presence,
+    make_encoder,
+    measure,
+    standardise,
+)
 from ppl_ext.numpyro.amortized.rows import Trace, read_rows, run_model
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model
 from ppl_ext.numpyro.tracing.find_sites import mask_of
@@ -41,6 +47,7 @@ class RowNetwork:
         family: str,
         prefix: str,
     ) -> None:
+        check_encoder(encoder)
         self.model, self.plate, self.encoder = model, plate, encoder
         self.features, self.family, self.prefix = features, family, prefix
         self._layout: RowLayout | None = None

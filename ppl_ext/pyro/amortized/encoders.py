@@ -5,7 +5,7 @@ import torch
 from ppl_ext.npe.features import Layout
 from ppl_ext.pyro.npe.embeddings import ResidualMLP
 
-__all__ = ["StandardEncoder", "join_presence"]
+__all__ = ["StandardEncoder", "check_encoder", "join_presence"]
 
 
 class StandardEncoder(torch.nn.Module):
@@ -50,6 +50,21 @@ class StandardEncoder(torch.nn.Module):
         # What is missing stands at the mean, where it tells nothing.
         scaled = torch.where(flags > 0, scaled, 0.0) if flags.shape[1] else scaled
         return self.network(torch.cat([scaled, flags], -1))
+
+
+def check_encoder(encoder: torch.nn.Module | None) -> torch.nn.Module | None:
+    """Refuse what is no module, and make its parameters such as the host can train."""
+    if encoder is None:
+        return None
+    if not isinstance(encoder, torch.nn.Module):
+        raise ValueError(
+            f"AutoAmortized: encoder is a {type(encoder).__name__}; expected a torch module, "
+            "whose parameters the host can train. Write encoder=torch.nn.Sequential(...)."
+        )
+    for weight in encoder.parameters():
+        # Of others the host would train a copy, and the module would never learn.
+        weight.data = weight.data.contiguous()
+    return encoder
 
 
 def join_presence(features: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:

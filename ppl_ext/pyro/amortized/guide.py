@@ -11,7 +11,7 @@ from pyro.nn import PyroModule
 
 from ppl_ext.amortization import check_encoded, check_family
 from ppl_ext.pyro.amortized import emission
-from ppl_ext.pyro.amortized.encoders import StandardEncoder, join_presence
+from ppl_ext.pyro.amortized.encoders import StandardEncoder, check_encoder, join_presence
 from ppl_ext.pyro.amortized.gaussians import Gaussian, read_encoded
 from ppl_ext.pyro.amortized.row_model import RowModel
 from ppl_ext.pyro.amortized.rows import peek_rows, run_model
@@ -102,10 +102,7 @@ class AutoAmortized(PyroModule):
         self.local, self.shared, self.init_scale = local, shared, float(init_scale)
         # Not a part of this module, whatever it is: its parameters are the model's own.
         self._rows = RowModel(model, plate, features)
-        self.encoder = encoder
-        for weight in () if encoder is None else encoder.parameters():
-            # Of others the host would train a copy, and the module would never learn.
-            weight.data = weight.data.contiguous()
+        self.encoder = check_encoder(encoder)
 
     @in_turn
     def setup(self, *args: Any, **kwargs: Any) -> Self:
