@@ -128,7 +128,7 @@ def test_draws_stay_in_the_support(host):
 
     flow = functools.partial(host.room.flows.CouplingFlow, num_layers=1)
     npe = host.room.NPE(model, host.array(np.array(0.0)), estimator=flow)
-    npe = train(host, npe, 4000, settings=host.room.npe.Training(max_epochs=20))
+    npe = train(host, npe, 4000, settings=host.room.npe.Training(max_epochs=12))
     posterior = npe.posterior(np.array(1.9))
 
     def weight(theta):
@@ -151,7 +151,7 @@ def test_missing_rows_and_values(host):
     npe = host.room.NPE(
         normal_model(host), host.array(np.zeros(ROWS)), estimator=gaussian, missing=True
     )
-    npe = train(host, npe, 4000, fresh=True, settings=host.room.npe.Training(max_epochs=30))
+    npe = train(host, npe, 4000, fresh=True, settings=host.room.npe.Training(max_epochs=15))
     for y in (np.ones(ROWS), np.ones(2), np.array([1.0, np.nan, np.nan, np.nan])):
         seen = np.isfinite(y).sum()
         drawn = host.random(npe.posterior(y).sample, 4000)["mu"]
@@ -204,7 +204,7 @@ def test_rounds_look_where_the_posterior_is(host):
     gaussian = host.room.npe.FullRankGaussian
     npe = host.room.NPE(normal_model(host), host.array(np.zeros(ROWS)), estimator=gaussian)
     y = np.full(ROWS, 3.0)  # far out in the prior predictive
-    settings = host.room.npe.Training(max_epochs=30)
+    settings = host.room.npe.Training(max_epochs=15)
     host.random(npe.train_for, y, 6000, num_rounds=2, settings=settings, **QUIET)
     drawn = host.random(npe.posterior(y).sample, 4000)["mu"]
     assert abs(drawn.mean() - 2.4) < 0.1
@@ -220,7 +220,7 @@ def test_fresh_pairs_and_a_mixture(host):
 
     mixture = functools.partial(host.room.npe.MixtureDensity, num_components=4)
     npe = host.room.NPE(model, host.array(np.array(0.0)), estimator=mixture)
-    settings = host.room.npe.Training(max_epochs=25)
+    settings = host.room.npe.Training(max_epochs=15)
     npe = train(host, npe, 4000, fresh=True, settings=settings)
     drawn = host.random(npe.posterior(np.array(4.0)).sample, 4000)["theta"]
     assert abs((drawn > 0).mean() - 0.5) < 0.15
