@@ -14,7 +14,7 @@ from ppl_ext.numpyro.guides.flow import AutoFlow
 from ppl_ext.numpyro.guides.full_rank import AutoFullRank
 from ppl_ext.numpyro.tracing.bound_model import BoundModel
 from ppl_ext.numpyro.tracing.compiled_density import compile_density
-from ppl_ext.numpyro.tracing.rng_keys import seed_from
+from ppl_ext.numpyro.tracing.rng_keys import whole_seed_from
 
 __all__ = ["fit_deterministic"]
 
@@ -47,7 +47,7 @@ def fit_deterministic(
         params, log = fit_flow(rng_key, bound, density, guide, settings, progress_bar)
         return params, replace(log, compile_seconds=compile_seconds), None
     solve = solve_full_rank if isinstance(guide, AutoFullRank) else solve_mean_field
-    seed = int(seed_from(rng_key).generate_state(1)[0])
+    seed = whole_seed_from(rng_key)
     solution = solve(density, settings, seed=seed, progress_bar=progress_bar)
     log = replace(solution.log, compile_seconds=compile_seconds)
     return guide.set_gaussian(solution.loc, solution.scale), log, solution

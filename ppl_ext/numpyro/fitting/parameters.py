@@ -23,7 +23,7 @@ from ppl_ext.numpyro.tracing.compiled_density import compile_density
 from ppl_ext.numpyro.tracing.density import density_of
 from ppl_ext.numpyro.tracing.find_sites import origin_of, put_unconstrained
 from ppl_ext.numpyro.tracing.model_call import ModelCall
-from ppl_ext.numpyro.tracing.rng_keys import seed_from
+from ppl_ext.numpyro.tracing.rng_keys import whole_seed_from
 from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["find_obstacle", "fit_with_parameters", "read_parameters"]
@@ -77,7 +77,7 @@ def fit_with_parameters(
     held = bound.hold(density.start)
     compile_seconds = compile_density(held.call).compile_log_density(held.arrays)
     solve = solve_full_rank if isinstance(guide, AutoFullRank) else solve_mean_field
-    seed = int(seed_from(rng_key).generate_state(1)[0])
+    seed = whole_seed_from(rng_key)
     solution = solve_with_parameters(
         density, solve, settings, seed=seed, progress_bar=progress_bar
     )

@@ -22,7 +22,7 @@ from ppl_ext.numpyro.npe.guide import sample_sites
 from ppl_ext.numpyro.npe.trained import Trained
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
 from ppl_ext.numpyro.tracing.density import density_of
-from ppl_ext.numpyro.tracing.rng_keys import check_rng_key, make_generator, seed_from
+from ppl_ext.numpyro.tracing.rng_keys import check_rng_key, make_generator, whole_seed_from
 
 if TYPE_CHECKING:
     import xarray
@@ -207,7 +207,7 @@ class NeuralPosterior:
             lambda count: self._draw_scored(next(keys), count),
             density_of(self.bound),
             settings or Correction(),
-            seed=int(seed_from(rng_key).generate_state(1)[0]),
+            seed=whole_seed_from(rng_key),
             progress_bar=progress_bar,
         )
         draws = self._score(rng_key, found.points, posterior_predictive)
@@ -222,7 +222,7 @@ class NeuralPosterior:
         return self.draws(rng_key, num_draws).to_datatree()
 
     def _draw(self, rng_key: jax.Array, num_draws: int) -> np.ndarray:
-        seed = int(seed_from(rng_key).generate_state(1)[0])
+        seed = whole_seed_from(rng_key)
         return self.amortized.sample(self.observed, num_draws, seed)
 
     def _draw_scored(self, rng_key: jax.Array, num_draws: int) -> tuple[np.ndarray, np.ndarray]:
@@ -233,7 +233,7 @@ class NeuralPosterior:
         return z[0], self.amortized.log_q(z, self.observed)[0]
 
     def _score(self, rng_key: jax.Array, points: Points, posterior_predictive: bool) -> Draws:
-        rng = np.random.default_rng(seed_from(rng_key))
+        rng = make_generator(rng_key)
         with x64_scope(self.bound.x64):
             return score_points(rng, self.bound, points, posterior_predictive=posterior_predictive)
 

@@ -17,7 +17,7 @@ from ppl_ext.numpyro.npe.network import Network, build_network
 from ppl_ext.numpyro.npe.simulation import ModelSimulator, find_exchangeable
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model, x64_scope
 from ppl_ext.numpyro.tracing.refusals import refuse_latents, refuse_parameters, refuse_subsampling
-from ppl_ext.numpyro.tracing.rng_keys import seed_from
+from ppl_ext.numpyro.tracing.rng_keys import whole_seed_from
 from ppl_ext.numpyro.tracing.sites import Observed
 from ppl_ext.simulation import Simulations
 
@@ -107,7 +107,7 @@ def read_task(
 
     def make_source(rng_key: jax.Array) -> PairSource:
         of_model = ModelSimulator(bound, drawn, seen_in_model, rng_key)
-        seed = int(seed_from(rng_key).generate_state(1)[0])
+        seed = whole_seed_from(rng_key)
         return PairSource(of_model, latent, simulator, vectorized, seed)
 
     if simulator is None:

@@ -16,7 +16,7 @@ from ppl_ext.npe.settings import Training
 from ppl_ext.numpyro.npe.learner import NetworkLearner
 from ppl_ext.numpyro.npe.task import Task
 from ppl_ext.numpyro.npe.trained import Trained
-from ppl_ext.numpyro.tracing.rng_keys import seed_from
+from ppl_ext.numpyro.tracing.rng_keys import seed_from, whole_seed_from
 from ppl_ext.simulation import Simulations
 from ppl_ext.whole_files import find_target
 
@@ -60,7 +60,7 @@ def train_network(
         latent=task.shapes,
         prepared=prepared,
         settings=settings,
-        seed=int(seed_from(rng_key).generate_state(1)[0]),
+        seed=whole_seed_from(rng_key),
         fresh=num_simulations * fresh,
     )
     return _learn(task, rng_key, prepared, settings, rng, progress_bar, renew, kept)
@@ -100,7 +100,7 @@ def train_rounds(
         learn_round,
         num_simulations,
         num_rounds,
-        seed=int(seed_from(rng_key).generate_state(1)[0]),
+        seed=whole_seed_from(rng_key),
         progress_bar=progress_bar,
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ppl_ext.draws import seeds
 
-__all__ = ["check_rng_key", "make_generator", "seed_from"]
+__all__ = ["check_rng_key", "make_generator", "seed_from", "whole_seed_from"]
 
 
 def _is_rng_key(value: Any) -> bool:
@@ -46,6 +46,11 @@ def seed_from(rng_key: jax.Array) -> np.random.SeedSequence:
     if jax.dtypes.issubdtype(rng_key.dtype, jax.dtypes.prng_key):
         data = jax.random.key_data(rng_key)
     return np.random.SeedSequence([int(word) for word in np.ravel(data)])
+
+
+def whole_seed_from(rng_key: jax.Array) -> int:
+    """A whole number from a key, for what takes no other seed."""
+    return int(seed_from(rng_key).generate_state(1)[0])
 
 
 def make_generator(seed: Any) -> np.random.Generator:

@@ -29,7 +29,7 @@ from ppl_ext.numpyro.fitting.flows.flow_training import (
 )
 from ppl_ext.numpyro.guides.flow import AutoFlow
 from ppl_ext.numpyro.tracing.bound_model import BoundModel
-from ppl_ext.numpyro.tracing.rng_keys import seed_from
+from ppl_ext.numpyro.tracing.rng_keys import whole_seed_from
 
 __all__ = ["fit_flow"]
 
@@ -65,7 +65,7 @@ def fit_flow(
         The parameters, and the log: the losses are those of the last stage, the notes tell of
         all.
     """
-    seed = int(seed_from(rng_key).generate_state(1)[0])
+    seed = whole_seed_from(rng_key)
     solution = solve_full_rank(density, settings, seed=seed, progress_bar=progress_bar)
     params = guide.set_gaussian(solution.loc, solution.scale)
     name = f"{guide.prefix}_flow"
