@@ -10,7 +10,13 @@ from collections.abc import Callable, Collection, Mapping
 from numbers import Integral
 from typing import Any
 
-__all__ = ["check_count", "check_guide", "check_model", "refuse_guide_by_position"]
+__all__ = [
+    "check_count",
+    "check_guide",
+    "check_init_scale",
+    "check_model",
+    "refuse_guide_by_position",
+]
 
 _Signature = Callable[[Callable[..., Any]], inspect.Signature]
 
@@ -30,6 +36,26 @@ def check_count(caller: str, name: str, value: Any, line: str) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(
             f"{caller}: {name} = {value!r}; expected a positive whole number, such as {line}."
+        )
+
+
+def check_init_scale(kind: str, init_scale: Any) -> None:
+    """Refuse what a guide cannot take for a standard deviation.
+
+    Args:
+        kind: Name of the guide's class.
+        init_scale: Standard deviation that it starts from.
+
+    Raises:
+        ValueError: It is not positive.
+
+    Example:
+        >>> check_init_scale("AutoMeanField", 0.1)
+    """
+    if not init_scale > 0:
+        raise ValueError(
+            f"{kind}: init_scale = {init_scale}; expected a positive number. Write "
+            f"{kind}(model, init_scale=0.1)."
         )
 
 

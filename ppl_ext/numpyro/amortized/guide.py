@@ -9,6 +9,7 @@ import numpyro.distributions as dist
 from numpyro.infer.autoguide import AutoGuide
 
 from ppl_ext.amortization import check_family
+from ppl_ext.fitting.calls import check_init_scale
 from ppl_ext.numpyro.amortized import emission
 from ppl_ext.numpyro.amortized.gaussians import Gaussian, read_encoded
 from ppl_ext.numpyro.amortized.network import RowNetwork
@@ -89,11 +90,7 @@ class AutoAmortized(AutoGuide):
     ) -> None:
         check_family("local", local)
         check_family("shared", shared)
-        if not init_scale > 0:
-            raise ValueError(
-                f"AutoAmortized: init_scale = {init_scale}; expected a positive number, such as "
-                "init_scale=0.1."
-            )
+        check_init_scale("AutoAmortized", init_scale)
         super().__init__(model, prefix=prefix)
         self.local, self.shared, self.init_scale = local, shared, init_scale
         self._network = RowNetwork(model, plate, encoder, features, local, prefix)

@@ -11,6 +11,7 @@ from numpyro.infer import init_to_uniform
 from numpyro.infer.autoguide import AutoGuide
 from numpyro.primitives import _PYRO_STACK, CondIndepStackFrame
 
+from ppl_ext.fitting.calls import check_init_scale
 from ppl_ext.numpyro.guides.coordinates import GuideSite, lay_out, spread_start
 from ppl_ext.numpyro.guides.init_points import draw_start
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model
@@ -38,11 +39,7 @@ class AbstractUnconstrainedGuide(AutoGuide):
         init_scale: float = 0.1,
         create_plates: Callable | None = None,
     ) -> None:
-        if not init_scale > 0:
-            raise ValueError(
-                f"{type(self).__name__}: init_scale = {init_scale}; expected a positive number, "
-                "such as init_scale=0.1."
-            )
+        check_init_scale(type(self).__name__, init_scale)
         super().__init__(
             model, prefix=prefix, init_loc_fn=init_loc_fn, create_plates=create_plates
         )

@@ -10,6 +10,7 @@ import torch
 from pyro.nn import PyroModule
 
 from ppl_ext.amortization import check_encoded, check_family
+from ppl_ext.fitting.calls import check_init_scale
 from ppl_ext.pyro.amortized import emission
 from ppl_ext.pyro.amortized.encoders import StandardEncoder, check_encoder, join_presence
 from ppl_ext.pyro.amortized.gaussians import Gaussian, read_encoded
@@ -92,11 +93,7 @@ class AutoAmortized(PyroModule):
     ) -> None:
         check_family("local", local)
         check_family("shared", shared)
-        if not init_scale > 0:
-            raise ValueError(
-                f"AutoAmortized: init_scale = {init_scale}; expected a positive number, such as "
-                "init_scale=0.1."
-            )
+        check_init_scale("AutoAmortized", init_scale)
         super().__init__(f"{prefix}_{next(_COUNTER)}")
         self._prefix = prefix
         self.local, self.shared, self.init_scale = local, shared, float(init_scale)

@@ -13,6 +13,7 @@ from pyro import poutine
 from pyro.infer.autoguide import AutoGuide
 from pyro.infer.autoguide.initialization import InitMessenger, init_to_median
 
+from ppl_ext.fitting.calls import check_init_scale
 from ppl_ext.pyro.guides.peeking import GivenSubsamples, find_moving_supports, peek_subsamples
 from ppl_ext.pyro.guides.safe_init import finite_start
 from ppl_ext.pyro.tracing.enumeration.marks import is_marked
@@ -48,11 +49,7 @@ class AbstractUnconstrainedGuide(AutoGuide):
         init_scale: float = 0.1,
         create_plates: Callable | None = None,
     ) -> None:
-        if not init_scale > 0:
-            raise ValueError(
-                f"{type(self).__name__}: init_scale is {init_scale}, where a positive number is "
-                f"expected. Write {type(self).__name__}(model, init_scale=0.1)."
-            )
+        check_init_scale(type(self).__name__, init_scale)
         started = InitMessenger(finite_start(init_loc_fn, type(self).__name__))(model)
         super().__init__(started, create_plates=create_plates)
         self._prefix = prefix
