@@ -11,7 +11,7 @@ import numpyro.distributions as dist
 from numpyro.distributions import biject_to, constraints
 from numpyro.distributions.util import sum_rightmost
 
-from ppl_ext.amortization import FlatSite, RowLayout
+from ppl_ext.amortization.layout import FlatSite, RowLayout
 from ppl_ext.numpyro.amortized.gaussians import Gaussian
 from ppl_ext.numpyro.amortized.rows import Trace
 

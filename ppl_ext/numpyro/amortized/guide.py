@@ -8,7 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.infer.autoguide import AutoGuide
 
-from ppl_ext.amortization import check_family
+from ppl_ext.amortization.refusals import check_family
 from ppl_ext.fitting.calls import check_init_scale
 from ppl_ext.numpyro.amortized import emission
 from ppl_ext.numpyro.amortized.gaussians import Gaussian, read_encoded

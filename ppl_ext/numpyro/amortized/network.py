@@ -8,7 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 
-from ppl_ext.amortization import RowLayout, check_encoded, lay_out_rows
+from ppl_ext.amortization.layout import RowLayout, lay_out_rows
+from ppl_ext.amortization.refusals import (
+    check_encoded,
+    check_features,
+    refuse_features,
+    refuse_local,
+    refuse_nothing_to_read,
+    require_layout,
+)
 from ppl_ext.numpyro.amortized.encoders import (
     check_encoder,
     join_presence,
@@ -56,12 +64,7 @@ class RowNetwork:
     @property
     def layout(self) -> RowLayout:
         """The sites of the model."""
-        if self._layout is None:
-            raise RuntimeError(
-                "AutoAmortized: the guide has not seen the model yet; expected a set-up before "
-                "its parameters are used. Write guide.setup(rng_key, *args, **kwargs)."
-            )
-        return self._layout
+        return require_layout(self._layout, "guide.setup(rng_key, *args, **kwargs)")
 
     def set_up(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> RowLayout:
         """Look at the model, once."""
@@ -80,24 +83,17 @@ class RowNetwork:
         refuse_latents(shown)
         layout = lay_out_rows(shown.sites, self.plate)
         for site in shown.sites.latents:
-            if site.transform is None:
-                raise ValueError(
-                    f"{_CALLER}: the support of site '{site.name}' depends on other sites; "
-                    "expected a fixed one. Sample it from a fixed interval and scale it."
-                )
-            if mask_of(trace[site.name]["fn"], trace[site.name]["fn"].shape()) is not None:
-                raise ValueError(
-                    f"{_CALLER}: latent site '{site.name}' is masked, so that nothing tells where "
-                    "it lies; expected a mask of observed sites alone. Put handlers.mask around "
-                    "the sites with obs=."
-                )
+            fn = trace[site.name]["fn"]
+            refuse_local(
+                site.name,
+                moving=site.transform is None,
+                masked=mask_of(fn, fn.shape()) is not None,
+                mask="handlers.mask",
+            )
         if not shown.traced:
             refuse_data(_show_all(shown))
-        if self.features is None and not layout.observed:
-            raise ValueError(
-                f"{_CALLER}: plate '{layout.plate}' has no observed site to read; expected data. "
-                "Write features=lambda *args: ..., a function of the model's arguments."
-            )
+        if self.features is None:
+            refuse_nothing_to_read(layout)
         return layout
 
     def run_whole(
@@ -121,17 +117,9 @@ class RowNetwork:
             return read_rows(trace, self.layout)
         found = jnp.asarray(self.features(*args, **kwargs))
         size = trace[self.layout.plate]["args"][0]
-        if not found.ndim or len(found) not in (size, len(rows)):
-            raise ValueError(
-                f"{_CALLER}: features= gave an array of shape {found.shape}; expected one entry "
-                f"for each of the {size} rows of plate '{self.layout.plate}'. Give all rows: the "
-                "guide takes those of the minibatch."
-            )
-        if not isinstance(found, jax.core.Tracer) and not np.isfinite(found).all():
-            raise ValueError(
-                f"{_CALLER}: features= gave {int((~np.isfinite(found)).sum())} values that are "
-                "not finite; expected numbers. Fill them in, and add flags of what is there."
-            )
+        check_features(jnp.shape(found), self.layout, size, len(rows))
+        if not isinstance(found, jax.core.Tracer):
+            refuse_features(int((~np.isfinite(found)).sum()))
         return (found[rows] if len(found) == size else found), None
 
     def parameters(

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.primitives import Messenger
 
-from ppl_ext.amortization import RowLayout, check_batch
+from ppl_ext.amortization.layout import RowLayout
+from ppl_ext.amortization.refusals import check_batch
 from ppl_ext.numpyro.tracing.find_sites import (
     WholePlates,
     mask_of,

@@ -10,7 +10,7 @@ from pyro.distributions import constraints
 from pyro.distributions.util import sum_rightmost
 from pyro.nn import PyroParam
 
-from ppl_ext.amortization import FlatSite, RowLayout
+from ppl_ext.amortization.layout import FlatSite, RowLayout
 from ppl_ext.pyro.amortized.gaussians import Gaussian
 from ppl_ext.pyro.amortized.rows import Sites
 from ppl_ext.pyro.tracing.run_at_point import bijection_of

@@ -9,7 +9,7 @@ import pyro.distributions as dist
 import torch
 from pyro.nn import PyroModule
 
-from ppl_ext.amortization import check_encoded, check_family
+from ppl_ext.amortization.refusals import check_encoded, check_family
 from ppl_ext.fitting.calls import check_init_scale
 from ppl_ext.pyro.amortized import emission
 from ppl_ext.pyro.amortized.encoders import StandardEncoder, check_encoder, join_presence

@@ -7,7 +7,14 @@ from typing import Any
 import torch
 from pyro import poutine
 
-from ppl_ext.amortization import RowLayout, lay_out_rows
+from ppl_ext.amortization.layout import RowLayout, lay_out_rows
+from ppl_ext.amortization.refusals import (
+    check_features,
+    refuse_features,
+    refuse_local,
+    refuse_nothing_to_read,
+    require_layout,
+)
 from ppl_ext.pyro.amortized.rows import Sites, peek_rows, read_rows, run_model
 from ppl_ext.pyro.guides.peeking import find_moving_supports
 from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
@@ -37,12 +44,7 @@ class RowModel:
     @property
     def layout(self) -> RowLayout:
         """The sites of the model."""
-        if self._layout is None:
-            raise RuntimeError(
-                "AutoAmortized: the guide has not seen the model yet; expected a set-up before "
-                "its parameters are used. Write guide.setup(*args, **kwargs)."
-            )
-        return self._layout
+        return require_layout(self._layout, "guide.setup(*args, **kwargs)")
 
     @property
     def ready(self) -> bool:
@@ -68,24 +70,12 @@ class RowModel:
         latents = {each.name: sites[each.name] for each in shown.sites.latents}
         moving = find_moving_supports(_CALLER, self.model, latents, args, dict(kwargs))
         for name, msg in latents.items():
-            if name in moving:
-                raise ValueError(
-                    f"{_CALLER}: the support of site {name!r} depends on other sites; expected a "
-                    "fixed one. Sample it from a fixed interval and scale it."
-                )
-            if mask_of(msg) is not None:
-                raise ValueError(
-                    f"{_CALLER}: latent site {name!r} is masked, so that nothing tells where it "
-                    "lies; expected a mask of observed sites alone. Put poutine.mask around the "
-                    "sites with obs=."
-                )
+            masked = mask_of(msg) is not None
+            refuse_local(name, moving=name in moving, masked=masked, mask="poutine.mask")
         refuse_data(whole)
         self._refuse_own_rows(layout, args, kwargs)
-        if self.features is None and not layout.observed:
-            raise ValueError(
-                f"{_CALLER}: plate {layout.plate!r} has no observed site to read; expected data. "
-                "Write features=lambda *args: ..., a function of the model's arguments."
-            )
+        if self.features is None:
+            refuse_nothing_to_read(layout)
         return layout
 
     def _refuse_own_rows(
@@ -138,18 +128,9 @@ class RowModel:
             return read_rows(sites, self.layout)
         found = torch.as_tensor(self.features(*args, **kwargs))
         size = sites[self.layout.plate]["fn"].size
-        if not found.dim() or len(found) not in (size, len(rows)):
-            raise ValueError(
-                f"{_CALLER}: features= gave a tensor of shape {tuple(found.shape)}; expected one "
-                f"entry for each of the {size} rows of plate {self.layout.plate!r}. Give all "
-                "rows: the guide takes those of the minibatch."
-            )
+        check_features(found.shape, self.layout, size, len(rows))
         found = found[rows] if len(found) == size else found
-        if not found.isfinite().all():
-            raise ValueError(
-                f"{_CALLER}: features= gave {int((~found.isfinite()).sum())} values that are "
-                "not finite; expected numbers. Fill them in, and add flags of what is there."
-            )
+        refuse_features(int((~found.isfinite()).sum()))
         return found, None
 
 

@@ -9,7 +9,8 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
-from ppl_ext.amortization import RowLayout, check_batch
+from ppl_ext.amortization.layout import RowLayout
+from ppl_ext.amortization.refusals import check_batch
 from ppl_ext.pyro.tracing.data.ordinary_data import mask_of
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state, whole_plates
 from ppl_ext.pyro.tracing.run_at_point import bijection_of

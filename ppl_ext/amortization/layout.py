@@ -1,4 +1,4 @@
-"""What amortized guides of both hosts share: which sites are local, what an encoder gives."""
+"""The sites of a model as an amortized guide sees them: local ones, shared ones, what is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FlatSite", "RowLayout", "check_batch", "check_encoded", "check_family", "lay_out_rows"]
+__all__ = ["FlatSite", "RowLayout", "lay_out_rows"]
 
 
 @dataclass(frozen=True)
@@ -77,75 +77,6 @@ class RowLayout:
         """Numbers that an encoder gives for a row: locations, scales, and what binds them."""
         dim = self.local_dim
         return 2 * dim + (dim * (dim - 1) // 2 if family == "full_rank" else 0)
-
-
-def check_family(what: str, family: Any) -> None:
-    """Refuse what is no family of Gaussians.
-
-    Args:
-        what: Name of the argument.
-        family: Its value.
-
-    Raises:
-        ValueError: It is another one.
-
-    Example:
-        >>> check_family("local", "full_rank")
-    """
-    if family not in ("mean_field", "full_rank"):
-        raise ValueError(
-            f"AutoAmortized: {what}={family!r}; expected 'mean_field' or 'full_rank'. Write "
-            f"AutoAmortized(model, {what}='full_rank')."
-        )
-
-
-def check_batch(plate: str, size: int, subsample_size: int | None) -> None:
-    """Refuse a plate that is to show more rows than it has.
-
-    Args:
-        plate: Its name.
-        size: Rows that it has.
-        subsample_size: Rows that it shows; None for all.
-
-    Raises:
-        ValueError: They are more.
-
-    Example:
-        >>> check_batch("rows", 100, 10)
-    """
-    if subsample_size is not None and subsample_size > size:
-        raise ValueError(
-            f"AutoAmortized: plate '{plate}' draws {subsample_size} of {size} rows; expected at "
-            f"most as many as there are. Write subsample_size=min({subsample_size}, {size})."
-        )
-
-
-def check_encoded(shape: Sequence[int], rows: int, layout: RowLayout, family: str) -> None:
-    """Refuse what an encoder gave if it is no row of numbers for each row of the plate.
-
-    Args:
-        shape: Shape of what it gave.
-        rows: Rows that it was given.
-        layout: The sites.
-        family: Family of the local Gaussian.
-
-    Raises:
-        ValueError: It has another shape.
-
-    Example:
-        >>> z = FlatSite("z", (2,), 1, 1, plates=("rows",), start=0, stop=2)
-        >>> check_encoded((7, 5), 7, RowLayout("rows", -1, (z,), (), (), {}), "full_rank")
-    """
-    width = layout.num_outputs(family)
-    if tuple(shape) != (rows, width):
-        names = ", ".join(f"'{site.name}'" for site in layout.local)
-        dim = layout.local_dim
-        more = f" and {width - 2 * dim} below the diagonal" if width > 2 * dim else ""
-        raise ValueError(
-            f"AutoAmortized: the encoder gave an array of shape {tuple(shape)} for {rows} rows of "
-            f"plate '{layout.plate}'; expected ({rows}, {width}): {dim} locations, {dim} scales"
-            f"{more} for {names}. Give its last layer {width} outputs, or leave encoder= out."
-        )
 
 
 def lay_out_rows(sites: Any, plate: str | None) -> RowLayout:

@@ -1,0 +1,1 @@
+"""What amortized guides of both hosts share: which sites are local, and what is refused."""
