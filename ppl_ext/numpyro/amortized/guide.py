@@ -13,7 +13,7 @@ from ppl_ext.fitting.calls import check_init_scale
 from ppl_ext.numpyro.amortized import emission
 from ppl_ext.numpyro.amortized.gaussians import Gaussian, read_encoded
 from ppl_ext.numpyro.amortized.network import RowNetwork
-from ppl_ext.numpyro.amortized.rows import run_model
+from ppl_ext.numpyro.amortized.rows import Trace, run_model
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
 from ppl_ext.numpyro.tracing.turns import in_turn
 
@@ -165,11 +165,7 @@ class AutoAmortized(AutoGuide):
         Raises:
             ValueError: The data hold values that are neither finite nor masked.
         """
-        layout = self._network.check_data(args, kwargs)
-        trace, rows = self._network.run_whole(args, kwargs)
-        read = self._network.read(trace, args, kwargs, rows)
-        encoded = self._network.encode(params, read)
-        return read_encoded(encoded, layout.local_dim, self.local).distribution
+        return self._encode_whole(params, args, kwargs)[0].distribution
 
     def shared_posterior(self, params: Mapping[str, Any]) -> dist.Distribution:
         """The Gaussian of the latent sites outside of the plate, on unconstrained space.
@@ -190,6 +186,7 @@ class AutoAmortized(AutoGuide):
             )
         return self._shared(params).distribution
 
+    @in_turn
     def sample_posterior(
         self,
         rng_key: jax.Array,
@@ -213,14 +210,14 @@ class AutoAmortized(AutoGuide):
         line = "guide.sample_posterior(jax.random.key(0), params, *args)"
         check_rng_key("AutoAmortized.sample_posterior", rng_key, line)
         shared_key, local_key = jax.random.split(rng_key)
-        gaussian = self.local_posterior(params, *args, **kwargs)
-        z = gaussian.sample(local_key, sample_shape)
+        gaussian, trace = self._encode_whole(params, args, kwargs)
+        z = gaussian.distribution.sample(local_key, sample_shape)
         shared = None
         if self._network.layout.shared:
             shared = self.shared_posterior(params).sample(shared_key, sample_shape)
-        trace, _ = self._network.run_whole(args, kwargs)
         return emission.constrain(self._network.layout, shared, z, trace)
 
+    @in_turn
     def median(self, params: Mapping[str, Any], *args: Any, **kwargs: Any) -> dict[str, jax.Array]:
         """Median of every latent site, local ones for all rows of the data that are given.
 
@@ -232,12 +229,21 @@ class AutoAmortized(AutoGuide):
         Returns:
             ``{site: array}``; exact where the bijection works entry by entry.
         """
-        z = self.local_posterior(params, *args, **kwargs).mean
+        gaussian, trace = self._encode_whole(params, args, kwargs)
         shared = None
         if self._network.layout.shared:
             shared = self.shared_posterior(params).mean
-        trace, _ = self._network.run_whole(args, kwargs)
-        return emission.constrain(self._network.layout, shared, z, trace)
+        return emission.constrain(self._network.layout, shared, gaussian.loc, trace)
+
+    def _encode_whole(
+        self, params: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Gaussian, Trace]:
+        """The Gaussians of all rows, and the run of the model that has shown them."""
+        layout = self._network.check_data(args, kwargs)
+        trace, rows = self._network.run_whole(args, kwargs)
+        read = self._network.read(trace, args, kwargs, rows)
+        encoded = self._network.encode(params, read)
+        return read_encoded(encoded, layout.local_dim, self.local), trace
 
     def _shared(self, params: Mapping[str, Any]) -> Gaussian:
         return Gaussian(params[f"{self.prefix}_shared_loc"], params[f"{self.prefix}_shared_scale"])

@@ -1,7 +1,7 @@
 """A guide that reads the posterior of every row of a plate from the data of the row."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import pyro
@@ -15,7 +15,7 @@ from ppl_ext.pyro.amortized import emission
 from ppl_ext.pyro.amortized.encoders import StandardEncoder, check_encoder, join_presence
 from ppl_ext.pyro.amortized.gaussians import Gaussian, read_encoded
 from ppl_ext.pyro.amortized.row_model import RowModel
-from ppl_ext.pyro.amortized.rows import peek_rows, run_model
+from ppl_ext.pyro.amortized.rows import Sites, peek_rows, run_model
 from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["AutoAmortized"]
@@ -165,11 +165,7 @@ class AutoAmortized(PyroModule):
         Raises:
             ValueError: The data hold values that are neither finite nor masked.
         """
-        layout = self._rows.layout
-        self._rows.check_data(args, kwargs)
-        sites, rows = self._rows.run_whole(args, kwargs)
-        encoded = self._encode(self._rows.read(sites, args, kwargs, rows))
-        return read_encoded(encoded, layout.local_dim, self.local).distribution
+        return self._encode_whole(args, kwargs)[0].distribution
 
     def shared_posterior(self) -> dist.TorchDistribution:
         """The Gaussian of the latent sites outside of the plate, on unconstrained space.
@@ -188,6 +184,7 @@ class AutoAmortized(PyroModule):
         return self._shared().distribution
 
     @torch.no_grad()
+    @in_turn
     def sample_posterior(
         self, *args: Any, sample_shape: tuple[int, ...] = (), **kwargs: Any
     ) -> dict[str, torch.Tensor]:
@@ -202,12 +199,13 @@ class AutoAmortized(PyroModule):
             ``{site: array[*sample_shape, ...]}``.
         """
         shape = torch.Size(sample_shape)
-        z = self.local_posterior(*args, **kwargs).sample(shape)
+        gaussian, messages = self._encode_whole(args, kwargs)
+        z = gaussian.distribution.sample(shape)
         shared = self._shared().distribution.sample(shape) if self._rows.layout.shared else None
-        messages, _ = self._rows.run_whole(args, kwargs)
         return emission.constrain(self._rows.layout, shared, z, messages)
 
     @torch.no_grad()
+    @in_turn
     def median(self, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         """Median of every latent site, local ones for all rows of the data that are given.
 
@@ -218,15 +216,24 @@ class AutoAmortized(PyroModule):
         Returns:
             ``{site: array}``; exact where the bijection works entry by entry.
         """
-        z = self.local_posterior(*args, **kwargs).mean
+        gaussian, messages = self._encode_whole(args, kwargs)
         shared = self._shared().loc if self._rows.layout.shared else None
-        messages, _ = self._rows.run_whole(args, kwargs)
-        return emission.constrain(self._rows.layout, shared, z, messages)
+        return emission.constrain(self._rows.layout, shared, gaussian.loc, messages)
 
     def __setstate__(self, state: dict) -> None:
         # The parameter store knows parameters by name: a copy is another guide.
         super().__setstate__(state)
         self._pyro_name = f"{self._prefix}_{next(_COUNTER)}"
+
+    def _encode_whole(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Gaussian, Sites]:
+        """The Gaussians of all rows, and the run of the model that has shown them."""
+        layout = self._rows.layout
+        self._rows.check_data(args, kwargs)
+        sites, rows = self._rows.run_whole(args, kwargs)
+        encoded = self._encode(self._rows.read(sites, args, kwargs, rows))
+        return read_encoded(encoded, layout.local_dim, self.local), sites
 
     def _encode(self, read: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
         rows = join_presence(*read)
