@@ -4,14 +4,13 @@ Every unit is computed once, when all that it reads is known: all coordinates to
 as one pass of `apply_network`, not one pass each.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ppl_ext.numpyro.flows.networks import Weights, bend_inputs
+from ppl_ext.numpyro.flows.networks import Weights, bend_inputs, read_layers
 
 __all__ = ["Column", "begin_columns", "run_columns", "split_columns"]
 
@@ -36,18 +35,11 @@ def split_columns(network: Weights, context: jax.Array | None, dim: int) -> list
         context: Context ``[..., context_dim]``, or None.
         dim: Number of coordinates.
     """
-    columns, last = [], len(network["weights"]) - 1
-    for index, weight in enumerate(network["weights"]):
-        shift = network["biases"][index]
-        if context is not None and index == 0 < last:
-            shift = shift + context @ network["first_context"]
-        if context is not None and index == last:
-            shift = shift + context @ network["last_context"]
-        if index == last and index:
-            weight = weight / math.sqrt(len(weight))
+    columns, layers = [], read_layers(network, context)
+    for index, (weight, shift) in enumerate(layers):
         if index:  # the units before lie as they became known
             weight = _cut_units(weight.T, dim).swapaxes(1, 2).reshape(-1, weight.shape[1])
-        cut = _cut_outputs if index == last else _cut_units
+        cut = _cut_units if index < len(layers) - 1 else _cut_outputs
         columns.append(Column(cut(weight, dim), cut(shift, dim)))
     return columns
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["apply_network", "bend_inputs", "init_network", "order_masks"]
+__all__ = ["apply_network", "bend_inputs", "init_network", "order_masks", "read_layers"]
 
 _LINEAR = 5.0  # inputs are as they are within, and logarithms far beyond
 
@@ -86,26 +86,40 @@ def apply_network(
     Returns:
         Numbers ``[..., outputs]``.
     """
-    weights = network["weights"]
-    if masks is not None:
-        weights = [
-            jnp.where(mask, weight, 0.0) for mask, weight in zip(masks, weights, strict=True)
-        ]
-    running = bend_inputs(values)
-    last = len(weights) - 1
-    for index, (weight, bias) in enumerate(zip(weights, network["biases"], strict=True)):
+    running, layers = bend_inputs(values), read_layers(network, context)
+    for index, (weight, shift) in enumerate(layers):
         read = jax.nn.silu(running) if index else running
-        # Or a step of Adam, which moves all weights alike, would move a wide layer too far.
-        size = 1 / math.sqrt(read.shape[-1]) if index == last and index else 1.0
-        following = size * (read @ weight) + bias
-        if context is not None and index == 0 < last:
-            following = following + context @ network["first_context"]
-        if context is not None and index == last:
-            following = following + context @ network["last_context"]
+        weight = weight if masks is None else jnp.where(masks[index], weight, 0.0)
+        following = read @ weight + shift
         # Hidden layers of one width add to each other, which keeps deep networks trainable.
-        residual = 0 < index < last and following.shape == running.shape
+        residual = 0 < index < len(layers) - 1 and following.shape == running.shape
         running = running + following if residual else following
     return running
+
+
+def read_layers(network: Weights, context: jax.Array | None) -> list[tuple[jax.Array, jax.Array]]:
+    """What the layers of a network multiply by, and what they add.
+
+    Args:
+        network: Its weights.
+        context: Context ``[..., context_dim]``, or None.
+
+    Returns:
+        For each layer ``[input, output]``, and biases with what the context adds,
+        ``[..., output]``.
+    """
+    layers, last = [], len(network["weights"]) - 1
+    for index, (weight, shift) in enumerate(
+        zip(network["weights"], network["biases"], strict=True)
+    ):
+        # Or a step of Adam, which moves all weights alike, would move a wide layer too far.
+        size = 1 / math.sqrt(len(weight)) if index == last and index else 1.0
+        if context is not None and index == 0 < last:
+            shift = shift + context @ network["first_context"]
+        if context is not None and index == last:
+            shift = shift + context @ network["last_context"]
+        layers.append((size * weight, shift))
+    return layers
 
 
 def bend_inputs(values: jax.Array) -> jax.Array:
