@@ -7,7 +7,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from models.cytometry.data import UNKNOWN, CytometryData
-from models.cytometry.result import CytometryFit, Evaluation, HeldOut
+from models.cytometry.prediction import Evaluation, HeldOut
+from models.cytometry.result import CytometryFit
 from models.cytometry.settings import Settings
 from models.cytometry.task import Task, make_task
 

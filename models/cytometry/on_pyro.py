@@ -21,7 +21,8 @@ from models.cytometry.networks_on_pyro import (
     encode,
     prior_factors,
 )
-from models.cytometry.result import CytometryFit, Evaluation
+from models.cytometry.prediction import Evaluation
+from models.cytometry.result import CytometryFit
 from models.cytometry.settings import Settings
 
 DEFAULTS = Settings()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.cytometry.data import UNKNOWN, CytometryData
-from models.cytometry.result import Prediction
+from models.cytometry.prediction import Prediction
 
 __all__ = ["draw_embedding", "draw_gates"]
 

@@ -7,114 +7,15 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp, softmax
 
 from models.cytometry.data import UNGATED, CytometryData
+from models.cytometry.prediction import Evaluation, HeldOut, Prediction
 from models.cytometry.settings import Settings
 from models.cytometry.task import Task
 
-__all__ = ["CytometryFit", "Evaluation", "HeldOut", "Prediction", "Report"]
+__all__ = ["CytometryFit", "Report"]
 
 UNUSED = 1e-3  # a cluster with less of all cells than this is not used
 CELLS_AT_A_TIME = 4096
 FEW_LABELS = 1e-3  # of a cluster that has none: it counts a little in the surprise
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What a host says of cells.
-
-    Attributes:
-        logits: ``[cell, cluster]`` of ``q(c | x)``.
-        bounds: ``[cell, cluster]``, of ``log p(x | c)``.
-        z: ``[cell, cluster, dim]``, means of ``q(z | x, c)``.
-    """
-
-    logits: np.ndarray
-    bounds: np.ndarray
-    z: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """Labelled cells, as models said that had not seen their labels.
-
-    Attributes:
-        probs: ``[label, population]``.
-        truth: ``[label]``.
-    """
-
-    probs: np.ndarray
-    truth: np.ndarray
-
-    def draw_means(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        """Draw the mean probabilities of the cells of each population, by a Bayesian bootstrap.
-
-        Returns:
-            ``[draw, population, population]``, that of the cell first.
-
-        References:
-            Rubin (1981), The Bayesian bootstrap, Annals of Statistics 9,
-            doi:10.1214/aos/1176345338.
-        """
-        weights = generator.exponential(size=(count, len(self.truth)))
-        members = np.eye(self.probs.shape[1])[self.truth]
-        totals = np.einsum("dl,lj,lk->djk", weights, members, self.probs)
-        # Of a population without a held-out label nothing is known: as if it were always found.
-        absent = ~members.any(0)
-        totals[:, absent] = np.eye(len(absent))[absent]
-        return totals / (weights @ members + absent)[..., None]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Prediction:
-    """Cells and their populations.
-
-    Attributes:
-        probs: ``[cell, population]``, of each population given the cell, ``q``.
-        populations: Names.
-        clusters: ``[cell]``, the likeliest cluster.
-        z: ``[cell, dim]``, where the cell lies in the latent space.
-        surprise: ``[cell]``, minus the bound of the log density under those clusters of gated
-            populations that labelled cells lie in, in nats: large for a cell of a type that nobody
-            has labelled. Under all clusters where there are no labels.
-        held_out: What held-out labels say of ``probs``; None where there were none.
-    """
-
-    probs: np.ndarray
-    populations: tuple[str, ...]
-    clusters: np.ndarray
-    z: np.ndarray
-    surprise: np.ndarray
-    held_out: HeldOut | None = None
-
-    @property
-    def labels(self) -> np.ndarray:
-        """The likeliest population of each cell, ``[cell]``."""
-        return self.probs.argmax(1)
-
-    def draw_fractions(self, count: int = 2000, *, seed: int = 0) -> np.ndarray:
-        """Draw the populations' fractions in what was sampled, ``[draw, population]``.
-
-        Each draw assigns the cells by ``probs``, moves the fractions by the errors that ``probs``
-        makes on a bootstrap of the held-out labels, and then draws them from the posterior of the
-        counts under a Dirichlet prior of one half. Without held-out labels an error that all of
-        ``probs`` share is not known, and the intervals are too narrow.
-
-        Args:
-            count: Number of draws.
-            seed: Of the draws.
-        """
-        generator = np.random.default_rng(seed)
-        cells, expected = len(self.probs), self.probs.sum(0)
-        covariance = np.diag(expected) - self.probs.T @ self.probs
-        counts = generator.multivariate_normal(
-            expected, covariance, count, method="eigh", check_valid="ignore"
-        )
-        if self.held_out is not None:
-            # What is expected less what cells in these fractions would have been given.
-            shares = expected / cells
-            means = self.held_out.draw_means(generator, count)
-            counts += cells * (shares - np.einsum("j,djk->dk", shares, means))
-        gammas = generator.gamma(np.maximum(counts, 0) + 0.5)
-        return gammas / gammas.sum(1, keepdims=True)
 
 
 @dataclass(frozen=True, repr=False)
@@ -225,13 +126,19 @@ class CytometryFit:
                 f"markers {', '.join(self.data.markers)}."
             )
         order = [data.markers.index(name) for name in self.data.markers]
-        x = self.task.scale.apply(data.values[:, order])
+        return self._predict_cells(self.task.scale.apply(data.values[:, order]))[0]
+
+    def _predict_cells(self, x: np.ndarray) -> tuple[Prediction, np.ndarray]:
+        """Predictions of standardised cells, and the mean of ``q(c | x)`` by cluster."""
         weights = self._weigh_clusters()
-        parts = [
-            self._predict_part(x[first : first + CELLS_AT_A_TIME], weights)
-            for first in range(0, len(x), CELLS_AT_A_TIME)
-        ]
-        return Prediction(
+        parts, totals = zip(
+            *(
+                self._predict_part(x[first : first + CELLS_AT_A_TIME], weights)
+                for first in range(0, len(x), CELLS_AT_A_TIME)
+            ),
+            strict=True,
+        )
+        prediction = Prediction(
             np.concatenate([part.probs for part in parts]),
             self.task.populations,
             *(
@@ -240,6 +147,7 @@ class CytometryFit:
             ),
             held_out=self.held_out,
         )
+        return prediction, sum(totals) / len(x)
 
     def _weigh_clusters(self) -> np.ndarray:
         """Log weights of the clusters in the surprise: their shares of the labels.
@@ -255,7 +163,7 @@ class CytometryFit:
         gated = np.array([task.populations[k] != UNGATED for k in task.owner])
         return np.where(gated, np.log(shares / shares[gated].sum()), -np.inf)
 
-    def _predict_part(self, x: np.ndarray, weights: np.ndarray) -> Prediction:
+    def _predict_part(self, x: np.ndarray, weights: np.ndarray) -> tuple[Prediction, np.ndarray]:
         found = self.evaluate(self.weights, x)
         populations = self.task.populations
         log_q = log_softmax(found.logits, 1)
@@ -263,27 +171,24 @@ class CytometryFit:
         by_population = np.stack(
             [logsumexp(log_q[:, self.task.owner == k], axis=1) for k in range(len(populations))], 1
         )
-        return Prediction(
+        q = np.exp(log_q)
+        prediction = Prediction(
             probs=softmax(by_population / self.temperature, 1),
             populations=populations,
             clusters=log_q.argmax(1),
-            z=(np.exp(log_q)[..., None] * found.z).sum(1),
+            z=(q[..., None] * found.z).sum(1),
             surprise=-logsumexp(found.bounds + weights, axis=1),
         )
+        return prediction, q.sum(0)
 
     def report(self) -> Report:
         """Report used clusters and fractions."""
-        prediction = self.predict()
-        x = self.task.values
-        total = np.zeros(len(self.task.owner))
-        for first in range(0, len(x), CELLS_AT_A_TIME):
-            part = self.evaluate(self.weights, x[first : first + CELLS_AT_A_TIME])
-            total += softmax(part.logits, 1).sum(0)
+        prediction, shares = self._predict_cells(self.task.values)
         fractions = prediction.draw_fractions()
         ends = np.quantile(fractions, [0.05, 0.95], axis=0)
         return Report(
             bound=-float(self.losses[-1]),
-            shares=total / len(x),
+            shares=shares,
             owners=tuple(self.task.populations[k] for k in self.task.owner),
             fractions={
                 name: (float(fractions[:, k].mean()), float(ends[0, k]), float(ends[1, k]))

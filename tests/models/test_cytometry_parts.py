@@ -13,7 +13,8 @@ from models.cytometry.judging import (
     match_clusters,
     population_f1,
 )
-from models.cytometry.result import HeldOut, Prediction, Report
+from models.cytometry.prediction import HeldOut, Prediction
+from models.cytometry.result import Report
 from models.cytometry.settings import Settings
 from models.cytometry.start import find_discriminant, find_start, split_clusters
 from models.cytometry.task import make_task
