@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ppl_ext.npe.preparation import Prepared
 from ppl_ext.npe.settings import Training
-from ppl_ext.storage import read_arrays, write_arrays
+from ppl_ext.training.state_file import StateFile, Stateful
 from ppl_ext.whole_files import find_target
 
 __all__ = ["Checkpoint", "Progress", "open_checkpoint"]
 
-_KIND = "npe checkpoint"
 _WORDS = ("spoiled", "num_pairs", "seconds", "reason")
-
-
-class _Stateful(Protocol):
-    """What can be put down and taken up again."""
-
-    def state(self) -> dict[str, np.ndarray]:
-        """All that it has reached."""
-
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from there."""
 
 
 @dataclass
@@ -77,8 +65,8 @@ class Checkpoint:
 
     def write(
         self,
-        learner: _Stateful,
-        schedule: _Stateful,
+        learner: Stateful,
+        schedule: Stateful,
         rng: np.random.Generator,
         progress: Progress,
     ) -> None:
@@ -90,21 +78,17 @@ class Checkpoint:
             rng: Source of the order of the pairs.
             progress: The log so far.
         """
-        arrays = {f"learner/{name}": array for name, array in learner.state().items()}
-        arrays |= {f"schedule/{name}": array for name, array in schedule.state().items()}
-        arrays |= {"losses": np.array(progress.losses), "held_out": np.array(progress.held_out)}
-        header = {
-            "kind": _KIND,
-            "identity": self.identity,
-            "progress": {name: getattr(progress, name) for name in _WORDS},
-            "rng": rng.bit_generator.state,
-        }
-        write_arrays(self.path, arrays, header)
+        log = {"losses": np.array(progress.losses), "held_out": np.array(progress.held_out)}
+        words = {name: getattr(progress, name) for name in _WORDS}
+        self._file.write(
+            {"learner": learner.state(), "schedule": schedule.state(), "log": log},
+            {**words, "rng": rng.bit_generator.state},
+        )
 
     def resume(
         self,
-        learner: _Stateful,
-        schedule: _Stateful,
+        learner: Stateful,
+        schedule: Stateful,
         rng: np.random.Generator,
         progress: Progress,
     ) -> bool:
@@ -119,28 +103,22 @@ class Checkpoint:
         Raises:
             ValueError: The file is damaged, or of another training.
         """
-        if not self.path.exists():
+        found = self._file.read()
+        if found is None:
             return False
-        arrays, header = read_arrays(self.path, kind=_KIND)
-        self._refuse_others(header["identity"])
-        learner.load_state(_take(arrays, "learner/"))
-        schedule.load_state(_take(arrays, "schedule/"))
-        rng.bit_generator.state = header["rng"]
-        progress.losses = list(arrays["losses"])
-        progress.held_out = list(arrays["held_out"])
+        parts, words = found
+        learner.load_state(parts["learner"])
+        schedule.load_state(parts["schedule"])
+        rng.bit_generator.state = words["rng"]
+        progress.losses = list(parts["log"]["losses"])
+        progress.held_out = list(parts["log"]["held_out"])
         for name in _WORDS:
-            setattr(progress, name, header["progress"][name])
+            setattr(progress, name, words[name])
         return True
 
-    def _refuse_others(self, found: Mapping[str, Any]) -> None:
-        for what, expected in self.identity.items():
-            if found.get(what) != expected:
-                raise ValueError(
-                    f"NPE.train: the checkpoint '{self.path.name}' is of another training: "
-                    f"{what} was {found.get(what)}, and is {expected} in this call. Expected the "
-                    "same; call train as before, or name another file: "
-                    "checkpoint='other.safetensors'."
-                )
+    @property
+    def _file(self) -> StateFile:
+        return StateFile("NPE.train", "npe checkpoint", self.path, self.identity)
 
 
 def open_checkpoint(
@@ -188,7 +166,7 @@ def open_checkpoint(
         "the number of pairs": len(prepared.pairs.rows),
         "the checksum of the pairs": _sum_pairs(prepared),
     }
-    return Checkpoint(find_target("NPE.train: checkpoint", path), json.loads(json.dumps(identity)))
+    return Checkpoint(find_target("NPE.train: checkpoint", path), identity)
 
 
 def _sum_pairs(prepared: Prepared) -> int:
@@ -200,11 +178,3 @@ def _sum_pairs(prepared: Prepared) -> int:
     for part in (*parts, frame.scale_tril):
         total = zlib.crc32(np.ascontiguousarray(part).tobytes(), total)
     return total
-
-
-def _take(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }

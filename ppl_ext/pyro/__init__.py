@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ppl_ext.pyro.objectives.mismatch import RelaxedDensityWarning, check_densities
     from ppl_ext.pyro.objectives.stick_the_landing import StickTheLanding
     from ppl_ext.pyro.tracing.density import trace_density
+    from ppl_ext.pyro.training.entry import MinibatchFit, fit_minibatches
+    from ppl_ext.training import Minibatches, MinibatchSettings
 
 __all__ = [
     "NPE",
@@ -36,12 +38,16 @@ __all__ = [
     "Deterministic",
     "DiscreteELBO",
     "Fit",
+    "MinibatchFit",
+    "MinibatchSettings",
+    "Minibatches",
     "RelaxedDensityWarning",
     "StickTheLanding",
     "Stochastic",
     "calibrate",
     "check_densities",
     "fit",
+    "fit_minibatches",
     "from_mcmc",
     "from_svi",
     "load",

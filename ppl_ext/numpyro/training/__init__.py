@@ -1,0 +1,1 @@
+"""Training of a model and a guide on minibatches, on one device or many."""

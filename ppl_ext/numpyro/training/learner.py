@@ -1,0 +1,202 @@
+"""A model and a guide on their way through minibatches, many steps in one compiled program."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.experimental import multihost_utils
+from jax.flatten_util import ravel_pytree
+from jax.sharding import PartitionSpec
+from numpyro.infer import SVI
+
+from ppl_ext.numpyro.training.parts import PARTS, Parts
+from ppl_ext.training.minibatches import Batch
+
+__all__ = ["MinibatchLearner", "Programs", "compile_programs"]
+
+_WARM_UP = 100  # steps until the step size is reached
+_ADAM = optax.scale_by_adam()
+_SCORING = 0x5C0E  # folded into the key of the noise of scores
+
+
+class _State(NamedTuple):
+    """Parameters as the optimiser sees them, in a row, and what belongs to each of them."""
+
+    parameters: jax.Array
+    adam: Any
+    average: jax.Array
+    step: jax.Array
+    averaged: jax.Array
+
+
+@dataclass(frozen=True, eq=False)
+class Programs:
+    """The compiled functions of a training, and where it starts."""
+
+    start: jax.Array
+    constrain: Callable[[jax.Array], dict[str, Any]]
+    advance: Callable[..., tuple[_State, jax.Array]]
+    score: Callable[..., jax.Array]
+
+
+class MinibatchLearner:
+    """A model and a guide on their way (see `ppl_ext.training.learner.Learner`).
+
+    Args:
+        programs: What is run.
+        rng_key: Key of the noise; that of a step follows from its number.
+        parts: How batches are divided.
+    """
+
+    def __init__(self, programs: Programs, rng_key: jax.Array, parts: Parts) -> None:
+        self._programs, self._key, self._parts = programs, rng_key, parts
+        start = programs.start
+        zero = jnp.zeros((), jnp.int32)
+        self._state = self._best = _State(start, _ADAM.init(start), start, zero, zero)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Averaged parameters, as the host's functions take them."""
+        average = jnp.asarray(np.asarray(self._state.average))
+        return self._programs.constrain(average)
+
+    def advance(self, step: int, batches: list[Batch], step_size: float) -> np.ndarray:
+        """Make a step with each batch: ``losses[step]``."""
+        state, losses = self._state, []
+        try:
+            for _, same in groupby(batches, _shapes):
+                # One program for all lengths of a block would wait for steps that it lacks.
+                block = self._parts.lay(list(same))
+                state, found = self._programs.advance(
+                    state, self._key, np.int32(step), np.float32(step_size), block
+                )
+                losses.append(found)
+                step += len(found)
+            self._state = state
+            return np.concatenate([np.asarray(found, np.float64) for found in losses])
+        except jax.errors.JaxRuntimeError as error:
+            if jax.process_count() == 1:
+                raise
+            raise RuntimeError(
+                f"fit_minibatches: another process is gone at about step {step:,}, so that this "
+                "one ends too. Start all of them again with the same checkpoint=: its file is "
+                "whole, and they go on from it."
+            ) from error
+
+    def score(self, batches: Iterable[Batch]) -> np.ndarray:
+        """Losses of the averaged parameters, ``[batch]``, with the same noise at every call."""
+        key, average = jax.random.fold_in(self._key, _SCORING), np.asarray(self._state.average)
+        losses = [
+            self._programs.score(average, jax.random.fold_in(key, number), batch)
+            for number, batch in enumerate(batches)
+        ]
+        return np.array([float(loss) for loss in losses])
+
+    def agree(self, numbers: np.ndarray) -> np.ndarray:
+        """Those of the first process."""
+        if jax.process_count() == 1:
+            return numbers
+        return np.asarray(multihost_utils.broadcast_one_to_all(numbers))
+
+    def keep(self) -> None:
+        """Remember the averaged parameters as the best."""
+        self._best = self._state
+
+    def restore(self) -> None:
+        """Put the best parameters back, with the optimiser as it was then."""
+        self._state = self._best._replace(parameters=self._best.average)
+        self.restart_average()
+
+    def restart_average(self) -> None:
+        """Average the parameters from here on."""
+        self._state = self._state._replace(averaged=jnp.zeros((), jnp.int32))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that the training has reached, for a checkpoint."""
+        return {name: np.asarray(leaf) for name, leaf in _named(self._best, self._state).items()}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from there."""
+        leaves = [jnp.asarray(state[name]) for name in _named(self._best, self._state)]
+        both = jax.tree.unflatten(jax.tree.structure((self._best, self._state)), leaves)
+        self._best, self._state = both
+
+
+def compile_programs(svi: SVI, params: Any, parts: Parts) -> Programs:
+    """The programs of a training.
+
+    Args:
+        svi: The host's object with model, guide and objective.
+        params: Parameters as its optimiser sees them.
+        parts: How batches are divided.
+    """
+    start, unravel = ravel_pytree(params)
+
+    def constrain(flat: jax.Array) -> dict[str, Any]:
+        return svi.constrain_fn(unravel(flat))
+
+    def loss_of(flat: jax.Array, key: jax.Array, batch: Any) -> jax.Array:
+        return svi.loss.loss(key, constrain(flat), svi.model, svi.guide, *batch)
+
+    def learn_part(flat: jax.Array, key: jax.Array, number: jax.Array, batch: Any) -> jax.Array:
+        """Loss and gradient of a part, in a row."""
+        loss, slope = jax.value_and_grad(loss_of)(flat, jax.random.fold_in(key, number), batch)
+        return jnp.concatenate([loss[None], slope])
+
+    def learn_batch(flat: jax.Array, key: jax.Array, batch: Any) -> jax.Array:
+        """Mean of the parts of this device, and of all devices in one reduction."""
+        mine = jax.tree.leaves(batch)[0].shape[0]
+        first = jax.lax.axis_index(PARTS) * mine if parts.mesh else 0
+        numbers = first + jnp.arange(mine)
+        if mine == 1:
+            found = learn_part(flat, key, numbers[0], jax.tree.map(lambda x: x[0], batch))
+        else:
+            one = functools.partial(learn_part, flat, key)
+            found = jax.lax.map(lambda each: one(*each), (numbers, batch)).mean(0)
+        return jax.lax.pmean(found, PARTS) if parts.mesh else found
+
+    def one_step(state: _State, rng_key: jax.Array, step_size: jax.Array, given: Any):
+        number, batch = given
+        found = learn_batch(state.parameters, jax.random.fold_in(rng_key, number), batch)
+        direction, adam = _ADAM.update(found[1:], state.adam)
+        made = state.step + 1
+        rate = step_size * jnp.minimum(1.0, made / _WARM_UP)
+        parameters = state.parameters - rate * direction
+        # Weights that grow with the step: what was at first soon counts for nothing.
+        weight = 4.0 / (state.averaged + 4.0)
+        mean = state.average + weight * (parameters - state.average)
+        return _State(parameters, adam, mean, made, state.averaged + 1), found[0]
+
+    def advance(state: _State, rng_key: jax.Array, step: Any, step_size: Any, block: Any):
+        numbers = step + jnp.arange(jax.tree.leaves(block)[0].shape[0])
+        return jax.lax.scan(
+            lambda s, given: one_step(s, rng_key, step_size, given), state, (numbers, block)
+        )
+
+    if parts.mesh is not None:
+        everywhere, divided = PartitionSpec(), PartitionSpec(None, PARTS)
+        advance = jax.shard_map(
+            advance,
+            mesh=parts.mesh,
+            in_specs=(everywhere, everywhere, everywhere, everywhere, divided),
+            out_specs=everywhere,
+            check_vma=False,
+        )
+    return Programs(start, jax.jit(constrain), jax.jit(advance), jax.jit(loss_of))
+
+
+def _shapes(batch: Batch) -> tuple[tuple[int, ...], ...]:
+    return tuple(np.shape(array) for array in batch)
+
+
+def _named(best: _State, now: _State) -> dict[str, jax.Array]:
+    leaves, _ = jax.tree.flatten_with_path((best, now))
+    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}

@@ -1,0 +1,211 @@
+"""A model and a guide on their way through minibatches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from pyro import poutine
+from pyro.infer import ELBO
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.optim.adam import adam
+
+from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
+from ppl_ext.pyro.training.parts import Parts, as_tensors
+from ppl_ext.training.minibatches import Batch
+
+__all__ = ["MinibatchLearner", "find_parameters"]
+
+_WARM_UP = 100  # steps until the step size is reached
+_ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+_SCORING = 0x5C0E  # beside the seed of the noise of scores
+
+
+@dataclass
+class _State:
+    """Parameters as the optimiser sees them, in a row, and what belongs to each of them."""
+
+    parameters: torch.Tensor
+    mean: torch.Tensor
+    square: torch.Tensor
+    average: torch.Tensor
+    step: torch.Tensor
+    averaged: torch.Tensor
+
+    def copy(self) -> _State:
+        return _State(**{name: value.clone() for name, value in vars(self).items()})
+
+
+class MinibatchLearner:
+    """A model and a guide on their way (see `ppl_ext.training.learner.Learner`).
+
+    The parameters of the host's store are parts of one vector, so that a step of the optimiser
+    and the reduction over processes are a few operations, whatever their number.
+
+    Args:
+        model: Pyro model.
+        guide: Pyro guide.
+        elbo: Objective.
+        leaves: Parameters as the host's optimisers see them.
+        seed: Seed of the noise; that of a step follows from its number.
+        parts: How batches are divided.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        elbo: ELBO,
+        leaves: Mapping[str, torch.Tensor],
+        seed: int,
+        parts: Parts,
+    ) -> None:
+        self._model, self._guide, self._elbo = model, guide, elbo
+        self._leaves = list(leaves.values())
+        self._seed, self._parts = seed, parts
+        start = parameters_to_vector(self._leaves).detach().clone()
+        zeros = torch.zeros_like(start)
+        step = torch.zeros((), device=start.device)
+        self._state = _State(start, zeros, zeros.clone(), start.clone(), step, step.clone())
+        self._best = self._state.copy()
+
+    def advance(self, step: int, batches: list[Batch], step_size: float) -> np.ndarray:
+        """Make a step with each batch: ``losses[step]``, up to the first that is not finite."""
+        state, losses = self._state.copy(), []
+        vector_to_parameters(state.parameters, self._leaves)
+        try:
+            with model_scope(), self._gather() as sums:
+                for number, batch in enumerate(batches, step):
+                    losses.append(self._step(state, sums, number, batch, step_size))
+                    if not np.isfinite(losses[-1]):
+                        break
+        except RuntimeError as error:
+            if self._parts.num_processes == 1 or "onnection" not in str(error):
+                raise
+            raise RuntimeError(
+                f"fit_minibatches: another process is gone at step {step + len(losses):,}, so "
+                "that this one ends too. Start all of them again with the same checkpoint=: its "
+                "file is whole, and they go on from it."
+            ) from error
+        self._state = state
+        return np.array(losses)
+
+    @torch.no_grad()
+    def score(self, batches: Iterable[Batch]) -> np.ndarray:
+        """Losses of the averaged parameters, ``[batch]``, with the same noise at every call."""
+        vector_to_parameters(self._state.average, self._leaves)
+        losses = []
+        with model_scope():
+            for number, batch in enumerate(batches):
+                with own_random_state(_mix(self._seed, _SCORING, number)):
+                    losses.append(self._elbo.loss(self._model, self._guide, *as_tensors(batch)))
+        return np.array(losses)
+
+    def agree(self, numbers: np.ndarray) -> np.ndarray:
+        """Those of the first process."""
+        return self._parts.agree(numbers)
+
+    def keep(self) -> None:
+        """Remember the averaged parameters as the best."""
+        self._best = self._state.copy()
+
+    def restore(self) -> None:
+        """Put the best parameters back, with the optimiser as it was then."""
+        self._state = self._best.copy()
+        self._state.parameters = self._state.average.clone()
+        self.restart_average()
+        vector_to_parameters(self._state.parameters, self._leaves)
+
+    def restart_average(self) -> None:
+        """Average the parameters from here on."""
+        self._state.averaged.zero_()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that the training has reached, for a checkpoint."""
+        return {
+            f"{when}/{name}": np.array(value.cpu())
+            for when, state in (("best", self._best), ("now", self._state))
+            for name, value in vars(state).items()
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from there."""
+        for when, each in (("best", self._best), ("now", self._state)):
+            for name, value in vars(each).items():
+                setattr(each, name, torch.tensor(state[f"{when}/{name}"]).to(value))
+
+    def _step(
+        self, state: _State, sums: torch.Tensor, number: int, batch: Batch, step_size: float
+    ) -> float:
+        """One step of Adam: the loss before it."""
+        sums.zero_()
+        for part in self._parts.mine:
+            with own_random_state(_mix(self._seed, number, part)):
+                given = self._parts.cut(batch, part)
+                sums[0] += self._elbo.loss_and_grads(self._model, self._guide, *given)
+        with torch.no_grad():
+            self._parts.average(sums)
+            adam(
+                [state.parameters],
+                [sums[1:]],
+                [state.mean],
+                [state.square],
+                [],
+                [state.step],
+                fused=True,
+                amsgrad=False,
+                maximize=False,
+                lr=step_size * min(1.0, (1 + int(state.step)) / _WARM_UP),
+                **_ADAM,
+            )
+            # Weights that grow with the step: what was at first soon counts for nothing.
+            state.average.lerp_(state.parameters, 4.0 / (float(state.averaged) + 4.0))
+            state.averaged += 1
+        return float(sums[0])
+
+    @contextmanager
+    def _gather(self) -> Iterator[torch.Tensor]:
+        """One vector into which the host adds up the loss and all gradients."""
+        sums = torch.zeros_like(torch.cat([self._state.mean[:1], self._state.mean]))
+        pieces = sums[1:].split([leaf.numel() for leaf in self._leaves])
+        try:
+            for leaf, piece in zip(self._leaves, pieces, strict=True):
+                leaf.grad = piece.view_as(leaf)
+            yield sums
+        finally:
+            for leaf in self._leaves:
+                leaf.grad = None
+
+
+def find_parameters(
+    model: Callable[..., Any], guide: Callable[..., Any], batch: Batch
+) -> dict[str, torch.Tensor]:
+    """Run guide and model once, and take the parameters that they have as optimisers see them.
+
+    Raises:
+        ValueError: There is none, or they are of different precisions.
+    """
+    args = as_tensors(batch)
+    with torch.no_grad(), poutine.block():
+        guide_trace = poutine.trace(guide).get_trace(*args)
+        model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args)
+    names = [*guide_trace.param_nodes, *model_trace.param_nodes]
+    leaves = {name: pyro.get_param_store()._params[name] for name in names}
+    dtypes = {leaf.dtype for leaf in leaves.values()}
+    if len(dtypes) != 1:
+        raise ValueError(
+            f"fit_minibatches: model and guide have {len(leaves)} parameters of types "
+            f"{sorted(map(str, dtypes))}; expected some, all of one precision. Convert modules: "
+            "net.float()."
+        )
+    return leaves
+
+
+def _mix(*numbers: int) -> int:
+    """One seed from several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,0 +1,73 @@
+"""The checkpoint of a training on minibatches."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ppl_ext.training.minibatches import Minibatches
+from ppl_ext.training.settings import MinibatchSettings
+from ppl_ext.training.state_file import StateFile
+from ppl_ext.training.streams import Stream
+from ppl_ext.whole_files import find_target
+
+__all__ = ["open_checkpoint"]
+
+_SUMMED = 8  # batches of the checksum
+_LIMITS = ("max_epochs", "max_seconds")
+
+
+def open_checkpoint(
+    path: str | os.PathLike[str] | None,
+    *,
+    host: str,
+    state: Mapping[str, np.ndarray],
+    source: Minibatches | Stream,
+    settings: MinibatchSettings,
+    seed: int,
+    num_parts: int,
+    objective: str,
+) -> StateFile | None:
+    """The file of a training.
+
+    Args:
+        path: The file; None for no checkpoint.
+        host: Name of the host's module.
+        state: State of the learner at the start.
+        source: The batches.
+        settings: How to train.
+        seed: Seed of the noise.
+        num_parts: Parts of a batch.
+        objective: Class of the objective.
+
+    Raises:
+        FileNotFoundError: The folder does not exist.
+        IsADirectoryError: The path is a folder.
+    """
+    if path is None:
+        return None
+    total = 0
+    for batch in islice(source.epoch(0), _SUMMED):
+        for array in batch:
+            total = zlib.crc32(np.ascontiguousarray(array).tobytes(), total)
+    kept = {name: value for name, value in asdict(settings).items() if name not in _LIMITS}
+    identity: dict[str, Any] = {
+        "the host": host,
+        "the objective": objective,
+        "the shapes of the parameters": {name: list(a.shape) for name, a in state.items()},
+        **{f"settings.{name}": value for name, value in kept.items()},
+        "the key or seed": seed,
+        "num_parts": num_parts,
+        **source.identity(),
+        "the checksum of the first batches": total,
+    }
+    called = "fit_minibatches"
+    return StateFile(
+        called, "minibatch checkpoint", find_target(f"{called}: checkpoint", path), identity
+    )

@@ -1,0 +1,220 @@
+"""The loop in which a model and a guide learn from minibatches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from ppl_ext.fitting.fit_log import INTERRUPTED
+from ppl_ext.fitting.loop import open_bar
+from ppl_ext.training.blame import blame_data
+from ppl_ext.training.judges import HeldOutJudge, Judge, TrainingJudge, Verdict
+from ppl_ext.training.learner import Learner
+from ppl_ext.training.log import MinibatchLog
+from ppl_ext.training.minibatches import Batch, Minibatches
+from ppl_ext.training.progress import Progress
+from ppl_ext.training.settings import MinibatchSettings
+from ppl_ext.training.state_file import StateFile
+from ppl_ext.training.streams import Place, Stream, walk
+
+__all__ = ["train"]
+
+_STEP_SIZES, _TRIAL_STEPS = (3e-2, 1e-2, 3e-3, 1e-3), 200
+_BLOCK_STEPS, _BLOCK_BYTES = 32, 1 << 26  # of what a room is handed at once
+_MOST_SPOILED = 5  # looks in a row that are not finite
+
+
+class _Training:
+    """One training on its way.
+
+    Args:
+        learner: The model and the guide.
+        source: The batches.
+        judge: Decides how to go on.
+        settings: How to train.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        source: Minibatches | Stream,
+        judge: Judge,
+        settings: MinibatchSettings,
+    ) -> None:
+        self.learner, self.source, self.judge = learner, source, judge
+        self.settings, self.progress = settings, Progress()
+        self._walk = self._walk_on()
+
+    def resume(self, file: StateFile) -> bool:
+        """Go on from a checkpoint, and tell whether there was one."""
+        found = file.read()
+        if found is None:
+            return False
+        parts, words = found
+        self.learner.load_state(parts["learner"])
+        self.judge.load_state(parts["judge"])
+        self.progress = Progress(**words)
+        if not self.progress.converged:
+            self.progress.reason = ""  # the limits of this call may be wider
+        self._walk = self._walk_on()
+        return True
+
+    def write(self, file: StateFile) -> None:
+        """Put everything down."""
+        parts = {"learner": self.learner.state(), "judge": self.judge.state()}
+        file.write(parts, vars(self.progress))
+
+    def choose_step_size(self) -> float:
+        """Make the first steps with each step size: the one that leads lowest."""
+        start, reached = self.learner.state(), []
+        for step_size in _STEP_SIZES:
+            losses = self._advance(step_size, lambda steps, _: steps >= _TRIAL_STEPS)
+            # The same batches with the same noise for each of them.
+            loss = losses[-_TRIAL_STEPS // 4 :].mean() if np.isfinite(losses).all() else np.inf
+            reached.append((float(loss), step_size))
+            self.learner.load_state(start)
+            self.progress = Progress()
+            self._walk = self._walk_on()
+        return min(reached)[1]
+
+    def look(self) -> None:
+        """Train until the next look is due, and decide how to go on."""
+        progress, judge = self.progress, self.judge
+        step_size = progress.step_size * judge.rate
+        losses = self._advance(step_size, judge.is_due)
+        if not len(losses):
+            return
+        finite = bool(np.isfinite(losses).all())
+        verdict = judge.look(losses) if finite else Verdict(restore=True)
+        latest = (progress.step, losses.mean(), step_size)
+        for kept, value in zip(progress.looks.values(), latest, strict=True):
+            kept.append(float(value))
+        self._carry_out(verdict, finite=finite)
+        if progress.spoiled == _MOST_SPOILED:
+            raise FloatingPointError(
+                f"fit_minibatches: no loss is finite any more at step {progress.step:,}; expected "
+                "finite ones. Lower the step: MinibatchSettings(step_size="
+                f"{step_size / 10:.1g}), or look for extreme data and supports that do not fit."
+            )
+
+    def _carry_out(self, verdict: Verdict, *, finite: bool) -> None:
+        progress = self.progress
+        if verdict.keep:
+            self.learner.keep()
+        if verdict.restore:
+            self.learner.restore()
+        elif verdict.cut:
+            self.learner.restart_average()
+        progress.spoiled = 0 if finite else progress.spoiled + 1
+        if not finite:
+            progress.step_size *= self.settings.decay
+        if verdict.finished:
+            progress.reason, progress.converged = verdict.finished, True
+
+    def _advance(self, step_size: float, is_due: Callable[[int, Place], bool]) -> np.ndarray:
+        """Steps up to the next look: ``losses[step]``, up to the first that is not finite."""
+        progress, losses = self.progress, np.zeros(0)
+        due = False
+        while not due:
+            block, due = self._next_block(len(losses), is_due)
+            if not block:
+                progress.reason = f"reached max_epochs={self.settings.max_epochs:,}"
+                break
+            batches = [batch for _, batch in block]
+            found = self.learner.advance(progress.step, batches, step_size)
+            losses = np.concatenate([losses, found])
+            finite = np.isfinite(found)
+            if not finite.all():
+                bad = int(np.argmin(finite))
+                blame_data(self.source, *block[bad], progress.step + bad)
+            last = block[-1][0]
+            progress.step += len(block)
+            progress.epoch, progress.batch = last.epoch, last.batch + 1
+            due = due or not finite.all()
+        return losses
+
+    def _next_block(
+        self, steps: int, is_due: Callable[[int, Place], bool]
+    ) -> tuple[list[tuple[Place, Batch]], bool]:
+        """Batches for one call of the room, and whether a look is due after them."""
+        block: list[tuple[Place, Batch]] = []
+        size = 0
+        for place, batch in self._walk:
+            block.append((place, batch))
+            size += sum(getattr(array, "nbytes", 0) for array in batch)
+            if is_due(steps + len(block), place):
+                return block, True
+            if len(block) == _BLOCK_STEPS or size >= _BLOCK_BYTES:
+                break
+        return block, False
+
+    def _walk_on(self) -> Iterator[tuple[Place, Batch]]:
+        place = Place(self.progress.epoch, self.progress.batch)
+        return walk(self.source, place, self.settings.max_epochs)
+
+
+def train(
+    learner: Learner,
+    source: Minibatches | Stream,
+    settings: MinibatchSettings,
+    *,
+    held_out: list[Batch] | None = None,
+    file: StateFile | None = None,
+    writes: bool = True,
+    progress_bar: bool = True,
+) -> MinibatchLog:
+    """Train until nothing is left to gain.
+
+    Ctrl-C ends the training with the best parameters so far.
+
+    Args:
+        learner: The model and the guide; afterwards they hold their best averaged parameters.
+        source: The batches.
+        settings: How to train.
+        held_out: Batches that the averaged parameters are scored on; None looks at the losses of
+            those that are trained on.
+        file: Where the training is written to at every look, and goes on from.
+        writes: Whether this process is the one that writes it.
+        progress_bar: Whether to draw a bar where there is a terminal.
+
+    Raises:
+        FloatingPointError: The loss of a batch is not finite, or none is any more.
+        ValueError: The checkpoint is of another training, or the data change.
+    """
+    began = time.perf_counter()
+    judge: Judge = TrainingJudge(settings)
+    if held_out:
+        judge = HeldOutJudge(settings, lambda: learner.agree(learner.score(held_out)), len(source))
+    training = _Training(learner, source, judge, settings)
+    if file is None or not training.resume(file):
+        chosen = settings.step_size or training.choose_step_size()
+        training.progress.step_size = chosen
+    progress = training.progress
+    began -= progress.seconds
+    with open_bar(None, progress_bar, "train", unit=" steps") as bar:
+        try:
+            while not progress.reason:
+                before = progress.step
+                training.look()
+                seconds = learner.agree(np.array(time.perf_counter() - began))
+                progress.seconds = float(seconds)
+                if not progress.reason and progress.seconds > settings.max_seconds:
+                    progress.reason = f"reached max_seconds={settings.max_seconds:g}"
+                if file is not None and writes:
+                    training.write(file)
+                bar.set_postfix_str(f"loss {judge.loss:,.6g}", refresh=False)
+                bar.update(progress.step - before)
+        except KeyboardInterrupt:
+            progress.reason = INTERRUPTED
+    learner.restore()
+    return MinibatchLog(
+        **{name: np.array(values) for name, values in progress.looks.items()},
+        held_out=np.array(judge.held_out),
+        best=judge.loss,
+        reason=progress.reason,
+        converged=progress.converged,
+        seconds=time.perf_counter() - began,
+        num_epochs=progress.epoch + (progress.batch > 0),
+    )

@@ -1,0 +1,154 @@
+"""Batches of every kind, one after another, epoch after epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ppl_ext.training.minibatches import Batch, Minibatches
+
+__all__ = ["Place", "Source", "Stream", "as_source", "join_batches", "read_held_out", "walk"]
+
+_MOST_HELD_OUT, _JOINED = 32, 8  # batches
+
+Source = Minibatches | Iterable[Any] | Callable[[int], Iterable[Any]]
+"""What a user may give: `Minibatches`; what can be gone through anew for each epoch, such as a
+list or a data loader; or a function of the number of the epoch."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A batch in the order of a training.
+
+    Args:
+        epoch: Number of its epoch.
+        batch: Number of the batch in it.
+        last: Whether it is the last one there.
+    """
+
+    epoch: int
+    batch: int
+    last: bool = False
+
+
+class Stream:
+    """Batches that come from outside, one pass an epoch.
+
+    Args:
+        open_epoch: Opens an epoch, by its number.
+    """
+
+    def __init__(self, open_epoch: Callable[[int], Iterable[Any]]) -> None:
+        self._open = open_epoch
+        self._found: dict[int, tuple[int, int]] = {}  # batches and rows of each whole epoch
+
+    def __len__(self) -> int:
+        """Batches of an epoch; 0 until one was gone through."""
+        return self._found[0][0] if 0 in self._found else 0
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from one of them on.
+
+        Raises:
+            ValueError: A batch is empty, or the epoch has other rows than the one before.
+        """
+        batches = rows = 0
+        for index, given in enumerate(self._open(number)):
+            batch = given if isinstance(given, tuple) else tuple(_listed(given))
+            rows += _count_rows(batch, index)
+            batches += 1
+            if index >= start:
+                yield batch
+        found = self._found.setdefault(number, (batches, rows))
+        before = self._found.get(number - 1, found)
+        if found != before or not batches:
+            raise ValueError(
+                f"fit_minibatches: epoch {number} had {batches:,} batches with {rows:,} rows, "
+                f"the one before {before[0]:,} with {before[1]:,}; expected the same in each. "
+                "Read them from a file that stays as it is; a generator is used up after one "
+                "pass: give a function, batches=lambda epoch: make_batches()."
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """What tells this source from others, in JSON."""
+        return {"the batches": "a stream"}
+
+
+def as_source(batches: Source) -> Minibatches | Stream:
+    """What a user gave, as epochs of batches.
+
+    Raises:
+        TypeError: It cannot be gone through more than once.
+    """
+    if isinstance(batches, Minibatches):
+        return batches
+    if callable(batches):
+        return Stream(batches)
+    if not isinstance(batches, Iterable) or isinstance(batches, Iterator):
+        raise TypeError(
+            f"fit_minibatches: batches is a {type(batches).__name__}; expected Minibatches, a "
+            "data loader or list of tuples of arrays, or a function of the number of the epoch "
+            "that opens one, since the data are gone through many times. Write "
+            "Minibatches(x, batch_size=256)."
+        )
+    return Stream(lambda _: batches)
+
+
+def walk(source: Minibatches | Stream, start: Place, end: int) -> Iterator[tuple[Place, Batch]]:
+    """All batches from a place on.
+
+    Args:
+        source: The epochs.
+        start: The place.
+        end: Epoch before which it ends.
+    """
+    for number in range(start.epoch, end):
+        first = start.batch if number == start.epoch else 0
+        batches = enumerate(source.epoch(number, first), first)
+        latest = next(batches, None)
+        while latest is not None:
+            following = next(batches, None)
+            yield Place(number, latest[0], last=following is None), latest[1]
+            latest = following
+
+
+def read_held_out(held_out: Source) -> list[Batch]:
+    """The first batches of those that are held out.
+
+    Raises:
+        TypeError: They are no batches.
+    """
+    return list(islice(as_source(held_out).epoch(0), _MOST_HELD_OUT))
+
+
+def join_batches(source: Minibatches | Stream) -> Batch:
+    """The first batches of a source as one, for a guide that looks at its first data.
+
+    Batches whose shapes differ in more than their rows stay by themselves: the first is taken.
+    """
+    batches = list(islice(source.epoch(0), _JOINED))
+    shapes = {tuple(np.shape(array)[1:] for array in batch) for batch in batches}
+    if len(shapes) > 1:
+        return batches[0]
+    return tuple(
+        np.concatenate([np.asarray(a) for a in each]) for each in zip(*batches, strict=True)
+    )
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]
+
+
+def _count_rows(batch: Batch, index: int) -> int:
+    """The rows of a batch: the length of its first array."""
+    shapes = [np.shape(array) for array in batch]
+    if not shapes or not all(shape and shape[0] for shape in shapes):
+        raise ValueError(
+            f"fit_minibatches: batch {index} has arrays of shapes {shapes}; expected at least one "
+            "row in each. Leave empty batches out (drop_last=True of a data loader)."
+        )
+    return int(shapes[0][0])
