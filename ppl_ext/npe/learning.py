@@ -13,13 +13,12 @@ from ppl_ext.fitting.fit_log import INTERRUPTED
 from ppl_ext.fitting.loop import open_bar
 from ppl_ext.npe.checkpoint import Checkpoint, Progress
 from ppl_ext.npe.pairs import Batches, Pairs
+from ppl_ext.npe.schedule import DecayOnPlateau
 from ppl_ext.npe.settings import Training
-from ppl_ext.training.decay import DecayOnPlateau
 
 __all__ = ["Learner", "LearningLog", "learn"]
 
 FINISHED = "held-out pairs are no longer more likely"
-_GAIN = 1e-4  # nats that count as a gain
 _MOST_SPOILED = 10  # looks in a row at which nothing is finite
 
 
@@ -130,11 +129,11 @@ def learn(
         FloatingPointError: No loss is finite.
         ValueError: The checkpoint is of another training.
     """
-    schedule, progress = DecayOnPlateau(settings, settings.num_members), Progress()
+    schedule, progress = DecayOnPlateau(settings), Progress()
     everyone = np.ones(settings.num_members, bool)
     if checkpoint is None or not checkpoint.resume(learner, schedule, rng, progress):
         # The start is a candidate: a linear-Gaussian posterior needs no network.
-        schedule.look(learner.score(*pairs.held_out), _GAIN)
+        schedule.look(learner.score(*pairs.held_out))
         learner.keep(everyone)
     began = time.perf_counter() - progress.seconds
     with open_bar(None, progress_bar, "train", unit=" looks") as bar:
@@ -158,7 +157,7 @@ def learn(
                         f"step: Training(step_size={settings.step_size / 10:g}), or look for "
                         "extreme simulations."
                     )
-                decision = schedule.look(np.where(finite, held_out, np.inf), _GAIN)
+                decision = schedule.look(np.where(finite, held_out, np.inf))
                 learner.keep(decision.improved)
                 learner.restore(decision.decayed | ~finite)
                 bar.set_postfix_str(f"held-out loss {schedule.best.mean():.4f}", refresh=False)

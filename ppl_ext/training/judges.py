@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from ppl_ext.fitting.stopping import Plateau
-from ppl_ext.training.decay import DecayOnPlateau
 from ppl_ext.training.settings import MinibatchSettings
 from ppl_ext.training.streams import Place
 
 __all__ = ["HeldOutJudge", "Judge", "TrainingJudge", "Verdict"]
 
-_FEWEST_STEPS, _MOST_STEPS = 50, 500  # between two looks
-_LEAST_SHARE = 1e-6  # of the loss, that counts as a gain
+_FEWEST_STEPS = 50  # between two scores; a fifth of it between two looks
+_SURE, _LEAST_SHARE = 1.0, 1e-6  # standard errors, and share of the loss, that count as worse
 # Of the mean losses of epochs: about a hundred of them end a phase that is at its plateau.
 _NOISE_FRACTION, _FEWEST_LOOKS = 0.6, 40
 
@@ -69,69 +68,6 @@ class Judge(Protocol):
         """Go on from there."""
 
 
-class HeldOutJudge:
-    """Scores the averaged parameters on held-out batches.
-
-    The same rows with the same noise are scored each time, so that the spread of the differences
-    tells how sure a gain is. The best averaged parameters count.
-
-    Args:
-        settings: Patience, factor and number of cuts.
-        score: Gives the losses of all held-out batches, ``[batch]``.
-        steps_per_epoch: Batches of an epoch, 0 where that is not known.
-
-    References:
-        Prechelt (1998), Early stopping - but when?, Neural Networks: Tricks of the Trade.
-    """
-
-    def __init__(
-        self, settings: MinibatchSettings, score: Callable[[], np.ndarray], steps_per_epoch: int
-    ) -> None:
-        self._schedule, self._score = DecayOnPlateau(settings, 1), score
-        self._every = int(np.clip(steps_per_epoch or 250, _FEWEST_STEPS, _MOST_STEPS))
-        self._best = np.full(1, np.inf)
-        self.held_out: list[float] = []
-
-    @property
-    def rate(self) -> float:
-        """Factor of the step size."""
-        return float(self._schedule.rates[0])
-
-    @property
-    def loss(self) -> float:
-        """Loss of the best parameters."""
-        return float(self._schedule.best[0])
-
-    def is_due(self, steps: int, place: Place) -> bool:
-        """After an epoch, where that is neither few steps nor many."""
-        return steps >= self._every
-
-    def look(self, losses: np.ndarray) -> Verdict:
-        """Decide from a new score."""
-        found = self._score()
-        self.held_out.append(float(found.mean()))
-        if not np.isfinite(found).all():
-            return Verdict(restore=True)
-        gain = self._best - found
-        error = float(gain.std(ddof=1)) / len(gain) ** 0.5 if len(self._best) > 1 else 0.0
-        least = max(error, _LEAST_SHARE * abs(float(found.mean())))
-        decision = self._schedule.look(np.array([found.mean()]), least)
-        better, cut = bool(decision.improved[0]), bool(decision.decayed[0])
-        if better:
-            self._best = found
-        reason = "a smaller step gains nothing any more" if decision.finished else ""
-        return Verdict(keep=better, restore=cut, cut=cut, finished=reason)
-
-    def state(self) -> dict[str, np.ndarray]:
-        """All that it remembers, for a checkpoint."""
-        return {**self._schedule.state(), "held_out": np.array(self.held_out), "found": self._best}
-
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from there."""
-        self._schedule.load_state(state)
-        self.held_out, self._best = list(state["held_out"]), state["found"]
-
-
 class TrainingJudge:
     """Looks at the mean losses of whole epochs, in which the noise of the batches cancels.
 
@@ -165,7 +101,7 @@ class TrainingJudge:
     @property
     def loss(self) -> float:
         """Mean loss of the latest epochs."""
-        return float(self._summary()[0]) if self._phase else float(self._before[0])
+        return float(self._summary()[0])
 
     def is_due(self, steps: int, place: Place) -> bool:
         """After whole epochs."""
@@ -181,9 +117,13 @@ class TrainingJudge:
         gain, error = self._before[0] - now[0], float(np.hypot(self._before[1], now[1]))
         if self._cuts == self._settings.num_decays or not gain > error:
             return Verdict(keep=True, finished="the loss of epochs has stopped falling")
-        self._before, self._phase = now, []
-        self._cuts += 1
+        self.cut()
         return Verdict(keep=True, cut=True)
+
+    def cut(self) -> None:
+        """Go on with a smaller step."""
+        self._before, self._phase = self._summary(), []
+        self._cuts += 1
 
     def state(self) -> dict[str, np.ndarray]:
         """All that it remembers, for a checkpoint."""
@@ -200,5 +140,104 @@ class TrainingJudge:
 
     def _summary(self) -> np.ndarray:
         """Mean of the second half of the phase, and its standard error."""
+        if not self._phase:
+            return self._before
         half = np.array(self._phase[len(self._phase) // 2 :])
         return np.array([half.mean(), half.std() / max(len(half) - 1, 1) ** 0.5])
+
+
+class HeldOutJudge:
+    """Guards the judge of the training losses against parameters that learn rows by heart.
+
+    The averaged parameters are scored on held-out batches, the same rows with the same noise each
+    time, so that the spread of the differences tells whether they are worse than the best that
+    there was. The latest that are not count. Where all are worse, for as many looks as patience
+    says, training goes on from those with a smaller step; if that finds nothing better, it ends.
+
+    Gains are not asked of held-out batches: those of latent sites that all rows share drown in
+    the noise of a few draws.
+
+    Args:
+        settings: Patience, factor and number of cuts.
+        score: Gives the losses of all held-out batches, ``[batch]``.
+
+    References:
+        Prechelt (1998), Early stopping - but when?, Neural Networks: Tricks of the Trade.
+    """
+
+    def __init__(self, settings: MinibatchSettings, score: Callable[[], np.ndarray]) -> None:
+        self._patience, self._score = settings.patience, score
+        self._training = TrainingJudge(settings)
+        self._best = np.full(1, np.inf)
+        self._kept, self._misses, self._steps = np.inf, 0, 0
+        self._gained = True  # since the last cut for overfitting
+        self.held_out: list[float] = []
+
+    @property
+    def rate(self) -> float:
+        """Factor of the step size."""
+        return self._training.rate
+
+    @property
+    def loss(self) -> float:
+        """Held-out loss of the parameters that count."""
+        return self._kept
+
+    def is_due(self, steps: int, place: Place) -> bool:
+        """After whole epochs."""
+        return self._training.is_due(steps, place)
+
+    def look(self, losses: np.ndarray) -> Verdict:
+        """Decide from the losses of training, and from a score where enough steps were made."""
+        # What is to be kept is decided here.
+        verdict = replace(self._training.look(losses), keep=False)
+        self._steps += len(losses)
+        if self._steps < _FEWEST_STEPS and not verdict.finished:
+            return verdict
+        self._steps = 0
+        found = self._score()
+        self.held_out.append(float(found.mean()))
+        if self._is_worse(found):
+            self._misses += 1
+            return self._give_up(verdict) if self._misses >= self._patience else verdict
+        self._misses, self._kept = 0, float(found.mean())
+        if self._kept < self._best.mean():
+            self._best, self._gained = found, True
+        return replace(verdict, keep=True)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that it remembers, for a checkpoint."""
+        numbers = [self._kept, self._misses, self._steps, self._gained]
+        return {
+            **self._training.state(),
+            "held_out": np.array(self.held_out),
+            "best": self._best,
+            "numbers": np.array(numbers, float),
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from there."""
+        self._training.load_state(state)
+        self.held_out, self._best = list(state["held_out"]), state["best"]
+        kept, misses, steps, gained = state["numbers"].tolist()
+        self._kept, self._misses, self._steps = kept, int(misses), int(steps)
+        self._gained = bool(gained)
+
+    def _is_worse(self, found: np.ndarray) -> bool:
+        """Whether the scores are surely worse than the best."""
+        if not np.isfinite(found).all():
+            return True
+        if not np.isfinite(self._best).all():
+            return False
+        loss = found - self._best
+        error = float(loss.std(ddof=1)) / len(loss) ** 0.5 if len(loss) > 1 else 0.0
+        return float(loss.mean()) > max(_SURE * error, _LEAST_SHARE * abs(self.loss))
+
+    def _give_up(self, verdict: Verdict) -> Verdict:
+        """Go back to what was better; for good where that has been done in vain."""
+        self._misses = 0
+        if verdict.finished or not self._gained:
+            return Verdict(restore=True, finished="held-out batches are no longer more likely")
+        self._gained = False
+        self._training.cut()
+        return Verdict(restore=True, cut=True)

@@ -15,7 +15,8 @@ class MinibatchSettings:
     smaller one gains nothing either.
 
     Args:
-        step_size: Of Adam; None takes the one of four that leads lowest in the first 200 steps.
+        step_size: Of Adam. None takes 0.001 where batches are held out, for networks, and else
+            the one of 0.03, 0.01, 0.003 and 0.001 that leads lowest in the first 200 steps.
         patience: Looks at held-out batches without a gain before the step is cut; eight times
             that number of epochs, at least, where none are held out.
         decay: Factor by which it is cut.

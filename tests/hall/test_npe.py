@@ -16,9 +16,9 @@ from ppl_ext.npe.learning import FINISHED, learn
 from ppl_ext.npe.observation import check_observation
 from ppl_ext.npe.pairs import Batches, Pairs
 from ppl_ext.npe.preparation import prepare
+from ppl_ext.npe.schedule import DecayOnPlateau
 from ppl_ext.npe.settings import Training
 from ppl_ext.simulation import Simulations
-from ppl_ext.training.decay import DecayOnPlateau
 
 
 def test_columns_have_mean_0_and_sd_1_whatever_their_tails():
@@ -147,9 +147,9 @@ def test_an_interrupt_keeps_the_best():
 
 
 def test_a_smaller_step_that_brings_nothing_is_the_last():
-    schedule = DecayOnPlateau(Training(patience=2), num_members=2)
+    schedule = DecayOnPlateau(Training(num_members=2, patience=2))
     losses = [[2.0, 2.0], [2.0, 2.0], [2.0, 2.0], [2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]
-    decisions = [schedule.look(np.array(loss), 1e-4) for loss in losses]
+    decisions = [schedule.look(np.array(loss)) for loss in losses]
     # Both are cut; the first gains nothing by it and is done, the second is cut again.
     assert [decision.decayed.tolist() for decision in decisions[-4:]] == [
         [True, True],
@@ -158,8 +158,8 @@ def test_a_smaller_step_that_brings_nothing_is_the_last():
         [False, True],
     ]
     assert not decisions[-1].finished
-    schedule.look(np.array([0.0, 1.0]), 1e-4)
-    assert schedule.look(np.array([0.0, 1.0]), 1e-4).finished
+    schedule.look(np.array([0.0, 1.0]))
+    assert schedule.look(np.array([0.0, 1.0])).finished
 
 
 def test_an_epoch_sees_every_pair_once():

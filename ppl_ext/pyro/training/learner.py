@@ -128,7 +128,7 @@ class MinibatchLearner:
     def state(self) -> dict[str, np.ndarray]:
         """All that the training has reached, for a checkpoint."""
         return {
-            f"{when}/{name}": np.array(value.cpu())
+            f"{when}/{name}": value.cpu().numpy().copy()
             for when, state in (("best", self._best), ("now", self._state))
             for name, value in vars(state).items()
         }

@@ -1,35 +1,22 @@
-"""When to cut the steps of what is trained, and when it is done."""
+"""When to cut the steps of each network, and when all of them are done."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
+from ppl_ext.npe.settings import Training
+
 __all__ = ["DecayOnPlateau", "Decision"]
 
-
-class _Settings(Protocol):
-    """What is asked of settings."""
-
-    @property
-    def patience(self) -> int:
-        """Looks without a gain before a cut."""
-
-    @property
-    def decay(self) -> float:
-        """Factor of a cut."""
-
-    @property
-    def num_decays(self) -> int:
-        """Most cuts."""
+_GAIN = 1e-4  # nats that count as a gain
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a look at the held-out losses leads to, for each network.
+    """What a look at the held-out pairs leads to, for each network.
 
     Args:
         improved: Whose weights are the best that they had, ``[member]``.
@@ -51,17 +38,15 @@ class DecayOnPlateau:
 
     Args:
         settings: Patience, factor and number of cuts.
-        num_members: Networks that are trained side by side.
 
     Attributes:
         best: The least loss of each network, ``[member]``.
         rates: Factors of the step size, ``[member]``.
 
     Example:
-        >>> from ppl_ext.training.settings import MinibatchSettings
-        >>> schedule = DecayOnPlateau(MinibatchSettings(patience=2, num_decays=1), 1)
+        >>> schedule = DecayOnPlateau(Training(patience=2, num_decays=1))
         >>> losses = [[3.0], [2.0], [2.5], [2.5], [1.9], [2.0], [2.0]]
-        >>> decisions = [schedule.look(np.array(loss), 1e-4) for loss in losses]
+        >>> decisions = [schedule.look(np.array(loss)) for loss in losses]
         >>> [bool(decision.decayed[0]) for decision in decisions]
         [False, False, False, True, False, False, False]
         >>> decisions[-1].finished, schedule.best.tolist()
@@ -71,23 +56,22 @@ class DecayOnPlateau:
         Prechelt (1998), Early stopping - but when?, Neural Networks: Tricks of the Trade.
     """
 
-    def __init__(self, settings: _Settings, num_members: int) -> None:
+    def __init__(self, settings: Training) -> None:
         self._settings = settings
-        self.best = np.full(num_members, np.inf)
-        self.rates = np.ones(num_members)
-        self._misses = np.zeros(num_members, int)
-        self._cuts = np.zeros(num_members, int)
-        self._gained = np.zeros(num_members, bool)  # since the last cut
-        self._done = np.zeros(num_members, bool)
+        self.best = np.full(settings.num_members, np.inf)
+        self.rates = np.ones(settings.num_members)
+        self._misses = np.zeros(settings.num_members, int)
+        self._cuts = np.zeros(settings.num_members, int)
+        self._gained = np.zeros(settings.num_members, bool)  # since the last cut
+        self._done = np.zeros(settings.num_members, bool)
 
-    def look(self, losses: np.ndarray, least_gain: float) -> Decision:
+    def look(self, losses: np.ndarray) -> Decision:
         """Decide after a look.
 
         Args:
             losses: Mean held-out loss of each network in nats, ``[member]``.
-            least_gain: Nats that count as a gain.
         """
-        improved = losses < self.best - least_gain
+        improved = losses < self.best - _GAIN
         self.best = np.where(improved, losses, self.best)
         self._misses = np.where(improved, 0, self._misses + 1)
         self._gained = self._gained | improved
