@@ -58,6 +58,7 @@ class MinibatchLearner:
 
     def __init__(self, programs: Programs, rng_key: jax.Array, parts: Parts) -> None:
         self._programs, self._key, self._parts = programs, rng_key, parts
+        self._longest = 0
         start = programs.start
         zero = jnp.zeros((), jnp.int32)
         self._state = self._best = _State(start, _ADAM.init(start), start, zero, zero)
@@ -73,15 +74,16 @@ class MinibatchLearner:
         state, losses = self._state, []
         try:
             for _, same in groupby(batches, _shapes):
-                # One program for all lengths of a block would wait for steps that it lacks.
-                block = self._parts.lay(list(same))
-                state, found = self._programs.advance(
-                    state, self._key, np.int32(step), np.float32(step_size), block
-                )
-                losses.append(found)
-                step += len(found)
+                block = list(same)
+                # One program for blocks of every length: shorter ones are filled up.
+                self._longest = max(self._longest, len(block))
+                laid = self._parts.lay(block + block[-1:] * (self._longest - len(block)))
+                steps, size = np.array([step, len(block)], np.int32), np.float32(step_size)
+                state, found = self._programs.advance(state, self._key, steps, size, laid)
+                losses.append(np.asarray(found, np.float64)[: len(block)])
+                step += len(block)
             self._state = state
-            return np.concatenate([np.asarray(found, np.float64) for found in losses])
+            return np.concatenate(losses)
         except jax.errors.JaxRuntimeError as error:
             if jax.process_count() == 1:
                 raise
@@ -175,11 +177,16 @@ def compile_programs(svi: SVI, params: Any, parts: Parts) -> Programs:
         mean = state.average + weight * (parameters - state.average)
         return _State(parameters, adam, mean, made, state.averaged + 1), found[0]
 
-    def advance(state: _State, rng_key: jax.Array, step: Any, step_size: Any, block: Any):
-        numbers = step + jnp.arange(jax.tree.leaves(block)[0].shape[0])
-        return jax.lax.scan(
-            lambda s, given: one_step(s, rng_key, step_size, given), state, (numbers, block)
-        )
+    def advance(state: _State, rng_key: jax.Array, steps: Any, step_size: Any, block: Any):
+        first, count = steps
+
+        def one(index: jax.Array, reached: tuple[_State, jax.Array]) -> tuple[_State, jax.Array]:
+            given = first + index, jax.tree.map(lambda x: x[index], block)
+            state, loss = one_step(reached[0], rng_key, step_size, given)
+            return state, reached[1].at[index].set(loss)
+
+        losses = jnp.zeros(jax.tree.leaves(block)[0].shape[0], state.parameters.dtype)
+        return jax.lax.fori_loop(0, count, one, (state, losses))
 
     if parts.mesh is not None:
         everywhere, divided = PartitionSpec(), PartitionSpec(None, PARTS)
