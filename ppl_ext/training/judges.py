@@ -58,8 +58,11 @@ class Judge(Protocol):
     def is_due(self, steps: int, place: Place) -> bool:
         """Whether to look after so many steps since the last time, the last at a place."""
 
-    def look(self, losses: np.ndarray) -> Verdict:
-        """Decide from the losses of the steps since the last time, ``[step]``, all finite."""
+    def look(self, losses: np.ndarray, last: bool) -> Verdict:
+        """Decide from the losses of the steps since the last time, ``[step]``, all finite.
+
+        Whether it is the last look, since a limit was reached, the judge is told.
+        """
 
     def state(self) -> dict[str, np.ndarray]:
         """All that it remembers, for a checkpoint."""
@@ -107,7 +110,7 @@ class TrainingJudge:
         """After whole epochs."""
         return place.last and steps >= _FEWEST_STEPS // 5
 
-    def look(self, losses: np.ndarray) -> Verdict:
+    def look(self, losses: np.ndarray, last: bool) -> Verdict:
         """Decide from the mean of the losses since the last time."""
         self._phase.append(float(losses.mean()))
         reason = self._rule(np.array(self._phase))
@@ -187,12 +190,12 @@ class HeldOutJudge:
         """After whole epochs."""
         return self._training.is_due(steps, place)
 
-    def look(self, losses: np.ndarray) -> Verdict:
+    def look(self, losses: np.ndarray, last: bool) -> Verdict:
         """Decide from the losses of training, and from a score where enough steps were made."""
         # What is to be kept is decided here.
-        verdict = replace(self._training.look(losses), keep=False)
+        verdict = replace(self._training.look(losses, last), keep=False)
         self._steps += len(losses)
-        if self._steps < _FEWEST_STEPS and not verdict.finished:
+        if self._steps < _FEWEST_STEPS and not verdict.finished and not last:
             return verdict
         self._steps = 0
         found = self._score()

@@ -89,7 +89,7 @@ class _Training:
         if not len(losses):
             return
         finite = bool(np.isfinite(losses).all())
-        verdict = judge.look(losses) if finite else Verdict(restore=True)
+        verdict = judge.look(losses, bool(progress.reason)) if finite else Verdict(restore=True)
         latest = (progress.step, losses.mean(), step_size)
         for kept, value in zip(progress.looks.values(), latest, strict=True):
             kept.append(float(value))
@@ -117,24 +117,27 @@ class _Training:
 
     def _advance(self, step_size: float, is_due: Callable[[int, Place], bool]) -> np.ndarray:
         """Steps up to the next look: ``losses[step]``, up to the first that is not finite."""
-        progress, losses = self.progress, np.zeros(0)
-        due = False
+        progress, losses, due = self.progress, np.zeros(0), False
+        most = self.settings.max_epochs
         while not due:
             block, due = self._next_block(len(losses), is_due)
-            if not block:
-                progress.reason = f"reached max_epochs={self.settings.max_epochs:,}"
-                break
-            batches = [batch for _, batch in block]
-            found = self.learner.advance(progress.step, batches, step_size)
-            losses = np.concatenate([losses, found])
-            finite = np.isfinite(found)
-            if not finite.all():
-                bad = int(np.argmin(finite))
-                blame_data(self.source, *block[bad], progress.step + bad)
-            last = block[-1][0]
-            progress.step += len(block)
-            progress.epoch, progress.batch = last.epoch, last.batch + 1
-            due = due or not finite.all()
+            end = not block or (block[-1][0].last and block[-1][0].epoch + 1 == most)
+            if block:
+                losses = np.concatenate([losses, self._step(block, step_size)])
+            if end:
+                progress.reason = f"reached max_epochs={most:,}"
+            due = due or end or not np.isfinite(losses).all()
+        return losses
+
+    def _step(self, block: list[tuple[Place, Batch]], step_size: float) -> np.ndarray:
+        progress, last = self.progress, block[-1][0]
+        losses = self.learner.advance(progress.step, [batch for _, batch in block], step_size)
+        finite = np.isfinite(losses)
+        if not finite.all():
+            bad = int(np.argmin(finite))
+            blame_data(self.source, *block[bad], progress.step + bad)
+        progress.step += len(block)
+        progress.epoch, progress.batch = last.epoch, last.batch + 1
         return losses
 
     def _next_block(

@@ -171,7 +171,7 @@ def test_epochs_are_judged_by_their_means():
     while not reasons:
         looks += 1
         level += 0.2 * (3.0 * judge.rate - level)
-        verdict = judge.look(level + 0.05 * rng.normal(size=10))
+        verdict = judge.look(level + 0.05 * rng.normal(size=10), False)
         assert verdict.keep
         assert not verdict.restore
         reasons += [verdict.finished] if verdict.finished else []
@@ -182,7 +182,7 @@ def test_epochs_are_judged_by_their_means():
 
 def test_a_cut_that_brings_nothing_is_the_last():
     rng, judge = np.random.default_rng(0), make_judge(num_decays=8)
-    verdicts = [judge.look(5 + rng.normal(size=10)) for _ in range(1000)]
+    verdicts = [judge.look(5 + rng.normal(size=10), False) for _ in range(1000)]
     first = next(i for i, verdict in enumerate(verdicts) if verdict.finished)
     assert sum(verdict.cut for verdict in verdicts[:first]) <= 3
 
@@ -192,7 +192,7 @@ def test_what_is_surely_worse_on_held_out_batches_is_given_up():
     best, unsure, worse = np.array([1.0, 3.0]), np.array([4.0, 0.5]), np.array([2.0, 4.1])
     scores = iter([best, unsure, worse, worse, worse, worse])
     judge = HeldOutJudge(MinibatchSettings(patience=2), lambda: next(scores))
-    verdicts = [judge.look(np.full(50, 100.0 - look)) for look in range(6)]
+    verdicts = [judge.look(np.full(50, 100.0 - look), False) for look in range(6)]
     assert [verdict.keep for verdict in verdicts] == [True, True, False, False, False, False]
     assert [verdict.restore for verdict in verdicts] == [False, False, False, True, False, True]
     assert [verdict.cut for verdict in verdicts] == [False, False, False, True, False, False]
@@ -200,6 +200,14 @@ def test_what_is_surely_worse_on_held_out_batches_is_given_up():
     assert verdicts[-1].finished == "held-out batches are no longer more likely"
     assert judge.loss == unsure.mean()
     assert judge.held_out == [2.0, 2.25, 3.05, 3.05, 3.05, 3.05]
+
+
+def test_the_last_steps_of_a_short_training_count():
+    source, settings = Minibatches(ROWS, batch_size=5), MinibatchSettings(0.5, max_epochs=3)
+    learner = Line()
+    log = train(learner, source, settings, held_out=[(ROWS,)], progress_bar=False)
+    assert learner.at == 2.0  # 8 less twelve halves
+    assert log.held_out.tolist() == [2.0]
 
 
 def test_a_checkpoint_goes_on_in_the_middle_of_an_epoch(tmp_path):
