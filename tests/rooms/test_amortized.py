@@ -224,6 +224,38 @@ def test_features_and_the_bare_rows_are_read_alike(host):
     assert elbo(host, model, read, x) == pytest.approx(elbo(host, model, given, x), rel=1e-6)
 
 
+def local_kl(host, prior, encoder, particles):
+    """What the host's ELBO makes of the divergence of two rows: no observed site counts."""
+    ppl, loss = host.ppl, host.ppl.infer.TraceMeanField_ELBO
+    handlers = ppl.poutine if host.name == "pyro" else ppl.handlers
+
+    def model(x):
+        with ppl.plate("rows", len(x)):
+            z = ppl.sample("z", prior)
+            ppl.sample("x", host.dist.Normal(z, 1.0), obs=x)
+
+    x = host.array([0.5, 2.0])
+    guide = host.room.AutoAmortized(model, encoder=encoder, local="mean_field")
+    params = host.random(guide.setup, x)
+    params = (params,) if host.name == "numpyro" else ()
+    loss = loss(num_particles=particles, vectorize_particles=True).loss
+    hidden = handlers.block(model, hide=["x"])
+    return float(host.random(loss, *params, hidden, guide, x))
+
+
+def test_the_host_finds_the_divergence_in_closed_form(host):
+    """Of a real site exactly, from one draw; of a positive one without bias."""
+    weight, bias = [[0.5, -0.3]], [0.1, 0.4]
+    encoded = np.array([[0.5], [2.0]]) @ weight + bias
+    loc, scale = encoded[:, 0], np.log1p(np.exp(encoded[:, 1]))
+    exact = (0.5 * (loc**2 + scale**2 - 1) - np.log(scale)).sum()
+    encoder = linear_encoder(host, weight, bias)
+    found = local_kl(host, host.dist.Normal(0.0, 1.0), encoder, particles=1)
+    assert found == pytest.approx(exact, rel=1e-5)
+    found = local_kl(host, host.dist.LogNormal(0.0, 1.0), encoder, particles=4000)
+    assert found == pytest.approx(exact, abs=0.06)
+
+
 def masked_model(host):
     ppl, dist = host.ppl, host.dist
     handlers = ppl.poutine if host.name == "pyro" else ppl.handlers

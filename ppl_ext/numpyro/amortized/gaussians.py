@@ -22,9 +22,14 @@ class Gaussian:
     scale: jax.Array
 
     @property
+    def independent(self) -> bool:
+        """Whether the coordinates are."""
+        return self.scale.ndim == self.loc.ndim
+
+    @property
     def distribution(self) -> dist.Distribution:
         """As the host writes it, ``dim`` an event dimension."""
-        if self.scale.ndim == self.loc.ndim:
+        if self.independent:
             return dist.Normal(self.loc, self.scale).to_event(1)
         return dist.MultivariateNormal(self.loc, scale_tril=self.scale)
 

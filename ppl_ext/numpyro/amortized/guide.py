@@ -133,8 +133,8 @@ class AutoAmortized(AutoGuide):
             params = emission.shared_parameters(
                 self.prefix, layout.shared_dim, self.shared, self.init_scale
             )
-            z = emission.sample_flat(f"_{self.prefix}_shared", self._shared(params))
-            values = emission.emit_sites(layout.shared, z, first, plates)
+            name, gaussian = f"_{self.prefix}_shared", self._shared(params)
+            values = emission.emit_sites(name, layout.shared, gaussian, first, plates)
         rows = plates[layout.plate] = numpyro.plate(
             layout.plate, size, subsample_size=subsample_size, dim=layout.dim
         )
@@ -142,10 +142,9 @@ class AutoAmortized(AutoGuide):
         trace = run_model(self.model, args, kwargs, given)
         read = self._network.read(trace, args, kwargs, rows._indices)
         encoded = self._network.encode(self._network.parameters(read, args, kwargs), read)
-        gaussian = read_encoded(encoded, layout.local_dim, self.local)
-        with rows:
-            z = emission.sample_flat(f"_{self.prefix}_local", gaussian.beside(-1 - layout.dim))
-        return values | emission.emit_sites(layout.local, z, trace, plates)
+        gaussian = read_encoded(encoded, layout.local_dim, self.local).beside(-1 - layout.dim)
+        name, plate = f"_{self.prefix}_local", layout.plate
+        return values | emission.emit_sites(name, layout.local, gaussian, trace, plates, plate)
 
     @in_turn
     def local_posterior(

@@ -13,7 +13,7 @@ from numpyro.distributions.transforms import IdentityTransform, IndependentTrans
 
 from ppl_ext.numpyro.guides.gaussian import AbstractGaussianGuide
 
-__all__ = ["AutoMeanField"]
+__all__ = ["AutoMeanField", "is_identity"]
 
 
 class AutoMeanField(AbstractGaussianGuide):
@@ -79,7 +79,7 @@ class AutoMeanField(AbstractGaussianGuide):
                     ),
                 ).to_event(site.event_dim)
                 transform = self._transform(site, values, plates, (args, kwargs))
-                if not _is_identity(transform):
+                if not is_identity(transform):
                     fn = dist.TransformedDistribution(fn, transform)
                 values[site.name] = numpyro.sample(site.name, fn)
         return values
@@ -134,7 +134,8 @@ class AutoMeanField(AbstractGaussianGuide):
         return self.gaussian(params)[1]
 
 
-def _is_identity(transform: Callable) -> bool:
+def is_identity(transform: Callable) -> bool:
+    """Whether a bijection leaves everything as it is."""
     while isinstance(transform, IndependentTransform):
         transform = transform.base_transform
     return isinstance(transform, IdentityTransform)

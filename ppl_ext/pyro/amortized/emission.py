@@ -1,7 +1,7 @@
 """The sites of a model as parts of one draw from a Gaussian on unconstrained space."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import pyro
 import pyro.distributions as dist
@@ -13,9 +13,9 @@ from pyro.nn import PyroParam
 from ppl_ext.amortization.layout import FlatSite, RowLayout
 from ppl_ext.pyro.amortized.gaussians import Gaussian
 from ppl_ext.pyro.amortized.rows import Sites
-from ppl_ext.pyro.tracing.run_at_point import bijection_of
+from ppl_ext.pyro.tracing.run_at_point import bijection_of, is_real, support_of
 
-__all__ = ["constrain", "emit_sites", "sample_flat", "shared_parameters"]
+__all__ = ["constrain", "emit_sites", "shared_parameters"]
 
 
 def shared_parameters(dim: int, family: str, init_scale: float) -> tuple[PyroParam, PyroParam]:
@@ -26,36 +26,49 @@ def shared_parameters(dim: int, family: str, init_scale: float) -> tuple[PyroPar
     return PyroParam(torch.zeros(dim)), PyroParam(start, constraint)
 
 
-def sample_flat(name: str, gaussian: Gaussian) -> torch.Tensor:
-    """Draw the coordinates of several sites at once."""
-    return pyro.sample(name, gaussian.distribution, infer={"is_auxiliary": True})
-
-
 def emit_sites(
-    sites: tuple[FlatSite, ...], z: torch.Tensor, messages: Sites, plates: Mapping[str, pyro.plate]
+    name: str,
+    sites: tuple[FlatSite, ...],
+    gaussian: Gaussian,
+    messages: Sites,
+    plates: Mapping[str, pyro.plate],
+    around: str | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Give every site its part of z, inside of its plates.
+    """Give every site its part of a draw, inside of its plates.
+
+    Independent coordinates are drawn site by site, on real supports by a bare ``Normal``, whose
+    divergence from a normal prior the host's ``TraceMeanField_ELBO`` finds in closed form.
 
     Args:
+        name: Of the auxiliary site of coordinates that are drawn all at once.
         sites: The sites, all local or all shared.
-        z: Their coordinates, ``[..., dim]``.
+        gaussian: Of their coordinates, ``[..., dim]``.
         messages: A run of the model, which knows their supports.
         plates: The plates around them, not entered yet.
+        around: The plate in which the coordinates lie.
     """
+    if not gaussian.independent:
+        with nullcontext() if around is None else plates[around]:
+            z = pyro.sample(name, gaussian.distribution, infer={"is_auxiliary": True})
     values = {}
     for site in sites:
-        part, transform = z[..., site.start : site.stop], bijection_of(messages[site.name])
-        # Plates outside of the guide, such as vectorised particles, stand to the left.
-        outer = part.shape[:-1] + (1,) * site.unconstrained_event_dim
-        part = part.reshape(torch.broadcast_shapes(outer, site.shape))
-        value = transform(part)
-        jacobian = transform.log_abs_det_jacobian(part, value)
-        more = jacobian.dim() - (value.dim() - site.event_dim)
-        delta = dist.Delta(value, -sum_rightmost(jacobian, more), event_dim=site.event_dim)
+        transform = bijection_of(messages[site.name])
+        if gaussian.independent:
+            normal = dist.Normal(_part(site, gaussian.loc), _part(site, gaussian.scale))
+            fn = normal.to_event(site.unconstrained_event_dim)
+            if not is_real(support_of(messages[site.name])):
+                # Its own inverse would lose digits, and all of them at the edge of a support.
+                fn = dist.TransformedDistribution(fn, transform.with_cache())
+        else:
+            part = _part(site, z)
+            value = transform(part)
+            jacobian = transform.log_abs_det_jacobian(part, value)
+            more = jacobian.dim() - (value.dim() - site.event_dim)
+            fn = dist.Delta(value, -sum_rightmost(jacobian, more), event_dim=site.event_dim)
         with ExitStack() as stack:
-            for name in site.plates:
-                stack.enter_context(plates[name])
-            values[site.name] = pyro.sample(site.name, delta)
+            for each in site.plates:
+                stack.enter_context(plates[each])
+            values[site.name] = pyro.sample(site.name, fn)
     return values
 
 
@@ -78,3 +91,10 @@ def constrain(
             part = flat[..., site.start : site.stop].reshape((*flat.shape[:-1], *site.shape))
             values[site.name] = bijection_of(messages[site.name])(part)
     return values
+
+
+def _part(site: FlatSite, z: torch.Tensor) -> torch.Tensor:
+    # Plates outside of the guide, such as vectorised particles, stand to the left.
+    outer = z.shape[:-1] + (1,) * site.unconstrained_event_dim
+    part = z[..., site.start : site.stop]
+    return part.reshape(torch.broadcast_shapes(outer, site.shape))

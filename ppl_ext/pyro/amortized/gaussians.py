@@ -22,9 +22,14 @@ class Gaussian:
     scale: torch.Tensor
 
     @property
+    def independent(self) -> bool:
+        """Whether the coordinates are."""
+        return self.scale.dim() == self.loc.dim()
+
+    @property
     def distribution(self) -> dist.TorchDistribution:
         """As the host writes it, ``dim`` an event dimension."""
-        if self.scale.dim() == self.loc.dim():
+        if self.independent:
             return dist.Normal(self.loc, self.scale).to_event(1)
         return dist.MultivariateNormal(self.loc, scale_tril=self.scale)
 

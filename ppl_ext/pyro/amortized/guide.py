@@ -142,13 +142,13 @@ class AutoAmortized(PyroModule):
         sites = run_model(model, args, kwargs, {layout.plate: rows.indices})
         values = {}
         if layout.shared:
-            z = emission.sample_flat(f"_{self._pyro_name}_shared", self._shared())
-            values = emission.emit_sites(layout.shared, z, sites, plates)
+            name, gaussian = f"_{self._pyro_name}_shared", self._shared()
+            values = emission.emit_sites(name, layout.shared, gaussian, sites, plates)
         read = self._rows.read(sites, args, kwargs, rows.indices)
         gaussian = read_encoded(self._encode(read), layout.local_dim, self.local)
-        with rows:
-            z = emission.sample_flat(f"_{self._pyro_name}_local", gaussian.beside(-1 - layout.dim))
-        return values | emission.emit_sites(layout.local, z, sites, plates)
+        name, gaussian = f"_{self._pyro_name}_local", gaussian.beside(-1 - layout.dim)
+        plate = layout.plate
+        return values | emission.emit_sites(name, layout.local, gaussian, sites, plates, plate)
 
     @in_turn
     def local_posterior(self, *args: Any, **kwargs: Any) -> dist.TorchDistribution:
