@@ -1,0 +1,1 @@
+"""A variational auto-encoder of handwritten digits, on an amortized guide."""
