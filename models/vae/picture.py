@@ -108,18 +108,16 @@ def draw_losses(fit: VAEFit, ax=None):
     ax = _make_axes(ax, (6, 4))
     aside = round(fit.settings.held_out * len(fit.images.train))
     count = len(fit.images.train) - aside
-    epochs = fit.log.steps / (count // fit.settings.batch)
-    curves = [(fit.log.losses / count, "training, as it went")]
-    if len(fit.log.held_out):
-        curves.append((fit.log.held_out / count, "held out, averaged weights"))
-    for (losses, label), color in zip(curves, COLORS, strict=False):
-        # Held-out images are looked at now and then, as often early as late.
-        places = epochs[-1] * np.arange(1, len(losses) + 1) / len(losses)
-        ax.plot(places, losses, color=color, label=label)
+    log, epoch = fit.log, count // fit.settings.batch
+    curves = [(log.steps, log.losses / count, "training, as it went")]
+    if len(log.held_out):
+        curves.append((log.scored, log.held_out / count, "held out, averaged weights"))
+    for (steps, losses, label), color in zip(curves, COLORS, strict=False):
+        ax.plot(steps / epoch, losses, color=color, label=label)
     ax.set(xlabel="epoch", ylabel="minus ELBO, nats an image", title="Training")
     # The first epochs would press all others onto a line.
-    low = min(losses.min() for losses, _ in curves)
-    late = max(losses[len(losses) // 10 :].max() for losses, _ in curves)
+    low = min(losses.min() for _, losses, _ in curves)
+    late = max(losses[len(losses) // 10 :].max() for _, losses, _ in curves)
     margin = 0.05 * (late - low) + 0.5
     ax.set_ylim(low - margin, late + margin)
     ax.legend(frameon=False)

@@ -18,8 +18,9 @@ class MinibatchLog:
     Args:
         steps: Steps made until each look, ``[look]``.
         losses: Mean loss of the steps since the look before, ``[look]``.
-        held_out: Loss of the averaged parameters on held-out batches, ``[look]``; empty where
+        held_out: Loss of the averaged parameters on held-out batches, ``[score]``; empty where
             none are held out.
+        scored: Steps made until each of these scores, ``[score]``.
         step_sizes: Step size until each look, ``[look]``.
         best: Loss of the parameters that are returned: that of the held-out batches where there
             are some, else the mean over the latest epochs.
@@ -30,13 +31,14 @@ class MinibatchLog:
 
     Example:
         >>> look = np.ones(1)
-        >>> print(MinibatchLog(50 * look, look, look, look, 1.0, "done", True, 0.5, 2))
+        >>> print(MinibatchLog(50 * look, look, look, 50 * look, look, 1.0, "done", True, 0.5, 2))
         done after 50 steps in 2 epochs and 0.5 s; loss 1 on held-out batches
     """
 
     steps: np.ndarray
     losses: np.ndarray
     held_out: np.ndarray
+    scored: np.ndarray
     step_sizes: np.ndarray
     best: float
     reason: str

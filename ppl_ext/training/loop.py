@@ -10,7 +10,9 @@ import numpy as np
 from ppl_ext.fitting.fit_log import INTERRUPTED
 from ppl_ext.fitting.loop import open_bar
 from ppl_ext.training.blame import blame_data
-from ppl_ext.training.judges import HeldOutJudge, Judge, TrainingJudge, Verdict
+from ppl_ext.training.epoch_judge import EpochJudge
+from ppl_ext.training.held_out_judge import HeldOutJudge
+from ppl_ext.training.judge import Judge, Verdict
 from ppl_ext.training.learner import Learner
 from ppl_ext.training.log import MinibatchLog
 from ppl_ext.training.minibatches import Batch, Minibatches
@@ -189,7 +191,7 @@ def train(
         ValueError: The checkpoint is of another training, or the data change.
     """
     began = time.perf_counter()
-    judge: Judge = TrainingJudge(settings)
+    judge: Judge = EpochJudge(settings)
     if held_out:
         judge = HeldOutJudge(settings, lambda: learner.agree(learner.score(held_out)))
     training = _Training(learner, source, judge, settings)
@@ -217,6 +219,7 @@ def train(
     return MinibatchLog(
         **{name: np.array(values) for name, values in progress.looks.items()},
         held_out=np.array(judge.held_out),
+        scored=np.array(judge.scored),
         best=judge.loss,
         reason=progress.reason,
         converged=progress.converged,

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppl_ext.training.judges import HeldOutJudge, TrainingJudge
+from ppl_ext.training.epoch_judge import EpochJudge
+from ppl_ext.training.held_out_judge import HeldOutJudge
 from ppl_ext.training.loop import train
 from ppl_ext.training.minibatches import Minibatches
 from ppl_ext.training.settings import MinibatchSettings
@@ -161,7 +162,7 @@ def test_a_memory_map_leaves_no_pages_behind(tmp_path):
 
 
 def make_judge(**settings):
-    return TrainingJudge(MinibatchSettings(**settings))
+    return EpochJudge(MinibatchSettings(**settings))
 
 
 def test_epochs_are_judged_by_their_means():
@@ -207,7 +208,7 @@ def test_the_last_steps_of_a_short_training_count():
     learner = Line()
     log = train(learner, source, settings, held_out=[(ROWS,)], progress_bar=False)
     assert learner.at == 2.0  # 8 less twelve halves
-    assert log.held_out.tolist() == [2.0]
+    assert (log.held_out.tolist(), log.scored.tolist()) == ([2.0], [12.0])
 
 
 def test_a_checkpoint_goes_on_in_the_middle_of_an_epoch(tmp_path):

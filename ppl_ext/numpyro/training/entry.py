@@ -39,8 +39,8 @@ class MinibatchFit:
 
     Example:
         >>> import numpy as np
-        >>> look = np.ones(1)
-        >>> log = MinibatchLog(90 * look, look, look[:0], look, 1.0, "done", True, 0.5, 9)
+        >>> one, none = np.ones(1), np.zeros(0)
+        >>> log = MinibatchLog(90 * one, one, none, none, one, 1.0, "done", True, 0.5, 9)
         >>> print(MinibatchFit({"loc": jax.numpy.zeros(2)}, log))
         done after 90 steps in 9 epochs and 0.5 s; loss 1 on the latest epochs
     """

@@ -1,0 +1,97 @@
+"""Decides by the mean losses of whole epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ppl_ext.fitting.stopping import Plateau
+from ppl_ext.training.judge import Verdict
+from ppl_ext.training.settings import MinibatchSettings
+from ppl_ext.training.streams import Place
+
+__all__ = ["EpochJudge"]
+
+_FEWEST_STEPS = 10  # between two looks
+# Of the mean losses of epochs: about a hundred of them end a phase that is at its plateau.
+_NOISE_FRACTION, _FEWEST_LOOKS = 0.6, 40
+
+
+class EpochJudge:
+    """Looks at the mean losses of whole epochs, in which the noise of the batches cancels.
+
+    Where they have stopped falling (`Plateau`), the step is cut; where they are no lower after a
+    cut, the training is done. The parameters averaged since the last cut count. No scores with
+    fixed noise: of latent sites that all rows share, a few draws are too few to choose by.
+
+    Args:
+        settings: Factor and number of cuts.
+
+    References:
+        Welandawe, Andersen, Vehtari, Huggins (2024), A framework for improving the reliability
+        of black-box variational inference, JMLR 25(219).
+    """
+
+    def __init__(self, settings: MinibatchSettings) -> None:
+        self._settings, self._rule = (
+            settings,
+            Plateau(noise_fraction=_NOISE_FRACTION, min_steps=_FEWEST_LOOKS),
+        )
+        self._phase: list[float] = []
+        self._before = np.array([np.inf, 0.0])  # mean loss and its error in the phase before
+        self._cuts = 0
+        self.held_out: list[float] = []
+        self.scored: list[float] = []
+
+    @property
+    def rate(self) -> float:
+        """Factor of the step size."""
+        return float(self._settings.decay**self._cuts)
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the latest epochs."""
+        return float(self._summary()[0])
+
+    def is_due(self, steps: int, place: Place) -> bool:
+        """After whole epochs."""
+        return place.last and steps >= _FEWEST_STEPS
+
+    def look(self, losses: np.ndarray, last: bool) -> Verdict:
+        """Decide from the mean of the losses since the last time."""
+        self._phase.append(float(losses.mean()))
+        reason = self._rule(np.array(self._phase))
+        if not reason:
+            return Verdict(keep=True)
+        now = self._summary()
+        gain, error = self._before[0] - now[0], float(np.hypot(self._before[1], now[1]))
+        if self._cuts == self._settings.num_decays or not gain > error:
+            return Verdict(keep=True, finished="the loss of epochs has stopped falling")
+        self.cut()
+        return Verdict(keep=True, cut=True)
+
+    def cut(self) -> None:
+        """Go on with a smaller step."""
+        self._before, self._phase = self._summary(), []
+        self._cuts += 1
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that it remembers, for a checkpoint."""
+        return {
+            "phase": np.array(self._phase),
+            "before": self._before,
+            "cuts": np.array(self._cuts),
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from there."""
+        self._phase, self._before = list(state["phase"]), state["before"]
+        self._cuts = int(state["cuts"])
+
+    def _summary(self) -> np.ndarray:
+        """Mean of the second half of the phase, and its standard error."""
+        if not self._phase:
+            return self._before
+        half = np.array(self._phase[len(self._phase) // 2 :])
+        return np.array([half.mean(), half.std() / max(len(half) - 1, 1) ** 0.5])
