@@ -55,12 +55,13 @@ def replace_file(called: str, path: str | os.PathLike[str], content: bytes) -> N
         temporary.unlink(missing_ok=True)
 
 
-def find_target(called: str, path: str | os.PathLike[str]) -> Path:
+def find_target(called: str, path: str | os.PathLike[str], name: str = "fit.safetensors") -> Path:
     """The file that a path stands for, or a refusal of one that cannot be written.
 
     Args:
         called: What a user called, for the messages.
         path: The path.
+        name: A file name for the messages.
 
     Returns:
         The file; where the path is a link, what it points to.
@@ -78,13 +79,12 @@ def find_target(called: str, path: str | os.PathLike[str]) -> Path:
     """
     if not os.fspath(path):
         raise ValueError(
-            f"{called}: the path is empty; expected a file name. Write 'fit.safetensors', say."
+            f"{called}: the path is empty; expected a file name. Write '{name}', say."
         )
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(
-            f"{called}: '{path}' is a folder; expected a file. Add a name: "
-            f"'{Path(path, 'fit.safetensors')}'."
+            f"{called}: '{path}' is a folder; expected a file. Add a name: '{Path(path, name)}'."
         )
     if not target.parent.is_dir():
         raise FileNotFoundError(

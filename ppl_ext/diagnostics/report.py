@@ -8,9 +8,10 @@ import numpy as np
 
 from ppl_ext.diagnostics.jumps import Jumps
 from ppl_ext.diagnostics.modes import MissedMode
-from ppl_ext.diagnostics.steps import Chains, Step, tabulate_steps
+from ppl_ext.diagnostics.steps import STEP_HEADS, Chains, Step, list_steps, tabulate_steps
 from ppl_ext.diagnostics.verdict import Verdict
 from ppl_ext.fitting.fit_log import FitLog
+from ppl_ext.markup import render_fragment, render_heading, render_sentence, render_table
 
 __all__ = ["Details", "Report"]
 
@@ -134,14 +135,32 @@ class Report:
         return f"Report({self.verdict}, {quality}, ELBO {self.elbo:,.2f})"
 
     def __str__(self) -> str:
-        lines = [("verdict", str(self.verdict))]
+        lines = self._list_lines()
         if len(self.steps) > 1:
-            lines.append(("steps", tabulate_steps(self.steps)))
+            lines.insert(1, ("steps", tabulate_steps(self.steps)))
+        return "\n".join(_format_line(name, text) for name, text in lines)
+
+    def _repr_html_(self) -> str:
+        return render_fragment(self.render_parts())
+
+    def render_parts(self) -> tuple[str, ...]:
+        """The report in pieces of HTML: verdict, advice, the numbers behind it, the steps."""
+        (_, verdict), *lines, (_, advice) = self._list_lines()
+        steps = list_steps(self.steps) if len(self.steps) > 1 else []
+        return (
+            render_heading(f"Verdict: {verdict}"),
+            render_sentence(f"What to do: {advice}"),
+            render_table(lines),
+            render_table(steps, STEP_HEADS),
+        )
+
+    def _list_lines(self) -> list[tuple[str, str]]:
+        """What the report says, the verdict first and the advice last, without the steps."""
+        lines = [("verdict", str(self.verdict))]
         lines += self._describe_guide() if self.chains is None else _describe_chains(self)
         jumps = [] if self.details.jumps is None else [f"{self.details.jumps}."]
         notes = (*self.details.log.notes, *jumps, *self.notes)
-        lines += [*(("note", note) for note in notes), ("advice", self.advice)]
-        return "\n".join(_format_line(name, text) for name, text in lines)
+        return [*lines, *(("note", note) for note in notes), ("advice", self.advice)]
 
     def _describe_guide(self) -> Iterator[tuple[str, str]]:
         details, log = self.details, self.details.log

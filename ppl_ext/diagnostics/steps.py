@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from ppl_ext.diagnostics.verdict import Verdict
 
-__all__ = ["Chains", "Step", "tabulate_steps"]
+__all__ = ["STEP_HEADS", "Chains", "Step", "list_steps", "tabulate_steps"]
+
+STEP_HEADS = ("step", "verdict", "gradients", "seconds")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,30 @@ class Chains:
         )
 
 
+def list_steps(steps: Sequence[Step]) -> list[tuple[str, str, str, str]]:
+    """The steps as rows of words and figures, below `STEP_HEADS`.
+
+    Args:
+        steps: The steps.
+
+    Returns:
+        One row each.
+
+    Example:
+        >>> list_steps([Step("full rank", Verdict.GOOD, -6.7, 1024, 0.1)])
+        [('full rank', 'good', '1,024', '0.10')]
+    """
+    return [
+        (
+            step.name,
+            str(step.verdict or "interrupted"),
+            f"{step.gradients:,}",
+            f"{step.seconds:.2f}",
+        )
+        for step in steps
+    ]
+
+
 def tabulate_steps(steps: Sequence[Step]) -> str:
     """The steps as a table of one line each, below a line of heads.
 
@@ -80,16 +106,7 @@ def tabulate_steps(steps: Sequence[Step]) -> str:
         step       verdict  gradients  seconds
         full rank  good         1,024     0.10
     """
-    rows = [("step", "verdict", "gradients", "seconds")]
-    rows += [
-        (
-            step.name,
-            str(step.verdict or "interrupted"),
-            f"{step.gradients:,}",
-            f"{step.seconds:.2f}",
-        )
-        for step in steps
-    ]
+    rows = [STEP_HEADS, *list_steps(steps)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

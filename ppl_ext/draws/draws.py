@@ -14,7 +14,9 @@ from ppl_ext.draws.datatree import build_tree
 from ppl_ext.draws.psis import smooth_weights
 from ppl_ext.draws.resampling import choose_rows
 from ppl_ext.draws.seeds import make_generator
+from ppl_ext.draws.summary import render_summary
 from ppl_ext.fitting.calls import check_count
+from ppl_ext.markup import render_fragment, render_heading, render_table
 
 if TYPE_CHECKING:
     import xarray
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Draws"]
 
 _WIDTH = 88  # columns of a printed line
+_SHOWN = 20  # elements in a notebook
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -96,15 +99,30 @@ class Draws:
                     )
 
     def __repr__(self) -> str:
+        sites = ", ".join(
+            f"{name}{list(array.shape[1:]) or ''}" for name, array in self.values.items()
+        )
+        text = f"Draws({self._kind} of {sites or 'no site'})"
+        return textwrap.shorten(text, _WIDTH, placeholder=" ...)")
+
+    def _repr_html_(self) -> str:
+        groups = {
+            "observed": self.observed,
+            "log likelihood": self.log_likelihood,
+            "posterior predictive": self.posterior_predictive,
+        }
+        along = [(name, ", ".join(group)) for name, group in groups.items() if group]
+        table = render_summary(self.values, self.dims, self.coords, _SHOWN)
+        heading = render_heading(f"Draws: {self._kind}")
+        return render_fragment([heading, *table, render_table(along)])
+
+    @property
+    def _kind(self) -> str:
         kind = "draws"
         if self.resampled:
             kind = "posterior draws" if self.khat is None else "resampled draws"
         chains = f" in {self.chains} chains" if self.chains > 1 else ""
-        sites = ", ".join(
-            f"{name}{list(array.shape[1:]) or ''}" for name, array in self.values.items()
-        )
-        text = f"Draws({self.num_draws:,} {kind}{chains} of {sites or 'no site'})"
-        return textwrap.shorten(text, _WIDTH, placeholder=" ...)")
+        return f"{self.num_draws:,} {kind}{chains}"
 
     @property
     def num_draws(self) -> int:

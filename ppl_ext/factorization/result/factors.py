@@ -22,6 +22,7 @@ from ppl_ext.factorization.result.ranking import (
     rank_items,
 )
 from ppl_ext.factorization.result.saving import save_posterior
+from ppl_ext.factorization.result.showing import describe_factors, render_factors
 from ppl_ext.fitting.fit_log import FitLog
 
 if TYPE_CHECKING:
@@ -58,8 +59,10 @@ class Factors:
     log: FitLog
 
     def __repr__(self) -> str:
-        sizes = f"{len(self.users):,} users, {len(self.items):,} items, {self.sweeps} sweeps"
-        return f"Factors({self.num_factors} factors, {sizes}, ELBO {self.elbo[-1]:,.1f})"
+        return describe_factors(self)
+
+    def _repr_html_(self) -> str:
+        return render_factors(self)
 
     @property
     def users(self) -> Side:
@@ -153,8 +156,7 @@ class Factors:
         features = {"user_features": user_features, "item_features": item_features}
         users, items = ratings.user_ids[ratings.users], ratings.item_ids[ratings.items]
         prediction = self.predict(users, items, unknown=unknown, **features)
-        found = assess_prediction(prediction, ratings.values)
-        return replace(found, num_factors=self.num_factors)
+        return replace(assess_prediction(prediction, ratings.values), num_factors=self.num_factors)
 
     def top_n(
         self,
@@ -198,8 +200,7 @@ class Factors:
             ValueError: A user is known already, or the features are not those of the fit.
             KeyError: An item is unknown.
         """
-        grown = fold_in(self.posterior, ratings, features, by_user=True)
-        return replace(self, posterior=grown)
+        return replace(self, posterior=fold_in(self.posterior, ratings, features, by_user=True))
 
     def fold_in_items(self, ratings: Ratings | None = None, *, features: Any = None) -> Factors:
         """Add new items, as `fold_in_users` adds users.
@@ -211,8 +212,7 @@ class Factors:
         Returns:
             Factors with these items after the others.
         """
-        grown = fold_in(self.posterior, ratings, features, by_user=False)
-        return replace(self, posterior=grown)
+        return replace(self, posterior=fold_in(self.posterior, ratings, features, by_user=False))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to a file that `ppl_ext.factorization.load_factors` reads.

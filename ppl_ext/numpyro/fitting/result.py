@@ -16,6 +16,7 @@ from ppl_ext.density import Density
 from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fit_file import SavedFit, check_guide_kind
+from ppl_ext.fit_page import AbstractFit
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution
 from ppl_ext.numpyro.fitting.guide_draws import draw_gaussian, draw_guide, score_points
@@ -40,7 +41,7 @@ SAVED_GUIDES = {kind.__name__: kind for kind in (AutoFlow, AutoFullRank, AutoMea
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit:
+class Fit(AbstractFit):
     """A fitted guide, and the way from it to draws that can be trusted.
 
     Args:
@@ -77,16 +78,6 @@ class Fit:
     bound: BoundModel
     climb: Climb | None = None
     _reports: list[Report] = field(default_factory=list)
-
-    def __repr__(self) -> str:
-        elbo = -self.log.final_loss if self.solution is None else self.solution.elbo
-        words = [getattr(self.guide, "__name__", type(self.guide).__name__)]
-        if self._reports:
-            elbo = self._reports[0].elbo
-            words.append(self._reports[0].verdict)
-        if self.climb is not None and self.climb.leaves_guide:
-            words.append(f"by {self.climb.steps[-1].name}")
-        return f"Fit({', '.join([*words, f'ELBO {elbo:,.2f}', self.log.end])})"
 
     @in_turn
     def draws(
@@ -231,6 +222,16 @@ class Fit:
                 return draw_gaussian(seed, self.bound, self._gaussian, num_draws, **what)
             return draw_guide(rng_key, self.bound, self.guide, self.params, num_draws, **what)[0]
 
+    @in_turn
+    def _draw_page(self) -> tuple[Draws, Draws]:
+        draws, key = self.draws(jax.random.key(0)), jax.random.key(0)
+        return draws, self._draw(key, 4000, likelihood=False) if draws.resampled else draws
+
+    def _describe(self) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+        own = self.bound.sites
+        sites = {s.name: s.shape for s in (*own.latents, *own.enumerated, *own.deterministics)}
+        return sites, ("numpyro", "jax")
+
     def _judge(self) -> Report:
         """Draw in batches of bounded memory and judge."""
         sites = self.bound.whole.sites
@@ -243,8 +244,7 @@ class Fit:
         batches = (self._draw(jax.random.key(seed), rows, **bare) for seed in seeds)
         gaussian = self._gaussian
         if gaussian is None and self.density is not None:
-            rng_key = jax.random.key(0)
             with x64_scope(self.bound.x64):
-                _, z = draw_guide(rng_key, self.bound, self.guide, self.params, rows)
+                _, z = draw_guide(jax.random.key(0), self.bound, self.guide, self.params, rows)
             gaussian = Gaussian.match(z)
         return judge(batches, self.log, density=self.density, gaussian=gaussian)

@@ -16,6 +16,7 @@ from ppl_ext.density import Density
 from ppl_ext.diagnostics import Gaussian, Report, judge, plan_batches
 from ppl_ext.draws.draws import Draws
 from ppl_ext.fit_file import SavedFit, check_guide_kind
+from ppl_ext.fit_page import AbstractFit
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.gaussian_vi import GaussianSolution
 from ppl_ext.pyro.fitting.guide_draws import draw_flat, draw_guide, score_points
@@ -41,7 +42,7 @@ SAVED_GUIDES = {kind.__name__: kind for kind in (AutoFlow, AutoFullRank, AutoMea
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit:
+class Fit(AbstractFit):
     """A fitted guide, and the way from it to draws that can be trusted.
 
     Args:
@@ -78,16 +79,6 @@ class Fit:
     climb: Climb | None = None
     _store: HeldStore | None = None
     _reports: list[Report] = field(default_factory=list)
-
-    def __repr__(self) -> str:
-        elbo = -self.log.final_loss if self.solution is None else self.solution.elbo
-        words = [getattr(self.guide, "__name__", type(self.guide).__name__)]
-        if self._reports:
-            elbo = self._reports[0].elbo
-            words.append(self._reports[0].verdict)
-        if self.climb is not None and self.climb.leaves_guide:
-            words.append(f"by {self.climb.steps[-1].name}")
-        return f"Fit({', '.join([*words, f'ELBO {elbo:,.2f}', self.log.end])})"
 
     @in_turn
     def draws(
@@ -232,6 +223,14 @@ class Fit:
             return draw_flat(self.bound, self.guide, num_draws, seed, batched=batched, **what)
         with own_param_store() if self._store is None else self._store.in_force():
             return draw_guide(self.bound, self.guide, num_draws, seed, **what)
+
+    @in_turn
+    def _draw_page(self) -> tuple[Draws, Draws]:
+        draws = self.draws(seed=0)
+        return draws, self._draw(4000, 0, likelihood=False)[0] if draws.resampled else draws
+
+    def _describe(self) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+        return dict(self.bound.sites.valued), ("pyro-ppl", "torch")
 
     def _judge(self) -> Report:
         """Draw in batches of bounded memory and judge."""
