@@ -136,11 +136,11 @@ def block(host, model, *hidden):
 
 
 def make_list(host, model, parts):
-    """A guide list of parts ``{hidden site: name of the guide}``."""
+    """A guide list of parts ``{hidden site: row of the guide}``."""
     guides = import_module(f"{host.name}.infer.autoguide").AutoGuideList(model)
-    for number, (hidden, name) in enumerate(parts.items()):
-        part = getattr(host.room, name)(block(host, model, hidden), prefix=f"part{number}")
-        guides.append(part)
+    for number, (hidden, row) in enumerate(parts.items()):
+        kind, options = getattr(host.room, row.name), row.light(host, 1)
+        guides.append(kind(block(host, model, hidden), prefix=f"part{number}", **options))
     return guides
 
 
@@ -149,7 +149,7 @@ def make_list(host, model, parts):
 def test_parts_of_a_list_are_drawn_independently(host, row, other):
     """NumPyro's list gives every part the same key; two of its own guides correlate at 1.000."""
     model = two_parts(host)
-    guides = make_list(host, model, {"b": row.name, "a": other.name})
+    guides = make_list(host, model, {"b": row, "a": other})
     losses, params = train(host, model, guides, host.ppl.infer.Trace_ELBO(), 3, 0.05)
     assert np.isfinite(losses).all()
     if host.name == "numpyro":
@@ -168,8 +168,8 @@ def test_parts_of_a_list_are_drawn_independently(host, row, other):
 def test_a_list_takes_parts_of_the_host(host, row):
     model, infer = Mixed(host.name, is_proper=True), import_module(f"{host.name}.infer.autoguide")
     guides = infer.AutoGuideList(model)
-    rest = getattr(host.room, row.name)(block(host, model, "theta", "share"), prefix="rest")
-    guides.append(rest)
+    kind, hidden = getattr(host.room, row.name), block(host, model, "theta", "share")
+    guides.append(kind(hidden, prefix="rest", **row.light(host, 2)))
     guides.append(host.room.AutoMeanField(block(host, model, "mu", "tau", "share")))
     guides.append(infer.AutoDelta(block(host, model, "mu", "tau", "theta")))
     loss = host.ppl.infer.Trace_ELBO()
@@ -213,7 +213,7 @@ def test_local_sites_are_learned_from_minibatches(host, in_minibatches, row):
 @pytest.mark.parametrize("row", LOCAL, ids=lambda row: row.name)
 def test_parts_of_a_list_share_the_rows_of_a_minibatch(host, in_minibatches, row):
     """With NumPyro's AutoNormal the first part learns nothing: its rows are not the model's."""
-    guides = make_list(host, in_minibatches, {"w": row.name, "z": row.name})
+    guides = make_list(host, in_minibatches, {"w": row, "z": row})
     loss, data = host.ppl.infer.TraceMeanField_ELBO(), host.array(ROW_DATA)
     _, params = train(host, in_minibatches, guides, loss, 1500, 0.03, data)
     assert_rows(to_numpy(guides.median(*([params] if host.name == "numpyro" else []))))
@@ -234,5 +234,5 @@ def test_global_sites_beside_a_minibatch(host, row):
         with ppl.plate("rows", 6, subsample_size=3) as index:
             ppl.sample("y", dist.Normal(loc, 1.0), obs=y[index])
 
-    placed = Placed(host, row.name, model, np.ones(6))
+    placed = Placed(host, row.name, model, np.ones(6), **row.light(host, 1))
     assert np.isfinite(placed.train(ppl.infer.Trace_ELBO(), 5, 0.02)).all()
