@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FlatSite", "RowLayout", "lay_out_rows"]
+__all__ = ["CONTEXT_DIM", "FlatSite", "RowLayout", "lay_out_rows"]
+
+CONTEXT_DIM = 16  # numbers that an encoder gives to bend the flow of a row
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class FlatSite:
 
     Args:
         name: The name in the model's ``sample`` statement.
-        shape: Unconstrained shape: of one row, if the site is local.
+        shape: Unconstrained shape: of one row, if the site is local, which begins with the
+            other plates around it.
         event_dim: Event dimensions of a value.
         unconstrained_event_dim: Event dimensions on unconstrained space.
         plates: Names of the plates around it.
@@ -36,6 +39,15 @@ class FlatSite:
     start: int
     stop: int
 
+    def count_left(self, row_dim: int) -> int:
+        """Batch dimensions of a local site to the left of its rows.
+
+        Args:
+            row_dim: Dimension of the rows, counted from the right.
+        """
+        others = len(self.shape) - self.unconstrained_event_dim
+        return others + 1 + row_dim
+
 
 @dataclass(frozen=True)
 class RowLayout:
@@ -47,13 +59,13 @@ class RowLayout:
         local: Latent sites in it.
         shared: Latent sites outside of it.
         observed: Names and event dimensions of the observed sites in it.
-        shared_plates: ``{name: (size, dim)}`` of the plates around shared sites.
+        other_plates: ``{name: (size, dim)}`` of all other plates around latent sites.
 
     Example:
         >>> z = FlatSite("z", (2,), 1, 1, plates=("rows",), start=0, stop=2)
         >>> layout = RowLayout("rows", -1, (z,), (), (("x", 0),), {})
-        >>> layout.num_outputs("mean_field"), layout.num_outputs("full_rank")
-        (4, 5)
+        >>> [layout.num_outputs(family) for family in ("mean_field", "full_rank", "flow")]
+        [4, 5, 21]
     """
 
     plate: str
@@ -61,7 +73,7 @@ class RowLayout:
     local: tuple[FlatSite, ...]
     shared: tuple[FlatSite, ...]
     observed: tuple[tuple[str, int], ...]
-    shared_plates: dict[str, tuple[int, int]]
+    other_plates: dict[str, tuple[int, int]]
 
     @property
     def local_dim(self) -> int:
@@ -74,9 +86,18 @@ class RowLayout:
         return self.shared[-1].stop if self.shared else 0
 
     def num_outputs(self, family: str) -> int:
-        """Numbers that an encoder gives for a row: locations, scales, and what binds them."""
+        """Numbers that an encoder gives for a row."""
+        return sum(self.list_outputs(family).values())
+
+    def list_outputs(self, family: str) -> dict[str, int]:
+        """What an encoder gives for a row, in this order, and how many numbers of each."""
         dim = self.local_dim
-        return 2 * dim + (dim * (dim - 1) // 2 if family == "full_rank" else 0)
+        outputs = {"locations": dim, "scales": dim}
+        if family != "mean_field":
+            outputs["below the diagonal"] = dim * (dim - 1) // 2
+        if family == "flow":
+            outputs["of a context"] = CONTEXT_DIM
+        return outputs
 
 
 def lay_out_rows(sites: Any, plate: str | None) -> RowLayout:
@@ -109,17 +130,8 @@ def lay_out_rows(sites: Any, plate: str | None) -> RowLayout:
     shared = [each for each in sites.latents if chosen.name not in _around(each)]
     observed = [each for each in sites.observed if chosen.name in _around(each)]
     for each in local:
-        batch = each.shape[: len(each.shape) - each.event_dim]
-        if len(each.plates) > 1 or any(
-            size != 1 for axis, size in enumerate(batch) if axis - len(batch) != chosen.dim
-        ):
-            others = [name for name in _around(each) if name != chosen.name]
-            raise ValueError(
-                f"AutoAmortized: latent site '{each.name}' of shape {tuple(each.shape)} lies in "
-                f"plate '{chosen.name}' and in {others or 'batch dimensions without a plate'}; "
-                "expected one plate alone. Make the other dimensions an event: .to_event(1)."
-            )
-    for each in (*shared, *observed):
+        _refuse_loose_dims(each, chosen.name)
+    for each in (*local, *shared, *observed):
         for other in each.plates:
             if other.name != chosen.name and other.subsample_size != other.size:
                 raise ValueError(
@@ -130,11 +142,14 @@ def lay_out_rows(sites: Any, plate: str | None) -> RowLayout:
     return RowLayout(
         plate=chosen.name,
         dim=chosen.dim,
-        local=_lay_out(local, rows=True),
-        shared=_lay_out(shared, rows=False),
+        local=_lay_out(local, chosen.dim),
+        shared=_lay_out(shared, None),
         observed=tuple((each.name, each.event_dim) for each in observed),
-        shared_plates={
-            each.name: (each.size, each.dim) for site in shared for each in site.plates
+        other_plates={
+            each.name: (each.size, each.dim)
+            for site in (*local, *shared)
+            for each in site.plates
+            if each.name != chosen.name
         },
     )
 
@@ -151,7 +166,9 @@ def _choose_plate(sites: Any, plate: str | None) -> Any:
     meant = [plate] if plate is not None else sorted(latent & observed)
     if len(meant) != 1:
         found = f"plates {meant} have" if meant else "no plate has"
-        cure = f"AutoAmortized(model, plate='{meant[0]}')" if meant else "AutoMeanField(model)"
+        # Rows are what there are many of.
+        largest = max(meant, key=lambda name: plates[name].size, default="")
+        cure = f"AutoAmortized(model, plate='{largest}')" if meant else "AutoMeanField(model)"
         raise ValueError(
             f"AutoAmortized: {found} both latent and observed sites; expected one plate, whose "
             f"rows are encoded. Write {cure}."
@@ -168,14 +185,30 @@ def _around(site: Any) -> list[str]:
     return [plate.name for plate in site.plates]
 
 
-def _lay_out(latents: Sequence[Any], rows: bool) -> tuple[FlatSite, ...]:
+def _lay_out(latents: Sequence[Any], row_dim: int | None) -> tuple[FlatSite, ...]:
+    """Put sites one after another; of local ones the shape of a row, without the rows' axis."""
     sites: list[FlatSite] = []
     for latent in latents:
         whole = tuple(latent.unconstrained_shape)
         event_dim = latent.event_dim + len(whole) - len(latent.shape)
-        shape = whole[len(whole) - event_dim :] if rows else whole
+        batch, event = whole[: len(whole) - event_dim], whole[len(whole) - event_dim :]
+        if row_dim is not None:
+            batch = tuple(n for axis, n in enumerate(batch) if axis - len(batch) != row_dim)
+        shape = batch + event
         start = sites[-1].stop if sites else 0
         stop = start + math.prod(shape)
         names = tuple(_around(latent))
         sites.append(FlatSite(latent.name, shape, latent.event_dim, event_dim, names, start, stop))
     return tuple(sites)
+
+
+def _refuse_loose_dims(site: Any, plate: str) -> None:
+    """Raise for a local site with rows, columns and so on that no plate tells of."""
+    batch = site.shape[: len(site.shape) - site.event_dim]
+    dims = {each.dim for each in site.plates}
+    if any(size != 1 and axis - len(batch) not in dims for axis, size in enumerate(batch)):
+        raise ValueError(
+            f"AutoAmortized: latent site '{site.name}' of shape {tuple(site.shape)} lies in plate "
+            f"'{plate}' and in batch dimensions without a plate; expected a plate around each. "
+            "Make them an event: .to_event(1), or put a plate around them."
+        )

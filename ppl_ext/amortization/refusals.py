@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from ppl_ext.amortization.layout import RowLayout
+from ppl_ext.amortization.layout import CONTEXT_DIM, RowLayout
 
 __all__ = [
     "check_batch",
-    "check_encoded",
     "check_family",
-    "check_features",
-    "refuse_features",
+    "check_local_flow",
+    "name_local_family",
     "refuse_local",
-    "refuse_nothing_to_read",
+    "refuse_no_shared",
+    "refuse_ties",
     "require_layout",
 ]
 
@@ -30,12 +29,59 @@ def check_family(what: str, family: Any) -> None:
         ValueError: It is another one.
 
     Example:
-        >>> check_family("local", "full_rank")
+        >>> check_family("shared", "full_rank")
     """
     if family not in ("mean_field", "full_rank"):
         raise ValueError(
             f"AutoAmortized: {what}={family!r}; expected 'mean_field' or 'full_rank'. Write "
             f"AutoAmortized(model, {what}='full_rank')."
+        )
+
+
+def name_local_family(local: Any) -> str:
+    """The family of local sites: of Gaussians, or of flows.
+
+    Args:
+        local: The argument: its name, or a function that makes a flow.
+
+    Raises:
+        ValueError: It is something else.
+
+    Example:
+        >>> name_local_family("mean_field"), name_local_family(lambda dim, context_dim: ...)
+        ('mean_field', 'flow')
+    """
+    if callable(local):
+        return "flow"
+    if local not in ("mean_field", "full_rank", "flow"):
+        raise ValueError(
+            f"AutoAmortized: local={local!r}; expected 'mean_field', 'full_rank' or 'flow', or a "
+            "function (dim, context_dim) -> conditional flow. Write AutoAmortized(model, "
+            "local='full_rank')."
+        )
+    return str(local)
+
+
+def check_local_flow(flow: Any, dim: int) -> None:
+    """Refuse what is no flow of the local coordinates given a context.
+
+    Args:
+        flow: What ``local=`` has made.
+        dim: Number of local coordinates.
+
+    Raises:
+        ValueError: It is none, or of other dimensions.
+
+    Example:
+        >>> from types import SimpleNamespace as Flow
+        >>> check_local_flow(Flow(dim=2, context_dim=CONTEXT_DIM), 2)
+    """
+    found = getattr(flow, "dim", None), getattr(flow, "context_dim", None)
+    if found != (dim, CONTEXT_DIM):
+        raise ValueError(
+            f"AutoAmortized: local= made a {type(flow).__name__} of (dim, context_dim) = {found}; "
+            f"expected a flow of {(dim, CONTEXT_DIM)}. Write local=lambda dim, context_dim: "
+            "flows.CouplingFlow(dim, context_dim)."
         )
 
 
@@ -57,79 +103,6 @@ def check_batch(plate: str, size: int, subsample_size: int | None) -> None:
         raise ValueError(
             f"AutoAmortized: plate '{plate}' draws {subsample_size} of {size} rows; expected at "
             f"most as many as there are. Write subsample_size=min({subsample_size}, {size})."
-        )
-
-
-def check_encoded(shape: Sequence[int], rows: int, layout: RowLayout, family: str) -> None:
-    """Refuse what an encoder gave if it is no row of numbers for each row of the plate.
-
-    Args:
-        shape: Shape of what it gave.
-        rows: Rows that it was given.
-        layout: The sites.
-        family: Family of the local Gaussian.
-
-    Raises:
-        ValueError: It has another shape.
-
-    Example:
-        >>> from ppl_ext.amortization.layout import FlatSite
-        >>> z = FlatSite("z", (2,), 1, 1, plates=("rows",), start=0, stop=2)
-        >>> check_encoded((7, 5), 7, RowLayout("rows", -1, (z,), (), (), {}), "full_rank")
-    """
-    width = layout.num_outputs(family)
-    if tuple(shape) != (rows, width):
-        names = ", ".join(f"'{site.name}'" for site in layout.local)
-        dim = layout.local_dim
-        more = f" and {width - 2 * dim} below the diagonal" if width > 2 * dim else ""
-        raise ValueError(
-            f"AutoAmortized: the encoder gave an array of shape {tuple(shape)} for {rows} rows of "
-            f"plate '{layout.plate}'; expected ({rows}, {width}): {dim} locations, {dim} scales"
-            f"{more} for {names}. Give its last layer {width} outputs, or leave encoder= out."
-        )
-
-
-def check_features(shape: Sequence[int], layout: RowLayout, size: int, rows: int) -> None:
-    """Refuse features that do not have an entry for each row.
-
-    Args:
-        shape: Shape of what ``features=`` gave.
-        layout: The sites.
-        size: Rows of the plate.
-        rows: Rows that are shown.
-
-    Raises:
-        ValueError: They have another length.
-
-    Example:
-        >>> from ppl_ext.amortization.layout import FlatSite
-        >>> z = FlatSite("z", (2,), 1, 1, plates=("rows",), start=0, stop=2)
-        >>> check_features((100, 3), RowLayout("rows", -1, (z,), (), (), {}), 100, 10)
-    """
-    if not len(shape) or shape[0] not in (size, rows):
-        raise ValueError(
-            f"AutoAmortized: features= gave an array of shape {tuple(shape)}; expected one entry "
-            f"for each of the {size} rows of plate '{layout.plate}'. Give all rows: the guide "
-            "takes those of the minibatch."
-        )
-
-
-def refuse_features(count: int) -> None:
-    """Refuse features that are not numbers.
-
-    Args:
-        count: How many are not finite.
-
-    Raises:
-        ValueError: There is one.
-
-    Example:
-        >>> refuse_features(0)
-    """
-    if count:
-        raise ValueError(
-            f"AutoAmortized: features= gave {count} values that are not finite; expected numbers. "
-            "Fill them in, and add flags of what is there."
         )
 
 
@@ -160,24 +133,49 @@ def refuse_local(name: str, *, moving: bool, masked: bool, mask: str) -> None:
         )
 
 
-def refuse_nothing_to_read(layout: RowLayout) -> None:
-    """Refuse a plate whose rows have no data.
+def refuse_no_shared(layout: RowLayout, line: str) -> None:
+    """Refuse to show the posterior of shared sites where there are none.
 
     Args:
         layout: The sites.
+        line: The call that shows the local ones.
 
     Raises:
-        ValueError: No observed site lies in the plate.
+        ValueError: There are none.
 
     Example:
         >>> from ppl_ext.amortization.layout import FlatSite
         >>> z = FlatSite("z", (2,), 1, 1, plates=("rows",), start=0, stop=2)
-        >>> refuse_nothing_to_read(RowLayout("rows", -1, (z,), (), (("x", 0),), {}))
+        >>> refuse_no_shared(RowLayout("rows", -1, (z,), (z,), (), {}), "guide.local_posterior()")
     """
-    if not layout.observed:
+    if not layout.shared:
         raise ValueError(
-            f"AutoAmortized: plate '{layout.plate}' has no observed site to read; expected data. "
-            "Write features=lambda *args: ..., a function of the model's arguments."
+            f"AutoAmortized: all latent sites lie in plate '{layout.plate}'; expected one outside "
+            f"of it. Use {line}."
+        )
+
+
+def refuse_ties(layout: RowLayout, tied: bool) -> None:
+    """Refuse to tell rows apart that something outside of their plate ties together.
+
+    Args:
+        layout: The sites.
+        tied: Whether the density of a site outside of the plate hangs on local sites.
+
+    Raises:
+        ValueError: It does.
+
+    Example:
+        >>> from ppl_ext.amortization.layout import FlatSite
+        >>> z = FlatSite("z", (2,), 1, 1, plates=("rows",), start=0, stop=2)
+        >>> refuse_ties(RowLayout("rows", -1, (z,), (), (), {}), tied=False)
+    """
+    if tied:
+        names = ", ".join(f"'{site.name}'" for site in layout.local)
+        raise ValueError(
+            f"AutoAmortized.refine: what is sampled outside of plate '{layout.plate}' hangs on "
+            f"{names} in it; expected rows that are independent given the sites outside. Put "
+            "into the plate what belongs to a row, or fit all rows together: px.fit(...)."
         )
 
 

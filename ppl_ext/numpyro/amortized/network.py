@@ -9,14 +9,14 @@ import numpy as np
 import numpyro
 
 from ppl_ext.amortization.layout import RowLayout, lay_out_rows
-from ppl_ext.amortization.refusals import (
+from ppl_ext.amortization.reading import (
+    check_alike,
     check_encoded,
     check_features,
     refuse_features,
-    refuse_local,
     refuse_nothing_to_read,
-    require_layout,
 )
+from ppl_ext.amortization.refusals import refuse_local, require_layout
 from ppl_ext.numpyro.amortized.encoders import (
     check_encoder,
     join_presence,
@@ -24,7 +24,7 @@ from ppl_ext.numpyro.amortized.encoders import (
     measure,
     standardise,
 )
-from ppl_ext.numpyro.amortized.rows import Trace, read_rows, run_model
+from ppl_ext.numpyro.amortized.rows import Shown, Trace, read_rows, run_model
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, bind_model
 from ppl_ext.numpyro.tracing.find_sites import mask_of
 from ppl_ext.numpyro.tracing.refusals import refuse_data, refuse_latents
@@ -82,6 +82,7 @@ class RowNetwork:
         shown = bind_model(_CALLER, self.model, args, kwargs)
         refuse_latents(shown)
         layout = lay_out_rows(shown.sites, self.plate)
+        check_alike(self._layout, layout)
         for site in shown.sites.latents:
             fn = trace[site.name]["fn"]
             refuse_local(
@@ -96,14 +97,12 @@ class RowNetwork:
             refuse_nothing_to_read(layout)
         return layout
 
-    def run_whole(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> tuple[Trace, jax.Array]:
-        """A run of the model with all rows that it can show, and these rows."""
+    def run_whole(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Shown:
+        """A run of the model with all rows that it can show."""
         bound = bind_model(_CALLER, self.model, args, kwargs)
         whole = _show_all(bound) is not bound
         trace = run_model(self.model, args, kwargs, {}, whole=whole)
-        return trace, trace[self.layout.plate]["value"]
+        return Shown(trace, trace[self.layout.plate]["value"], whole)
 
     def read(
         self,
@@ -156,8 +155,8 @@ class RowNetwork:
         return make_encoder(self.encoder, width, self.layout.num_outputs(self.family))
 
     def _measure(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, jax.Array]:
-        trace, rows = self.run_whole(args, kwargs)
-        features, present = self.read(trace, args, kwargs, rows)
+        shown = self.run_whole(args, kwargs)
+        features, present = self.read(shown.trace, args, kwargs, shown.rows)
         return measure(features.reshape(len(features), -1), present)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -18,9 +19,24 @@ from ppl_ext.numpyro.tracing.find_sites import (
     put_unconstrained,
 )
 
-__all__ = ["CheckedBatches", "Trace", "read_rows", "run_model"]
+__all__ = ["CheckedBatches", "Shown", "Trace", "read_rows", "run_model"]
 
 Trace = Mapping[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run of a model with all rows that it can show.
+
+    Args:
+        trace: What it has sampled.
+        rows: Which rows of the plate these are.
+        whole: Whether its plates had to be asked for all of them.
+    """
+
+    trace: Trace
+    rows: jax.Array
+    whole: bool
 
 
 class CheckedBatches(Messenger):

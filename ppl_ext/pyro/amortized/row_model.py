@@ -8,14 +8,14 @@ import torch
 from pyro import poutine
 
 from ppl_ext.amortization.layout import RowLayout, lay_out_rows
-from ppl_ext.amortization.refusals import (
+from ppl_ext.amortization.reading import (
+    check_alike,
     check_features,
     refuse_features,
-    refuse_local,
     refuse_nothing_to_read,
-    require_layout,
 )
-from ppl_ext.pyro.amortized.rows import Sites, peek_rows, read_rows, run_model
+from ppl_ext.amortization.refusals import refuse_local, require_layout
+from ppl_ext.pyro.amortized.rows import Shown, Sites, peek_rows, read_rows, run_model
 from ppl_ext.pyro.guides.peeking import find_moving_supports
 from ppl_ext.pyro.tracing.bound_model import BoundModel, bind_model
 from ppl_ext.pyro.tracing.data.ordinary_data import mask_of
@@ -66,6 +66,7 @@ class RowModel:
         shown, whole = _bind(self.model, args, kwargs)
         refuse_latents(shown)
         layout = lay_out_rows(shown.sites, self.plate)
+        check_alike(self._layout, layout)
         sites = run_model(self.model, args, kwargs, {})
         latents = {each.name: sites[each.name] for each in shown.sites.latents}
         moving = find_moving_supports(_CALLER, self.model, latents, args, dict(kwargs))
@@ -100,12 +101,11 @@ class RowModel:
                 f"{layout.plate!r}, size, subsample=rows) as i: ... obs=x[i]."
             )
 
-    def run_whole(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> tuple[Sites, torch.Tensor]:
-        """A run of the model with all rows that it can show, and these rows."""
-        shown, whole = _bind(self.model, args, kwargs)
-        sites = run_model(self.model, args, kwargs, {}, whole=whole is not shown)
+    def run_whole(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Shown:
+        """A run of the model with all rows that it can show."""
+        shown, bound = _bind(self.model, args, kwargs)
+        whole = bound is not shown
+        sites = run_model(self.model, args, kwargs, {}, whole=whole)
         plate = sites[self.layout.plate]
         if len(plate["value"]) < plate["fn"].size:
             # The model gives the plate its rows: of all data, or of a minibatch it is handed.
@@ -113,8 +113,8 @@ class RowModel:
             with suppress(IndexError, RuntimeError, ValueError):
                 found = run_model(self.model, args, kwargs, {self.layout.plate: every})
                 read_rows(found, self.layout)
-                return found, every
-        return sites, plate["value"]
+                return Shown(found, every, whole=False)
+        return Shown(sites, plate["value"], whole)
 
     def read(
         self,

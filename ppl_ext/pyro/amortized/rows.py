@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,9 +16,24 @@ from ppl_ext.pyro.tracing.data.ordinary_data import mask_of
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state, whole_plates
 from ppl_ext.pyro.tracing.run_at_point import bijection_of
 
-__all__ = ["Sites", "peek_rows", "read_rows", "run_model"]
+__all__ = ["Shown", "Sites", "peek_rows", "read_rows", "run_model"]
 
 Sites = Mapping[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run of a model with all rows that it can show.
+
+    Args:
+        sites: The messages of its sites.
+        rows: Which rows of the plate these are.
+        whole: Whether its plates had to be asked for all of them.
+    """
+
+    sites: Sites
+    rows: torch.Tensor
+    whole: bool
 
 
 class _Peek(Messenger):
