@@ -11,6 +11,7 @@ import numpy as np
 __all__ = ["Batch", "Minibatches"]
 
 _HELD_OUT = 8  # batches
+_MAPPED_ROWS = 16
 
 Batch = tuple[Any, ...]
 """The positional arguments of a model for one step: arrays with a row for each datum."""
@@ -142,11 +143,7 @@ class Minibatches:
         return part
 
     def _read(self, rows: np.ndarray) -> Batch:
-        batch = []
-        for array in self.arrays:
-            batch.append(array[rows])
-            _release(array)
-        return tuple(batch)
+        return tuple(_read_rows(array, rows) for array in self.arrays)
 
     def _check_lengths(self) -> None:
         lengths = [len(array) for array in self.arrays]
@@ -178,11 +175,26 @@ def _as_array(position: int, array: Any) -> Any:
     return found
 
 
-def _release(array: Any) -> None:
-    """Give back the pages of a file that were read, which else add up to the whole file."""
+def _read_rows(array: Any, rows: np.ndarray) -> Any:
+    """Rows of an array; of a mapped file, no more pages than some rows need are held at once."""
+    mapped = _find_map(array)
+    if mapped is None:
+        return array[rows]
+    found = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    for start in range(0, len(rows), _MAPPED_ROWS):
+        few = slice(start, start + _MAPPED_ROWS)
+        found[few] = array[rows[few]]
+        # Pages that were read stay, up to two megabytes for each row, and add up to the file.
+        mapped.madvise(mmap.MADV_DONTNEED)
+    return found
+
+
+def _find_map(array: Any) -> mmap.mmap | None:
+    """The map of a file that an array lies in, where its pages can be given back."""
+    # Of a copy on write they hold what was written.
+    if not hasattr(mmap, "MADV_DONTNEED") or getattr(array, "mode", "c") == "c":
+        return None
     mapped = array
     while mapped is not None and not isinstance(mapped, mmap.mmap):
         mapped = getattr(mapped, "base", None)
-    # Of a copy on write they hold what was written.
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED") and getattr(array, "mode", "") != "c":
-        mapped.madvise(mmap.MADV_DONTNEED)
+    return mapped

@@ -23,6 +23,7 @@ from ppl_ext.pyro.tracing.find_sites import trace_sites
 from ppl_ext.pyro.tracing.held_parameters import HeldStore
 from ppl_ext.pyro.tracing.isolation import (
     model_scope,
+    one_row_more,
     own_param_store,
     own_random_state,
     whole_plates,
@@ -100,9 +101,10 @@ class BoundModel:
         if not self.sites.subsamples:
             return self
         try:
-            with whole_plates():
-                whole = _look(self.caller, self.model, self.args, self.kwargs)
-                return whole if self.sites.enumerated else whole.follow_discrete()
+            for rows in (one_row_more, whole_plates):
+                with rows():
+                    seen = _look(self.caller, self.model, self.args, self.kwargs)
+            return seen if self.sites.enumerated else seen.follow_discrete()
         except (IndexError, RuntimeError, ValueError) as error:
             self.sites.refuse_minibatches(error)
 
@@ -128,9 +130,8 @@ class BoundModel:
     @property
     def settled(self) -> Mapping[str, tuple[int, ...]]:
         """Shapes of the values that a draw has before enumerated sites are drawn."""
-        valued, assigned = self.sites.valued, self.enumeration
-        skipped = assigned.assigned if assigned else ()
-        return {name: shape for name, shape in valued.items() if name not in skipped}
+        skipped = self.enumeration.assigned if self.enumeration else ()
+        return {name: shape for name, shape in self.sites.valued.items() if name not in skipped}
 
     @property
     def num_floats(self) -> int:
@@ -215,8 +216,7 @@ def bind_model(
     try:
         return _look(caller, model, args, kwargs)
     except (AttributeError, TypeError) as error:
-        # A model that asks a series for what only a series has gets it as it is; another one
-        # cannot reckon with it.
+        # A model may ask a series for what only a series has; another cannot reckon with it.
         blamed = blame_arguments(model, args, kwargs)
         if not blamed:
             raise

@@ -1,7 +1,7 @@
 """Scopes in which the library works without leaving a trace in the user's global state."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pyro
@@ -18,6 +18,7 @@ from torch.distributions import (
 __all__ = [
     "choose_seed",
     "model_scope",
+    "one_row_more",
     "own_param_store",
     "own_random_state",
     "vectorised_noise",
@@ -79,12 +80,31 @@ def whole_plates() -> Iterator[None]:
     The host offers no way to do so from outside of the model: a plate refuses rows of another
     number than its own ``subsample_size``.
     """
+    with _other_rows(lambda size, subsample_size: None):
+        yield
+
+
+@contextmanager
+def one_row_more() -> Iterator[None]:
+    """Lets every plate that would draw a minibatch draw one row more than that.
+
+    A model that is handed its minibatches cannot follow; told so by all rows, it would first
+    reckon with all of them.
+    """
+    with _other_rows(lambda size, subsample_size: min(size, subsample_size + 1)):
+        yield
+
+
+@contextmanager
+def _other_rows(choose: Callable[[int, int], int | None]) -> Iterator[None]:
     found = vars(SubsampleMessenger)["_subsample"]
 
-    def take_all(name, size=None, subsample_size=None, *others):
-        return found.__func__(name, size, None, *others)
+    def take_others(name, size=None, subsample_size=None, subsample=None, *others):
+        if subsample is None and subsample_size is not None:
+            subsample_size = choose(size, subsample_size)
+        return found.__func__(name, size, subsample_size, subsample, *others)
 
-    SubsampleMessenger._subsample = staticmethod(take_all)
+    SubsampleMessenger._subsample = staticmethod(take_others)
     try:
         yield
     finally:
