@@ -8,13 +8,10 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
-from pyro.infer import (
-    SVI,
-    TraceMeanField_ELBO,
-)
+from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 from pyro.infer.autoguide import AutoGuideList, init_to_mean
 
-from ppl_ext.pyro.guides import AutoFullRank, AutoMeanField
+from ppl_ext.pyro.guides import AutoFlow, AutoFullRank, AutoMeanField
 from tests.pyro.guide_cases import GUIDES, Y, schools, some_gaussian, train
 
 GAUSSIANS = [AutoMeanField, AutoFullRank]
@@ -129,3 +126,21 @@ def test_defect_14_a_state_dict_loads_into_a_fresh_guide(guide_class):
     stranger.load_state_dict(trained.state_dict())
     with pytest.raises(ValueError, match="loaded state"):
         stranger(Y)
+
+
+@pytest.mark.parametrize("kind", [*GAUSSIANS, AutoFlow])
+def test_divergence_of_constrained_sites_counts_the_jacobian(kind):
+    """The host's kl_divergence of a Delta leaves it out: AutoNormal is off by log 3 here."""
+
+    def model():
+        with pyro.plate("two", 2):
+            pyro.sample("scale", dist.LogNormal(0.0, 1.0))
+        pyro.sample("share", dist.Beta(2.0, 2.0))
+
+    guide = kind(model, init_loc_fn=lambda site: torch.full(site["fn"].batch_shape, 0.8))
+    guide()  # sets itself up
+    losses = []
+    for objective in (Trace_ELBO, TraceMeanField_ELBO):
+        pyro.set_rng_seed(0)
+        losses.append(objective().loss(model, guide))
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)

@@ -14,6 +14,7 @@ from ppl_ext.amortization.layout import FlatSite, RowLayout
 from ppl_ext.pyro.amortized.framed_flows import RowFlow
 from ppl_ext.pyro.amortized.gaussians import Gaussian
 from ppl_ext.pyro.amortized.rows import Sites
+from ppl_ext.pyro.guides.point import Point
 from ppl_ext.pyro.tracing.run_at_point import bijection_of, is_real, support_of
 
 __all__ = [
@@ -151,9 +152,9 @@ def _row_part(site: FlatSite, z: torch.Tensor, row_dim: int) -> torch.Tensor:
 
 def _make_point(
     site: FlatSite, transform: torch.distributions.Transform, part: torch.Tensor
-) -> dist.Delta:
+) -> Point:
     """The value of an unconstrained part, with the Jacobian."""
     value = transform(part)
     jacobian = transform.log_abs_det_jacobian(part, value)
     more = jacobian.dim() - (value.dim() - site.event_dim)
-    return dist.Delta(value, -sum_rightmost(jacobian, more), event_dim=site.event_dim)
+    return Point(value, -sum_rightmost(jacobian, more), event_dim=site.event_dim)

@@ -13,6 +13,7 @@ from torch.distributions import biject_to, constraints
 
 from ppl_ext.gaussian_vi.standard_draws import draw_standard_normal
 from ppl_ext.pyro.guides.peeking import peek_support, visit_draws
+from ppl_ext.pyro.guides.point import Point
 from ppl_ext.pyro.guides.unconstrained import AbstractUnconstrainedGuide
 from ppl_ext.pyro.tracing.run_at_point import bijection_of, is_real, support_of
 from ppl_ext.pyro.tracing.turns import in_turn
@@ -49,7 +50,7 @@ class AbstractFlatGuide(AbstractUnconstrainedGuide):
         else:
             jacobian = transform.log_abs_det_jacobian(unconstrained, value)
             log_density = -sum_rightmost(jacobian, jacobian.dim() - value.dim() + event_dim)
-        return pyro.sample(name, dist.Delta(value, log_density=log_density, event_dim=event_dim))
+        return pyro.sample(name, Point(value, log_density=log_density, event_dim=event_dim))
 
     def _split(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
         """Unconstrained values of the sites from flat[..., dim]."""

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 
 import numpy as np
 import pyro
-import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch.distributions import constraints
 
+from ppl_ext.pyro.guides.point import Point
 from ppl_ext.pyro.npe.coordinates import Coordinates
 from ppl_ext.pyro.npe.network import Network
 from ppl_ext.pyro.npe.trained import Trained
@@ -108,6 +108,6 @@ def sample_sites(
             for plate in latent.plates:
                 known = pyro.plate(plate.name, plate.size, dim=plate.dim)
                 stack.enter_context(plates.setdefault(plate.name, known))
-            delta = dist.Delta(value, log_density, event_dim=latent.event_dim)
+            delta = Point(value, log_density, event_dim=latent.event_dim)
             values[site.name] = pyro.sample(site.name, delta)
     return values
