@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["AmortizationGap", "measure_gap"]
+__all__ = ["AmortizationGap", "find_moved", "measure_gap"]
 
 # In nats, where a Gaussian answer that is off by d standard deviations loses d^2 / 2.
 _CLOSED = 0.05
 _WIDE = 0.5
+_ON_THE_WAY = 0.5  # of all that the steps reach
 _WIDTH = 88
 
 
@@ -32,10 +33,11 @@ class AmortizationGap:
         row_errors: Standard errors of the gaps of the rows, by the random numbers, ``[row]``.
         error: That of their mean.
         num_draws: Draws of a row.
+        moved: How far the answer of a row moved, as a share of what the steps reach, ``[row]``.
 
     Example:
         >>> before = np.array([[-1.1, -1.0, -1.8], [-1.3, -1.0, -2.0]])
-        >>> print(measure_gap("rows", [(before, np.full((2, 3), -1.0))]))
+        >>> print(measure_gap("rows", [(before, np.full((2, 3), -1.0))], np.zeros(3)))
         gap           0.367 +- 0.067 nats a row, mean of 3 rows of plate 'rows'
         bound         -1.367 by the encoder, -1 refined
         worst rows    2 (0.9), 0 (0.2), 1 (0)
@@ -49,6 +51,7 @@ class AmortizationGap:
     row_errors: np.ndarray
     error: float
     num_draws: int
+    moved: np.ndarray
 
     def __repr__(self) -> str:
         return f"AmortizationGap({self.mean:.3g} +- {self.error:.2g} nats a row)"
@@ -70,9 +73,15 @@ class AmortizationGap:
         return float(self.rows[self.finite].mean()) if self.finite.any() else float("nan")
 
     @property
+    def unfinished(self) -> np.ndarray:
+        """Whether a row moved so far that it may be on its way still, ``[row]``."""
+        return np.asarray(self.moved > _ON_THE_WAY)
+
+    @property
     def good(self) -> bool:
         """Whether the encoder answers as well as a fit of each row would, or nearly so."""
-        return bool(self.finite.all()) and abs(self.mean) + 2 * self.error <= _CLOSED
+        whole = bool(self.finite.all()) and not self.unfinished.any()
+        return whole and abs(self.mean) + 2 * self.error <= _CLOSED
 
     def find_worst(self, count: int = 5) -> np.ndarray:
         """The rows with the widest gaps, those without finite bounds first.
@@ -91,6 +100,11 @@ class AmortizationGap:
             return (
                 f"bounds of {lost} rows are not finite: look at these rows; answers there are "
                 "outside of what the model allows."
+            )
+        if self.unfinished.any():
+            return (
+                f"{int(self.unfinished.sum())} rows were still on their way, and their gaps are "
+                "wider than this: take a larger max_steps."
             )
         if self.good:
             return "closed: the encoder answers about as well as a fit of each row in its family."
@@ -126,20 +140,23 @@ class AmortizationGap:
         )
 
 
-def measure_gap(plate: str, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> AmortizationGap:
+def measure_gap(
+    plate: str, batches: Iterable[tuple[np.ndarray, np.ndarray]], moved: np.ndarray
+) -> AmortizationGap:
     """Average the terms of two bounds over draws with the same random numbers.
 
     Args:
         plate: The plate whose rows are encoded.
         batches: ``log p - log q`` of draws by the encoder and of refined ones, each
             ``[draw, row]``.
+        moved: See `AmortizationGap`.
 
     Returns:
         The gap.
 
     Example:
         >>> terms = np.zeros((10, 4)), np.ones((10, 4))
-        >>> measure_gap("rows", [terms]).mean
+        >>> measure_gap("rows", [terms], np.zeros(4)).mean
         1.0
     """
     count, total, squares, means = 0, np.zeros(1), np.zeros(1), []
@@ -163,4 +180,26 @@ def measure_gap(plate: str, batches: Iterable[tuple[np.ndarray, np.ndarray]]) ->
         row_errors=np.sqrt(spread / max(1, count - 1)),
         error=float(every.std(ddof=1) / np.sqrt(count)) if count > 1 else float("inf"),
         num_draws=count,
+        moved=moved,
     )
+
+
+def find_moved(changes: Iterable[np.ndarray], *, step_size: float, max_steps: int) -> np.ndarray:
+    """How far rows moved, as a share of all that the steps reach.
+
+    Args:
+        changes: Changes of the parameters of all rows, each ``[row, ...]``.
+        step_size: Of the first step.
+        max_steps: Steps, whose size falls to a hundredth.
+
+    Returns:
+        ``[row]``.
+
+    Example:
+        >>> changes = [np.array([[2.0, -9.0], [0.0, 1.0]])]
+        >>> find_moved(changes, step_size=0.1, max_steps=300).round(1)
+        array([1.4, 0.2])
+    """
+    reach = step_size * max_steps * (1 - 0.01) / np.log(100)
+    farthest = [np.abs(change).reshape(len(change), -1).max(1) for change in changes]
+    return np.asarray(np.max(farthest, axis=0) / reach)

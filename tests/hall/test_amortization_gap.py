@@ -13,7 +13,7 @@ def gap_of(rows, noise=0.0, draws=50):
     before = after - np.asarray(rows) + noise * rng.normal(size=after.shape)
     half = draws // 2
     batches = [(before[:half], after[:half]), (before[half:], after[half:])]
-    return measure_gap("rows", batches), before, after
+    return measure_gap("rows", batches, np.zeros(len(rows))), before, after
 
 
 def test_errors_are_those_of_the_common_draws():
@@ -41,6 +41,14 @@ def test_the_verdict_says_what_to_do(rows, noise, said):
     gap, *_ = gap_of(rows, noise)
     assert said in str(gap)
     assert gap.good == (said == "closed")
+
+
+def test_rows_that_may_be_on_their_way_are_counted():
+    _, before, after = gap_of([0.0, 0.02])
+    gap = measure_gap("rows", [(before, after)], np.array([0.1, 0.6]))
+    assert gap.unfinished.tolist() == [False, True]
+    assert "1 rows were still on their way" in str(gap)
+    assert not gap.good
 
 
 def test_a_row_without_a_bound_comes_first_and_leaves_the_mean_alone():

@@ -136,6 +136,15 @@ def test_an_exact_encoder_leaves_nothing_to_refine(host):
     assert "closed" in str(found.gap)
 
 
+def test_too_few_steps_are_announced(host):
+    x = draw_linear(ROWS)
+    options = {"max_steps": 5, "num_draws": 20}
+    model, encoder = linear_model(host), wrong_encoder(host, "full_rank")
+    _, found = refine(host, model, encoder, host.array(x), **options)
+    assert found.gap.unfinished.all()
+    assert f"{ROWS} rows were still on their way" in str(found.gap)
+
+
 def test_rows_that_are_tied_are_refused(host):
     ppl, dist = host.ppl, host.dist
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpyro.distributions as dist
 import optax
 
-from ppl_ext.amortization.gap import AmortizationGap, measure_gap
+from ppl_ext.amortization.gap import AmortizationGap, find_moved, measure_gap
 from ppl_ext.numpyro.amortized.framed_flows import RowFlow
 from ppl_ext.numpyro.amortized.gaussians import Gaussian
 from ppl_ext.numpyro.amortized.posterior import RowPosterior
@@ -132,11 +132,12 @@ def refine_rows(
     # Not at the mode, where what ties rows together may have no slope.
     somewhere, _ = base.push(jax.random.normal(first, base.loc.shape))
     terms.refuse_ties(draw_shared(first), somewhere)
-    refined = base.moved(fit(fit_key))
+    change = fit(fit_key)
+    refined = base.moved(change)
+    moved = find_moved(map(np.asarray, change.values()), step_size=step_size, max_steps=max_steps)
     batches = _compare(gap_key, posterior, refined, terms, num_draws)
-    return RefinedRows(
-        replace(posterior, local=refined), measure_gap(posterior.layout.plate, batches)
-    )
+    gap = measure_gap(posterior.layout.plate, batches, moved)
+    return RefinedRows(replace(posterior, local=refined), gap)
 
 
 def _compare(

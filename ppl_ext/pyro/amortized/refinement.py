@@ -8,7 +8,7 @@ import numpy as np
 import pyro.distributions as dist
 import torch
 
-from ppl_ext.amortization.gap import AmortizationGap, measure_gap
+from ppl_ext.amortization.gap import AmortizationGap, find_moved, measure_gap
 from ppl_ext.pyro.amortized.framed_flows import RowFlow
 from ppl_ext.pyro.amortized.gaussians import Gaussian
 from ppl_ext.pyro.amortized.posterior import RowPosterior
@@ -109,11 +109,13 @@ def refine_rows(
             each.grad = torch.where(slope.isfinite(), slope, 0.0)
         adam.step()
         falling.step()
-    refined = base.moved({name: each.detach() for name, each in change.items()})
+    found = {name: each.detach() for name, each in change.items()}
+    refined = base.moved(found)
+    changes = [each.cpu().numpy() for each in found.values()]
+    moved = find_moved(changes, step_size=step_size, max_steps=max_steps)
     batches = _compare(posterior, refined, terms, num_draws)
-    return RefinedRows(
-        replace(posterior, local=refined), measure_gap(posterior.layout.plate, batches)
-    )
+    gap = measure_gap(posterior.layout.plate, batches, moved)
+    return RefinedRows(replace(posterior, local=refined), gap)
 
 
 def _compare(
