@@ -13,7 +13,7 @@ from ppl_ext.training.streams import Place
 
 __all__ = ["EpochJudge"]
 
-_FEWEST_STEPS = 10  # between two looks
+_FEWEST_STEPS, _MOST_STEPS = 10, 2000  # between two looks
 # Of the mean losses of epochs: about a hundred of them end a phase that is at its plateau.
 _NOISE_FRACTION, _FEWEST_LOOKS = 0.6, 40
 
@@ -34,10 +34,9 @@ class EpochJudge:
     """
 
     def __init__(self, settings: MinibatchSettings) -> None:
-        self._settings, self._rule = (
-            settings,
-            Plateau(noise_fraction=_NOISE_FRACTION, min_steps=_FEWEST_LOOKS),
-        )
+        self._settings = settings
+        self._rule = Plateau(noise_fraction=_NOISE_FRACTION, min_steps=_FEWEST_LOOKS)
+        self._epoch = np.zeros(2)  # losses of the epoch that is not over yet: sum and number
         self._phase: list[float] = []
         self._before = np.array([np.inf, 0.0])  # mean loss and its error in the phase before
         self._cuts = 0
@@ -55,14 +54,16 @@ class EpochJudge:
         return float(self._summary()[0])
 
     def is_due(self, steps: int, place: Place) -> bool:
-        """After whole epochs."""
-        return place.last and steps >= _FEWEST_STEPS
+        """After whole epochs, and in long ones on the way."""
+        return (place.last and steps >= _FEWEST_STEPS) or steps >= _MOST_STEPS
 
-    def look(self, losses: np.ndarray, last: bool) -> Verdict:
-        """Decide from the mean of the losses since the last time."""
-        self._phase.append(float(losses.mean()))
-        reason = self._rule(np.array(self._phase))
-        if not reason:
+    def look(self, losses: np.ndarray, place: Place, last: bool) -> Verdict:
+        """Decide from the mean of the losses of whole epochs."""
+        self._epoch += losses.sum(), len(losses)
+        if place.last:
+            self._phase.append(float(self._epoch[0] / self._epoch[1]))
+            self._epoch[:] = 0.0
+        if not place.last or not self._rule(np.array(self._phase)):
             return Verdict(keep=True)
         now = self._summary()
         gain, error = self._before[0] - now[0], float(np.hypot(self._before[1], now[1]))
@@ -82,12 +83,13 @@ class EpochJudge:
             "phase": np.array(self._phase),
             "before": self._before,
             "cuts": np.array(self._cuts),
+            "epoch": self._epoch,
         }
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from there."""
         self._phase, self._before = list(state["phase"]), state["before"]
-        self._cuts = int(state["cuts"])
+        self._cuts, self._epoch = int(state["cuts"]), np.array(state["epoch"])
 
     def _summary(self) -> np.ndarray:
         """Mean of the second half of the phase, and its standard error."""

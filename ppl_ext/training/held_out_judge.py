@@ -58,13 +58,13 @@ class HeldOutJudge:
         return self._kept
 
     def is_due(self, steps: int, place: Place) -> bool:
-        """After whole epochs."""
+        """After whole epochs, and in long ones on the way."""
         return self._epochs.is_due(steps, place)
 
-    def look(self, losses: np.ndarray, last: bool) -> Verdict:
+    def look(self, losses: np.ndarray, place: Place, last: bool) -> Verdict:
         """Decide from the losses of training, and from a score where enough steps were made."""
         # What is to be kept is decided here.
-        verdict = replace(self._epochs.look(losses, last), keep=False)
+        verdict = replace(self._epochs.look(losses, place, last), keep=False)
         self._steps += len(losses)
         self._made += len(losses)
         if self._steps < _FEWEST_STEPS and not verdict.finished and not last:

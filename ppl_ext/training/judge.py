@@ -53,10 +53,13 @@ class Judge(Protocol):
     def is_due(self, steps: int, place: Place) -> bool:
         """Whether to look after so many steps since the last time, the last at a place."""
 
-    def look(self, losses: np.ndarray, last: bool) -> Verdict:
-        """Decide from the losses of the steps since the last time, ``[step]``, all finite.
+    def look(self, losses: np.ndarray, place: Place, last: bool) -> Verdict:
+        """Decide how to go on.
 
-        Whether it is the last look, since a limit was reached, the judge is told.
+        Args:
+            losses: Those of the steps since the last time, ``[step]``, all finite.
+            place: Of the last of these steps.
+            last: Whether it is the last look, since a limit was reached.
         """
 
     def state(self) -> dict[str, np.ndarray]:

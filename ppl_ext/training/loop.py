@@ -49,7 +49,7 @@ class _Training:
     ) -> None:
         self.learner, self.source, self.judge = learner, source, judge
         self.settings, self.progress = settings, Progress()
-        self._walk = self._walk_on()
+        self._walk, self._place = self._walk_on(), Place(0, 0)
 
     def resume(self, file: StateFile) -> bool:
         """Go on from a checkpoint, and tell whether there was one."""
@@ -91,7 +91,9 @@ class _Training:
         if not len(losses):
             return
         finite = bool(np.isfinite(losses).all())
-        verdict = judge.look(losses, bool(progress.reason)) if finite else Verdict(restore=True)
+        verdict = Verdict(restore=True)
+        if finite:
+            verdict = judge.look(losses, self._place, bool(progress.reason))
         latest = (progress.step, losses.mean(), step_size)
         for kept, value in zip(progress.looks.values(), latest, strict=True):
             kept.append(float(value))
@@ -139,7 +141,7 @@ class _Training:
             bad = int(np.argmin(finite))
             blame_data(self.source, *block[bad], progress.step + bad)
         progress.step += len(block)
-        progress.epoch, progress.batch = last.epoch, last.batch + 1
+        progress.epoch, progress.batch, self._place = last.epoch, last.batch + 1, last
         return losses
 
     def _next_block(

@@ -14,6 +14,7 @@ from ppl_ext.training.state_file import StateFile
 from ppl_ext.training.streams import Place, Stream, as_source, join_batches, walk
 
 ROWS = np.arange(23.0)
+END = Place(0, 9, last=True)
 
 
 class Line:
@@ -172,7 +173,7 @@ def test_epochs_are_judged_by_their_means():
     while not reasons:
         looks += 1
         level += 0.2 * (3.0 * judge.rate - level)
-        verdict = judge.look(level + 0.05 * rng.normal(size=10), False)
+        verdict = judge.look(level + 0.05 * rng.normal(size=10), END, False)
         assert verdict.keep
         assert not verdict.restore
         reasons += [verdict.finished] if verdict.finished else []
@@ -181,9 +182,24 @@ def test_epochs_are_judged_by_their_means():
     assert looks < 1000
 
 
+def test_long_epochs_are_looked_at_on_the_way_and_judged_as_a_whole():
+    judge, middle = EpochJudge(MinibatchSettings()), Place(0, 1999)
+    assert judge.is_due(2000, middle)
+    assert not judge.is_due(1999, middle)
+    judge.look(np.full(2000, 3.0), middle, False)
+    assert judge.loss == np.inf
+    judge.look(np.full(1000, 6.0), END, False)
+    assert judge.loss == 4.0
+    again = EpochJudge(MinibatchSettings())
+    judge.look(np.full(2000, 3.0), middle, False)
+    again.load_state(judge.state())
+    again.look(np.full(2000, 5.0), END, False)
+    assert again.state()["phase"].tolist() == [4.0, 4.0]
+
+
 def test_a_cut_that_brings_nothing_is_the_last():
     rng, judge = np.random.default_rng(0), make_judge(num_decays=8)
-    verdicts = [judge.look(5 + rng.normal(size=10), False) for _ in range(1000)]
+    verdicts = [judge.look(5 + rng.normal(size=10), END, False) for _ in range(1000)]
     first = next(i for i, verdict in enumerate(verdicts) if verdict.finished)
     assert sum(verdict.cut for verdict in verdicts[:first]) <= 3
 
@@ -193,7 +209,7 @@ def test_what_is_surely_worse_on_held_out_batches_is_given_up():
     best, unsure, worse = np.array([1.0, 3.0]), np.array([4.0, 0.5]), np.array([2.0, 4.1])
     scores = iter([best, unsure, worse, worse, worse, worse])
     judge = HeldOutJudge(MinibatchSettings(patience=2), lambda: next(scores))
-    verdicts = [judge.look(np.full(50, 100.0 - look), False) for look in range(6)]
+    verdicts = [judge.look(np.full(50, 100.0 - look), END, False) for look in range(6)]
     assert [verdict.keep for verdict in verdicts] == [True, True, False, False, False, False]
     assert [verdict.restore for verdict in verdicts] == [False, False, False, True, False, True]
     assert [verdict.cut for verdict in verdicts] == [False, False, False, True, False, False]
