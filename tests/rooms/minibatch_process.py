@@ -54,7 +54,8 @@ def join(name, rank, size, port):
 
 def main():
     name, rank, size, port, output, *rest = sys.argv[1:]
-    join(name, int(rank), int(size), port)
+    if int(size) > 1:
+        join(name, int(rank), int(size), port)
     options = {}
     if rest:
         checkpoint, die_at = rest
