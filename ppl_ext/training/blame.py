@@ -22,7 +22,9 @@ def blame_data(source: Minibatches | Stream, place: Place, batch: Batch, step: i
             where = f"row {source.find_row(place.epoch, place.batch, row):,}"
         entry = f", entry {tuple(rest)}" if rest else ""
         raise FloatingPointError(
-            f"fit_minibatches: the loss of step {step:,} is not finite, and argument {position} "
-            f"of the model is {values[(row, *rest)]} in {where}{entry}; expected finite numbers. "
-            "Leave such rows out, or hide missing values from the likelihood with a mask."
+            f"fit_minibatches: the loss of step {step:,} or its gradient is not finite, and "
+            f"argument {position} of the model is {values[(row, *rest)]} in {where}{entry}; "
+            "expected finite numbers. "
+            "Leave such rows out, or hide missing values by a mask and put numbers below it: "
+            "obs=nan_to_num(x)."
         )

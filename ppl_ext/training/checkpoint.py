@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from ppl_ext.training.minibatches import Minibatches
+from ppl_ext.training.minibatches import Batch, Minibatches
 from ppl_ext.training.settings import MinibatchSettings
 from ppl_ext.training.state_file import StateFile
 from ppl_ext.training.streams import Stream
@@ -27,24 +27,28 @@ def open_checkpoint(
     path: str | os.PathLike[str] | None,
     *,
     host: str,
-    state: Mapping[str, np.ndarray],
+    shapes: list[list[int]],
+    sites: list[str],
     source: Minibatches | Stream,
+    held_out: list[Batch] | None,
     settings: MinibatchSettings,
     seed: int,
     num_parts: int,
-    objective: str,
+    objective: list[Any],
 ) -> StateFile | None:
     """The file of a training.
 
     Args:
         path: The file; None for no checkpoint.
         host: Name of the host's module.
-        state: State of the learner at the start.
+        shapes: Those of the parameters.
+        sites: Sites of the model.
         source: The batches.
+        held_out: Those that are held out.
         settings: How to train.
         seed: Seed of the noise.
         num_parts: Parts of a batch.
-        objective: Class of the objective.
+        objective: Class of the objective, and its draws.
 
     Raises:
         FileNotFoundError: The folder does not exist.
@@ -52,22 +56,28 @@ def open_checkpoint(
     """
     if path is None:
         return None
-    total = 0
-    for batch in islice(source.epoch(0), _SUMMED):
-        for array in batch:
-            total = zlib.crc32(np.ascontiguousarray(array).tobytes(), total)
     kept = {name: value for name, value in asdict(settings).items() if name not in _LIMITS}
     identity: dict[str, Any] = {
         "the host": host,
         "the objective": objective,
-        "the shapes of the parameters": {name: list(a.shape) for name, a in state.items()},
+        "the sites of the model": sites,
+        "the shapes of the parameters": shapes,
         **{f"settings.{name}": value for name, value in kept.items()},
         "the key or seed": seed,
         "num_parts": num_parts,
         **source.identity(),
-        "the checksum of the first batches": total,
+        "the checksum of the first batches": _sum(islice(source.epoch(0), _SUMMED)),
+        "the checksum of the held-out batches": None if held_out is None else _sum(held_out),
     }
     called = "fit_minibatches"
     return StateFile(
         called, "minibatch checkpoint", find_target(f"{called}: checkpoint", path), identity
     )
+
+
+def _sum(batches: Iterable[Batch]) -> int:
+    total = 0
+    for batch in batches:
+        for array in batch:
+            total = zlib.crc32(np.ascontiguousarray(array).tobytes(), total)
+    return total

@@ -75,6 +75,7 @@ class EpochJudge:
     def cut(self) -> None:
         """Go on with a smaller step."""
         self._before, self._phase = self._summary(), []
+        self._epoch[:] = 0.0
         self._cuts += 1
 
     def state(self) -> dict[str, np.ndarray]:
@@ -94,6 +95,7 @@ class EpochJudge:
     def _summary(self) -> np.ndarray:
         """Mean of the second half of the phase, and its standard error."""
         if not self._phase:
-            return self._before
+            started = self._epoch[1] and not np.isfinite(self._before[0])
+            return np.array([self._epoch[0] / self._epoch[1], 0]) if started else self._before
         half = np.array(self._phase[len(self._phase) // 2 :])
         return np.array([half.mean(), half.std() / max(len(half) - 1, 1) ** 0.5])

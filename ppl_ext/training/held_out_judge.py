@@ -33,6 +33,9 @@ class HeldOutJudge:
         settings: Patience, factor and number of cuts.
         score: Gives the losses of all held-out batches, ``[batch]``.
 
+    Raises:
+        FloatingPointError: The first score is not finite.
+
     References:
         Prechelt (1998), Early stopping - but when?, Neural Networks: Tricks of the Trade.
     """
@@ -105,6 +108,13 @@ class HeldOutJudge:
     def _is_worse(self, found: np.ndarray) -> bool:
         """Whether the scores are surely worse than the best."""
         if not np.isfinite(found).all():
+            if not np.isfinite(self._best).all():
+                bad = int(np.argmin(np.isfinite(found)))
+                raise FloatingPointError(
+                    f"fit_minibatches: the loss of held-out batch {bad} is {found[bad]}, where "
+                    "those that are trained on are finite; expected finite ones. Look for missing "
+                    "values, and for values outside of a support, among its rows."
+                )
             return True
         if not np.isfinite(self._best).all():
             return False

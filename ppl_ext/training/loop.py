@@ -50,6 +50,7 @@ class _Training:
         self.learner, self.source, self.judge = learner, source, judge
         self.settings, self.progress = settings, Progress()
         self._walk, self._place = self._walk_on(), Place(0, 0)
+        self._kept = False
 
     def resume(self, file: StateFile) -> bool:
         """Go on from a checkpoint, and tell whether there was one."""
@@ -59,7 +60,7 @@ class _Training:
         parts, words = found
         self.learner.load_state(parts["learner"])
         self.judge.load_state(parts["judge"])
-        self.progress = Progress(**words)
+        self.progress, self._kept = Progress(**words), True
         if not self.progress.converged:
             self.progress.reason = ""  # the limits of this call may be wider
         self._walk = self._walk_on()
@@ -79,7 +80,7 @@ class _Training:
             loss = losses[-_TRIAL_STEPS // 4 :].mean() if np.isfinite(losses).all() else np.inf
             reached.append((float(loss), step_size))
             self.learner.load_state(start)
-            self.progress = Progress()
+            vars(self.progress).update(vars(Progress()))
             self._walk = self._walk_on()
         return min(reached)[1]
 
@@ -98,17 +99,25 @@ class _Training:
         for kept, value in zip(progress.looks.values(), latest, strict=True):
             kept.append(float(value))
         self._carry_out(verdict, finite=finite)
-        if progress.spoiled == _MOST_SPOILED:
+        hopeless = progress.spoiled and progress.reason and not self._kept
+        if progress.spoiled == _MOST_SPOILED or hopeless:
             raise FloatingPointError(
                 f"fit_minibatches: no loss is finite any more at step {progress.step:,}; expected "
                 "finite ones. Lower the step: MinibatchSettings(step_size="
                 f"{step_size / 10:.1g}), or look for extreme data and supports that do not fit."
             )
 
+    def close(self) -> None:
+        """Leave the learner with what is best, or with all there is."""
+        if not self._kept and self.progress.reason == INTERRUPTED:
+            self.learner.keep()
+        self.learner.restore()
+
     def _carry_out(self, verdict: Verdict, *, finite: bool) -> None:
         progress = self.progress
         if verdict.keep:
             self.learner.keep()
+            self._kept = True
         if verdict.restore:
             self.learner.restore()
         elif verdict.cut:
@@ -197,13 +206,14 @@ def train(
     if held_out:
         judge = HeldOutJudge(settings, lambda: learner.agree(learner.score(held_out)))
     training = _Training(learner, source, judge, settings)
-    if file is None or not training.resume(file):
-        chosen = settings.step_size or (_OF_NETWORKS if held_out else training.choose_step_size())
-        training.progress.step_size = chosen
+    resumed = file is not None and training.resume(file)
     progress = training.progress
     began -= progress.seconds
-    with open_bar(None, progress_bar, "train", unit=" steps") as bar:
-        try:
+    try:
+        if not resumed:
+            network = settings.step_size or (_OF_NETWORKS if held_out else None)
+            progress.step_size = network or training.choose_step_size()
+        with open_bar(None, progress_bar, "train", unit=" steps") as bar:
             while not progress.reason:
                 before = progress.step
                 training.look()
@@ -215,9 +225,10 @@ def train(
                     training.write(file)
                 bar.set_postfix_str(f"loss {judge.loss:,.6g}", refresh=False)
                 bar.update(progress.step - before)
-        except KeyboardInterrupt:
-            progress.reason = INTERRUPTED
-    learner.restore()
+    except KeyboardInterrupt:
+        progress.reason = INTERRUPTED
+    finally:
+        training.close()
     return MinibatchLog(
         **{name: np.array(values) for name, values in progress.looks.items()},
         held_out=np.array(judge.held_out),

@@ -123,8 +123,8 @@ class Minibatches:
     def identity(self) -> dict[str, Any]:
         """What tells this source from others, in JSON."""
         return {
-            "batch_size": self.batch_size,
-            "the seed of the batches": self.seed,
+            "batch_size": int(self.batch_size),
+            "the seed of the batches": int(self.seed),
             "the rows": self.num_rows,
             "the arrays": [[str(a.dtype), list(a.shape)] for a in self.arrays],
         }
@@ -166,7 +166,14 @@ class Minibatches:
 
 def _as_array(position: int, array: Any) -> Any:
     """An array with rows; what reads them by itself (a tensor, an HDF5 data set) stays so."""
-    found = array if hasattr(array, "shape") else np.asarray(array)
+    # A frame picks rows by their labels.
+    found = np.asarray(array) if hasattr(array, "iloc") else array
+    found = found if hasattr(found, "shape") else np.asarray(found)
+    if isinstance(found, np.ma.MaskedArray):
+        raise TypeError(
+            f"Minibatches: argument {position} is a masked array, whose mask no model sees; "
+            "expected a plain one. Write x.filled(np.nan), and a mask in the model."
+        )
     if not len(found.shape):
         raise TypeError(
             f"Minibatches: argument {position} is one number; expected an array with a row for "

@@ -2,6 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 __all__ = ["MinibatchSettings"]
 
@@ -49,10 +52,10 @@ class MinibatchSettings:
         whole = "a positive whole number"
         right = {
             "step_size": ("a positive number", self.step_size is None or self.step_size > 0),
-            "patience": (whole, self.patience >= 1),
+            "patience": (whole, _is_whole(self.patience, 1)),
             "decay": ("a number between 0 and 1", 0 < self.decay < 1),
-            "num_decays": ("a whole number that is not negative", self.num_decays >= 0),
-            "max_epochs": (whole, self.max_epochs >= 1),
+            "num_decays": ("a whole number that is not negative", _is_whole(self.num_decays, 0)),
+            "max_epochs": (whole, _is_whole(self.max_epochs, 1)),
             "max_seconds": ("a positive number", self.max_seconds > 0),
         }
         for name, (expected, holds) in right.items():
@@ -61,3 +64,8 @@ class MinibatchSettings:
                     f"MinibatchSettings: {name} = {getattr(self, name)!r}; expected {expected}. "
                     "MinibatchSettings() has settings that were measured."
                 )
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and bool(value >= least)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -56,10 +56,18 @@ class Stream:
         Raises:
             ValueError: A batch is empty, or the epoch has other rows than the one before.
         """
-        batches = rows = 0
+        batches = rows = first = 0
         for index, given in enumerate(self._open(number)):
             batch = given if isinstance(given, tuple) else tuple(_listed(given))
-            rows += _count_rows(batch, index)
+            count = _count_rows(batch, index)
+            rows, first = rows + count, count if not index else first
+            if count != first:
+                raise ValueError(
+                    f"fit_minibatches: batch {index} has {count} rows, those before it {first}; "
+                    "expected as many, since a step counts alike and the rows of a small batch "
+                    "would weigh more. Leave it out, in another order each epoch: "
+                    "DataLoader(..., shuffle=True, drop_last=True)."
+                )
             batches += 1
             if index >= start:
                 yield batch
@@ -88,7 +96,8 @@ def as_source(batches: Source) -> Minibatches | Stream:
         return batches
     if callable(batches):
         return Stream(batches)
-    if not isinstance(batches, Iterable) or isinstance(batches, Iterator):
+    array = hasattr(batches, "shape") or isinstance(batches, Mapping)
+    if array or not isinstance(batches, Iterable) or isinstance(batches, Iterator):
         raise TypeError(
             f"fit_minibatches: batches is a {type(batches).__name__}; expected Minibatches, a "
             "data loader or list of tuples of arrays, or a function of the number of the epoch "

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ppl_ext.training.epoch_judge import EpochJudge
@@ -96,6 +97,10 @@ def test_parts_of_a_split_share_no_row():
         (lambda: Minibatches(ROWS, batch_size=5).split(1), "expected a share between 0 and 1"),
         (lambda: as_source(iter([(ROWS,)])), "gone through many times"),
         (lambda: as_source(3), "batches is a int"),
+        (lambda: as_source(ROWS), "batches is a ndarray"),
+        (lambda: Minibatches(np.ma.masked_less(ROWS, 3), batch_size=2), "is a masked array"),
+        (lambda: list(as_source([ROWS[:3], ROWS[3:]]).epoch(0)), "batch 1 has 20 rows, those"),
+        (lambda: MinibatchSettings(max_epochs=2.5), "max_epochs = 2.5; expected a positive whole"),
         (lambda: MinibatchSettings(decay=1.0), "decay = 1.0; expected a number between"),
         (lambda: MinibatchSettings(step_size=0), "step_size = 0; expected a positive number"),
     ],
@@ -124,6 +129,12 @@ def test_data_that_change_their_length_are_refused():
         list(batches.epoch(1))
 
 
+def test_rows_of_a_frame_are_taken_by_their_place():
+    frame = pd.DataFrame({"a": ROWS[::-1], "b": 2 * ROWS[::-1]}).sort_values("a")
+    for a, b in Minibatches(frame["a"], frame["b"].to_numpy(), batch_size=5):
+        np.testing.assert_array_equal(2 * a, b)
+
+
 def test_streams_are_refused_where_they_run_out_or_change():
     def shrinking(epoch):
         return [(ROWS,)] * (3 - epoch)
@@ -137,7 +148,7 @@ def test_streams_are_refused_where_they_run_out_or_change():
 
 
 def test_a_walk_goes_on_from_its_place_and_tells_the_end_of_epochs():
-    source = as_source([ROWS[:2], ROWS[2:5], ROWS[5:9]])
+    source = as_source([ROWS[:3], ROWS[3:6], ROWS[6:9]])
     places = [(place.epoch, place.batch, place.last) for place, _ in walk(source, Place(0, 1), 2)]
     assert places == [(0, 1, False), (0, 2, True), (1, 0, False), (1, 1, False), (1, 2, True)]
     assert join_batches(source)[0].tolist() == ROWS[:9].tolist()
@@ -187,7 +198,7 @@ def test_long_epochs_are_looked_at_on_the_way_and_judged_as_a_whole():
     assert judge.is_due(2000, middle)
     assert not judge.is_due(1999, middle)
     judge.look(np.full(2000, 3.0), middle, False)
-    assert judge.loss == np.inf
+    assert judge.loss == 3.0  # of what there is
     judge.look(np.full(1000, 6.0), END, False)
     assert judge.loss == 4.0
     again = EpochJudge(MinibatchSettings())
@@ -271,6 +282,43 @@ def test_a_step_that_leads_to_no_loss_is_made_smaller_or_refused():
     assert log.converged
     with pytest.raises(FloatingPointError, match="no loss is finite any more at step"):
         train(Line(), source, MinibatchSettings(step_size=1e9), progress_bar=False)
+
+
+class Spoilt(Line):
+    """Nothing of it is finite."""
+
+    def advance(self, step, batches, step_size):
+        return super().advance(step, batches, step_size) * np.nan
+
+    def score(self, batches):
+        return np.full(len(batches), np.inf)
+
+
+def test_a_training_that_is_never_finite_is_no_fit():
+    source, settings = Minibatches(ROWS, batch_size=5), MinibatchSettings(0.1, max_epochs=2)
+    with pytest.raises(FloatingPointError, match="no loss is finite any more"):
+        train(Spoilt(), source, settings, progress_bar=False)
+
+    class HeldOut(Line):
+        score = Spoilt.score
+
+    with pytest.raises(FloatingPointError, match="the loss of held-out batch 0 is inf"):
+        train(HeldOut(), source, settings, held_out=[(ROWS,)], progress_bar=False)
+
+
+def test_ctrl_c_before_the_first_look_leaves_what_there_is():
+    class Interrupted(Line):
+        def advance(self, step, batches, step_size):
+            if step >= 64:
+                raise KeyboardInterrupt
+            return super().advance(step, batches, step_size)
+
+    learner, source = Interrupted(), Minibatches(np.arange(1000.0), batch_size=5)
+    log = train(learner, source, MinibatchSettings(0.01), progress_bar=False)
+    assert log.reason == "interrupted"
+    assert learner.at == learner.best == pytest.approx(8 - 64 * 0.01)
+    log = train(Interrupted(), source, MinibatchSettings(), progress_bar=False)
+    assert log.reason == "interrupted"
 
 
 def test_the_end_is_said():

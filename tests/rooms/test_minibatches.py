@@ -220,3 +220,82 @@ def test_steps_are_those_of_adam(host):
     np.testing.assert_allclose(
         fitted.log.losses, np.reshape(losses, (15, 12)).mean(axis=1), rtol=1e-5
     )
+
+
+def shared(host, plate):
+    """A model of one shared site, its plate as a function of the batch."""
+    ppl, dist = host.ppl, host.dist
+
+    def model(x):
+        mean = ppl.sample("mean", dist.Normal(0.0, 10.0))
+        with plate(x):
+            ppl.sample("x", dist.Normal(mean, 2.0), obs=x)
+
+    return model
+
+
+def train_shared(host, model, guide, batches=None, **options):
+    batches = batches or host.room.Minibatches(draw_rows(), batch_size=BATCH)
+    settings = host.room.MinibatchSettings(step_size=0.01, max_epochs=2)
+    options = {"settings": settings, "progress_bar": False, **options}
+    return host.random(host.room.fit_minibatches, model, guide, batches, **options)
+
+
+def test_a_plate_of_the_batch_is_refused(host):
+    model = shared(host, lambda x: host.ppl.plate("rows", len(x)))
+    batches = host.room.Minibatches(np.tile(draw_rows(), 2), batch_size=BATCH)
+    with pytest.raises(ValueError, match=r"Write plate\('rows', 480, subsample_size=len\(x\)\)"):
+        train_shared(host, model, host.room.AutoFullRank(model), batches)
+
+
+def test_guides_with_numbers_for_rows_are_refused(host):
+    ppl, dist = host.ppl, host.dist
+
+    def model(x):
+        with ppl.plate("rows", ROWS, subsample_size=len(x)):
+            z = ppl.sample("z", dist.Normal(0.0, 1.0))
+            ppl.sample("x", dist.Normal(z, NOISE), obs=x)
+
+    def make_plates(x):
+        return ppl.plate("rows", ROWS, subsample_size=len(x))
+
+    guide = ppl.infer.autoguide.AutoNormal(model, create_plates=make_plates)
+    batches = host.room.Minibatches(draw_rows(), batch_size=10)
+    with pytest.raises(ValueError, match=r"AutoNormal has numbers for single rows .*\['z'\]"):
+        train_shared(host, model, guide, batches)
+
+
+def test_checkpoints_know_sites_and_held_out_batches(host, tmp_path):
+    model = shared(host, lambda x: host.ppl.plate("rows", ROWS, subsample_size=len(x)))
+    kept, guide = {"checkpoint": tmp_path / "kept.safetensors"}, host.room.AutoFullRank
+    train_shared(host, model, guide(model), **kept)
+    with pytest.raises(ValueError, match="the checksum of the held-out batches was None"):
+        train_shared(host, model, guide(model), held_out=[(draw_rows()[:9],)], **kept)
+
+    def other(x):
+        mean = host.ppl.sample("level", host.dist.Normal(0.0, 10.0))
+        with host.ppl.plate("rows", ROWS, subsample_size=len(x)):
+            host.ppl.sample("x", host.dist.Normal(mean, 2.0), obs=x)
+
+    with pytest.raises(ValueError, match="the sites of the model was"):
+        train_shared(host, other, guide(other), **kept)
+
+
+def test_a_gradient_that_is_not_finite_is_blamed_on_the_row(host):
+    """Missing values below a mask: the loss is finite, in Pyro its gradient is not."""
+    x = draw_rows()
+    x[7] = np.nan
+
+    def model(x):
+        mean = host.ppl.sample("mean", host.dist.Normal(0.0, 10.0))
+        with host.ppl.plate("rows", ROWS, subsample_size=len(x)):
+            known = host.math.isfinite(x)
+            seen = host.math.nan_to_num(x) if put else x
+            host.ppl.sample("x", host.dist.Normal(mean, 2.0).mask(known), obs=seen)
+
+    put, batches = True, host.room.Minibatches(x, batch_size=BATCH)
+    assert np.isfinite(train_shared(host, model, host.room.AutoFullRank(model), batches).log.best)
+    if host.name == "pyro":
+        put = False
+        with pytest.raises(FloatingPointError, match=r"nan in row 7; expected .*nan_to_num"):
+            train_shared(host, model, host.room.AutoFullRank(model), batches)

@@ -172,7 +172,8 @@ class AbstractRowGuide(AutoGuide):
         """
         line = "guide.refine(jax.random.key(0), params, *args)"
         check_rng_key("AutoAmortized.refine", rng_key, line)
-        for name, count in (("max_steps", max_steps), ("num_draws", num_draws)):
+        counts = {"max_steps": max_steps, "num_particles": num_particles, "num_draws": num_draws}
+        for name, count in counts.items():
             check_count("AutoAmortized.refine", name, count, f"{line[:-1]}, {name}=1000)")
         posterior, shown = self._answer(params, args, kwargs)
         terms = RowTerms(self.model, args, kwargs, params, posterior.layout, shown)

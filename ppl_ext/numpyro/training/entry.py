@@ -15,6 +15,7 @@ from numpyro.infer.elbo import ELBO
 from ppl_ext.fitting.calls import check_count
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key, whole_seed_from
 from ppl_ext.numpyro.tracing.turns import in_turn
+from ppl_ext.numpyro.training.first_run import run_first
 from ppl_ext.numpyro.training.learner import MinibatchLearner, compile_programs
 from ppl_ext.numpyro.training.parts import place_parts
 from ppl_ext.training.checkpoint import open_checkpoint
@@ -131,33 +132,29 @@ def fit_minibatches(
         check_count("fit_minibatches", "num_parts", num_parts, "num_parts=2")
     settings = settings or MinibatchSettings()
     source, parts = as_source(batches), place_parts(num_parts)
+    scored = None if held_out is None else read_held_out(held_out)
     start_key, noise_key = jax.random.split(rng_key)
     svi = SVI(model, guide, numpyro.optim.SGD(1.0), elbo or Trace_ELBO())
     # Guides look at their first data: to standardise, one batch is few.
-    state = svi.init(start_key, *join_batches(source))
-    if state.mutable_state:
-        raise NotImplementedError(
-            f"fit_minibatches: the model keeps state beside its parameters, "
-            f"{sorted(state.mutable_state)}; expected none, since averages of parameters do not "
-            "go with it. Use layers without running statistics (layer normalisation)."
-        )
-    programs = compile_programs(svi, svi.optim.get_params(state.optim_state), parts)
-    learner = MinibatchLearner(programs, noise_key, parts)
+    params, sites = run_first(start_key, svi, join_batches(source), source)
+    learner = MinibatchLearner(compile_programs(svi, params, parts), noise_key, parts)
     file = open_checkpoint(
         checkpoint,
         host="numpyro",
-        state=learner.state(),
+        shapes=[list(jax.numpy.shape(leaf)) for leaf in jax.tree.leaves(params)],
+        sites=sites,
         source=source,
+        held_out=scored,
         settings=settings,
         seed=whole_seed_from(rng_key),
         num_parts=parts.count,
-        objective=type(svi.loss).__name__,
+        objective=[type(svi.loss).__name__, getattr(svi.loss, "num_particles", 1)],
     )
     log = train(
         learner,
         source,
         settings,
-        held_out=None if held_out is None else read_held_out(held_out),
+        held_out=scored,
         file=file,
         writes=jax.process_index() == 0,
         progress_bar=progress_bar and jax.process_index() == 0,

@@ -175,7 +175,9 @@ def compile_programs(svi: SVI, params: Any, parts: Parts) -> Programs:
         # Weights that grow with the step: what was at first soon counts for nothing.
         weight = 4.0 / (state.averaged + 4.0)
         mean = state.average + weight * (parameters - state.average)
-        return _State(parameters, adam, mean, made, state.averaged + 1), found[0]
+        # Under a mask a loss can be finite where its gradient is not.
+        loss = jnp.where(jnp.isfinite(found).all(), found[0], jnp.nan)
+        return _State(parameters, adam, mean, made, state.averaged + 1), loss
 
     def advance(state: _State, rng_key: jax.Array, steps: Any, step_size: Any, block: Any):
         first, count = steps

@@ -155,7 +155,8 @@ class AbstractRowGuide(PyroModule):
             Cremer, Li, Duvenaud (2018), Inference suboptimality in variational autoencoders, ICML,
             arXiv:1801.03558.
         """
-        for name, count in (("max_steps", max_steps), ("num_draws", num_draws)):
+        counts = {"max_steps": max_steps, "num_particles": num_particles, "num_draws": num_draws}
+        for name, count in counts.items():
             check_count("AutoAmortized.refine", name, count, f"guide.refine(*args, {name}=1000)")
         posterior, shown = self._answer(args, kwargs)
         terms = RowTerms(self._rows.model, args, kwargs, posterior.layout, shown)

@@ -142,6 +142,10 @@ def _bind(
     with poutine.block():
         bound = bind_model(_CALLER, model, args, kwargs)
         try:
-            return bound, bound.whole
+            whole = bound.whole
         except ValueError:
             return bound, bound
+    # One row that is handed over would be repeated for all.
+    alone = any(plate.subsamples and plate.subsample_size == 1 for plate in bound.sites.plates)
+    wrong = alone and any(site.problem for site in whole.sites.observed)
+    return bound, bound if wrong else whole

@@ -14,7 +14,8 @@ from pyro.infer import ELBO, Trace_ELBO
 from ppl_ext.fitting.calls import check_count
 from ppl_ext.pyro.tracing.isolation import own_random_state
 from ppl_ext.pyro.tracing.turns import in_turn
-from ppl_ext.pyro.training.learner import MinibatchLearner, find_parameters
+from ppl_ext.pyro.training.first_run import run_first
+from ppl_ext.pyro.training.learner import MinibatchLearner
 from ppl_ext.pyro.training.parts import place_parts
 from ppl_ext.training.checkpoint import open_checkpoint
 from ppl_ext.training.log import MinibatchLog
@@ -129,28 +130,35 @@ def fit_minibatches(
         check_count("fit_minibatches", "num_parts", num_parts, "num_parts=2")
     settings = settings or MinibatchSettings()
     source, parts, elbo = as_source(batches), place_parts(num_parts), elbo or Trace_ELBO()
+    scored = None if held_out is None else read_held_out(held_out)
     with own_random_state(seed):
         # Guides look at their first data: to standardise, one batch is few.
-        leaves = find_parameters(model, guide, join_batches(source))
+        leaves, sites = run_first(model, guide, join_batches(source), source)
     learner = MinibatchLearner(model, guide, elbo, leaves, seed, parts)
     file = open_checkpoint(
         checkpoint,
         host="pyro",
-        state=learner.state(),
+        shapes=[list(leaf.shape) for leaf in leaves.values()],
+        sites=sites,
         source=source,
+        held_out=scored,
         settings=settings,
         seed=seed,
         num_parts=parts.count,
-        objective=type(elbo).__name__,
+        objective=[type(elbo).__name__, elbo.num_particles],
     )
     log = train(
         learner,
         source,
         settings,
-        held_out=None if held_out is None else read_held_out(held_out),
+        held_out=scored,
         file=file,
         writes=parts.rank == 0,
         progress_bar=progress_bar and parts.rank == 0,
     )
+    for leaf in leaves.values():
+        leaf.data = (
+            leaf.data.clone()
+        )  # no longer parts of one vector, which files would hold whole
     store = pyro.get_param_store()
     return MinibatchFit({name: store[name].detach().clone() for name in leaves}, log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyro
 import torch
-from pyro import poutine
 from pyro.infer import ELBO
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim.adam import adam
@@ -19,7 +19,7 @@ from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
 from ppl_ext.pyro.training.parts import Parts, as_tensors
 from ppl_ext.training.minibatches import Batch
 
-__all__ = ["MinibatchLearner", "find_parameters"]
+__all__ = ["MinibatchLearner"]
 
 _WARM_UP = 100  # steps until the step size is reached
 _ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
@@ -68,6 +68,7 @@ class MinibatchLearner:
         self._model, self._guide, self._elbo = model, guide, elbo
         self._leaves = list(leaves.values())
         self._seed, self._parts = seed, parts
+        self._known = set(pyro.get_param_store().keys())
         start = parameters_to_vector(self._leaves).detach().clone()
         zeros = torch.zeros_like(start)
         step = torch.zeros((), device=start.device)
@@ -79,7 +80,7 @@ class MinibatchLearner:
         state, losses = self._state.copy(), []
         vector_to_parameters(state.parameters, self._leaves)
         try:
-            with model_scope(), self._gather() as sums:
+            with model_scope(), torch.enable_grad(), self._gather() as sums:
                 for number, batch in enumerate(batches, step):
                     losses.append(self._step(state, sums, number, batch, step_size))
                     if not np.isfinite(losses[-1]):
@@ -93,6 +94,7 @@ class MinibatchLearner:
                 "file is whole, and they go on from it."
             ) from error
         self._state = state
+        self._refuse_late_parameters()
         return np.array(losses)
 
     @torch.no_grad()
@@ -166,7 +168,17 @@ class MinibatchLearner:
             # Weights that grow with the step: what was at first soon counts for nothing.
             state.average.lerp_(state.parameters, 4.0 / (float(state.averaged) + 4.0))
             state.averaged += 1
-        return float(sums[0])
+        # Under a mask a loss can be finite where its gradient is not.
+        return float(sums[0]) if sums.isfinite().all() else math.nan
+
+    def _refuse_late_parameters(self) -> None:
+        late = set(pyro.get_param_store().keys()) - self._known
+        if late:
+            raise ValueError(
+                f"fit_minibatches: the parameters {sorted(late)} appeared after the first run of "
+                "model and guide; expected all in every run. Write their pyro.param statements "
+                "outside of branches."
+            )
 
     @contextmanager
     def _gather(self) -> Iterator[torch.Tensor]:
@@ -180,30 +192,6 @@ class MinibatchLearner:
         finally:
             for leaf in self._leaves:
                 leaf.grad = None
-
-
-def find_parameters(
-    model: Callable[..., Any], guide: Callable[..., Any], batch: Batch
-) -> dict[str, torch.Tensor]:
-    """Run guide and model once, and take the parameters that they have as optimisers see them.
-
-    Raises:
-        ValueError: There is none, or they are of different precisions.
-    """
-    args = as_tensors(batch)
-    with torch.no_grad(), poutine.block():
-        guide_trace = poutine.trace(guide).get_trace(*args)
-        model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args)
-    names = [*guide_trace.param_nodes, *model_trace.param_nodes]
-    leaves = {name: pyro.get_param_store()._params[name] for name in names}
-    dtypes = {leaf.dtype for leaf in leaves.values()}
-    if len(dtypes) != 1:
-        raise ValueError(
-            f"fit_minibatches: model and guide have {len(leaves)} parameters of types "
-            f"{sorted(map(str, dtypes))}; expected some, all of one precision. Convert modules: "
-            "net.float()."
-        )
-    return leaves
 
 
 def _mix(*numbers: int) -> int:
