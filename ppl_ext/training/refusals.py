@@ -1,13 +1,18 @@
-"""Models and guides that minibatches would lead to a wrong answer without a word."""
+"""What both rooms refuse, and say, of trainings on minibatches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from ppl_ext.training.minibatches import Minibatches
 from ppl_ext.training.streams import Stream
 
-__all__ = ["refuse_plates", "refuse_row_parameters"]
+__all__ = [
+    "refuse_plates",
+    "refuse_row_parameters",
+    "refuse_unequal_parts",
+    "say_process_is_gone",
+]
 
 
 def refuse_plates(
@@ -37,19 +42,54 @@ def refuse_plates(
             )
 
 
-def refuse_row_parameters(sites: Iterable[str], guide: str) -> None:
+def refuse_row_parameters(
+    guide: str, around: Mapping[str, set[str]], plates: Mapping[str, tuple[int, int]]
+) -> None:
     """Refuse a guide that has numbers for every row of a plate, which meet other rows each time.
 
     Args:
-        sites: Latent sites of the guide in plates that show some of their rows.
         guide: Name of its class.
+        around: ``{latent site of the guide: the plates around it}``.
+        plates: See `refuse_plates`.
 
     Raises:
-        ValueError: There are some.
+        ValueError: A site lies in a plate that shows some of its rows.
     """
-    if found := sorted(sites):
+    some = {name for name, (size, shown) in plates.items() if shown < size}
+    if found := sorted(site for site, inside in around.items() if inside & some):
         raise ValueError(
             f"fit_minibatches: {guide} has numbers for single rows of the sites {found}, and does "
             "not know which rows a batch holds; expected a guide that reads them from the batch. "
             "Write AutoAmortized(model)."
         )
+
+
+def refuse_unequal_parts(rows: int, num_parts: int) -> None:
+    """Refuse a batch that cannot be divided into parts of one size.
+
+    Args:
+        rows: Rows of the batch.
+        num_parts: Parts.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if rows % num_parts:
+        raise ValueError(
+            f"fit_minibatches: a batch has {rows} rows and num_parts = {num_parts}; expected "
+            "parts of equal size. Write Minibatches(x, batch_size="
+            f"{max(1, rows // num_parts) * num_parts})."
+        )
+
+
+def say_process_is_gone(step: int) -> RuntimeError:
+    """The error of a process that another one has left.
+
+    Args:
+        step: Where it was.
+    """
+    return RuntimeError(
+        f"fit_minibatches: another process is gone at about step {step:,}, so that this one ends "
+        "too. Start all of them again with the same checkpoint=: its file is whole, and they go "
+        "on from it."
+    )

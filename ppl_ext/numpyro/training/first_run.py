@@ -54,15 +54,12 @@ def run_first(
     }
     refuse_plates(source, len(batch[0]), plates)
     if isinstance(svi.guide, AutoGuide) and not isinstance(svi.guide, AutoAmortized):
-        some = {name for name, (size, shown) in plates.items() if shown < size}
-        local = {
-            name
+        around = {
+            name: {frame.name for frame in site["cond_indep_stack"]}
             for name, site in guide_trace.items()
-            if site["type"] == "sample"
-            and name in model_trace
-            and some & {frame.name for frame in site["cond_indep_stack"]}
+            if site["type"] == "sample" and name in model_trace
         }
-        refuse_row_parameters(local, type(svi.guide).__name__)
+        refuse_row_parameters(type(svi.guide).__name__, around, plates)
     sites = [name for name, site in model_trace.items() if site["type"] == "sample"]
     return svi.optim.get_params(state.optim_state), sites
 

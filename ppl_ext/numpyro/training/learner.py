@@ -19,6 +19,7 @@ from numpyro.infer import SVI
 
 from ppl_ext.numpyro.training.parts import PARTS, Parts
 from ppl_ext.training.minibatches import Batch
+from ppl_ext.training.refusals import say_process_is_gone
 
 __all__ = ["MinibatchLearner", "Programs", "compile_programs"]
 
@@ -87,11 +88,7 @@ class MinibatchLearner:
         except jax.errors.JaxRuntimeError as error:
             if jax.process_count() == 1:
                 raise
-            raise RuntimeError(
-                f"fit_minibatches: another process is gone at about step {step:,}, so that this "
-                "one ends too. Start all of them again with the same checkpoint=: its file is "
-                "whole, and they go on from it."
-            ) from error
+            raise say_process_is_gone(step) from error
 
     def score(self, batches: Iterable[Batch]) -> np.ndarray:
         """Losses of the averaged parameters, ``[batch]``, with the same noise at every call."""

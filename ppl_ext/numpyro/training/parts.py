@@ -10,6 +10,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ppl_ext.training.refusals import refuse_unequal_parts
+
 __all__ = ["PARTS", "Parts", "place_parts"]
 
 PARTS = "parts"
@@ -41,12 +43,7 @@ class Parts:
     def _lay_one(self, each: list[Any]) -> jax.Array:
         stacked = np.stack([np.asarray(array) for array in each])
         steps, rows, *rest = stacked.shape
-        if rows % self.count:
-            raise ValueError(
-                f"fit_minibatches: a batch has {rows} rows and num_parts = {self.count}; expected "
-                "parts of equal size. Write Minibatches(x, batch_size="
-                f"{max(1, rows // self.count) * self.count})."
-            )
+        refuse_unequal_parts(rows, self.count)
         parts = stacked.reshape(steps, self.count, rows // self.count, *rest)
         if self.mesh is None:
             return jax.numpy.asarray(parts)

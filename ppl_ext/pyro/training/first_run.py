@@ -51,16 +51,14 @@ def run_first(
     }
     refuse_plates(source, len(args[0]), plates)
     if isinstance(guide, AutoGuide):
-        some = {name for name, (size, shown) in plates.items() if shown < size}
-        local = {
-            name
+        around = {
+            name: {frame.name for frame in site["cond_indep_stack"]}
             for name, site in guide_trace.nodes.items()
             if site["type"] == "sample"
             and name in model_trace.nodes
             and not site_is_subsample(site)
-            and some & {frame.name for frame in site["cond_indep_stack"]}
         }
-        refuse_row_parameters(local, type(guide).__name__)
+        refuse_row_parameters(type(guide).__name__, around, plates)
     store = pyro.get_param_store()
     names = [*guide_trace.param_nodes, *model_trace.param_nodes]
     leaves = {name: store._params[name] for name in names}

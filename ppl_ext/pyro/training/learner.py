@@ -18,6 +18,7 @@ from torch.optim.adam import adam
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
 from ppl_ext.pyro.training.parts import Parts, as_tensors
 from ppl_ext.training.minibatches import Batch
+from ppl_ext.training.refusals import say_process_is_gone
 
 __all__ = ["MinibatchLearner"]
 
@@ -88,11 +89,7 @@ class MinibatchLearner:
         except RuntimeError as error:
             if self._parts.num_processes == 1 or "onnection" not in str(error):
                 raise
-            raise RuntimeError(
-                f"fit_minibatches: another process is gone at step {step + len(losses):,}, so "
-                "that this one ends too. Start all of them again with the same checkpoint=: its "
-                "file is whole, and they go on from it."
-            ) from error
+            raise say_process_is_gone(step + len(losses)) from error
         self._state = state
         self._refuse_late_parameters()
         return np.array(losses)

@@ -10,6 +10,7 @@ import torch
 from torch import distributed
 
 from ppl_ext.training.minibatches import Batch
+from ppl_ext.training.refusals import refuse_unequal_parts
 
 __all__ = ["Parts", "place_parts"]
 
@@ -41,12 +42,7 @@ class Parts:
             ValueError: The rows cannot be divided.
         """
         rows = len(batch[0])
-        if rows % self.count:
-            raise ValueError(
-                f"fit_minibatches: a batch has {rows} rows and num_parts = {self.count}; expected "
-                "parts of equal size. Write Minibatches(x, batch_size="
-                f"{max(1, rows // self.count) * self.count})."
-            )
+        refuse_unequal_parts(rows, self.count)
         size = rows // self.count
         return as_tensors(tuple(each[number * size : (number + 1) * size] for each in batch))
 
