@@ -14,6 +14,7 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 
 from ppl_ext.density import Site
+from ppl_ext.numpyro.tracing.arguments import locate_invalid_arguments
 from ppl_ext.numpyro.tracing.bound_model import x64_scope
 from ppl_ext.numpyro.tracing.data.arrays import to_numpy
 from ppl_ext.numpyro.tracing.enumeration.assignments import draw_assignments
@@ -190,7 +191,8 @@ def compile_density(call: ModelCall) -> CompiledDensity:
 
     def terms(z, arrays):
         trace, log_jacobians = run(z, arrays)
-        return {k: jnp.sum(v) for k, v in score_trace(trace).items()}, log_jacobians
+        invalid = locate_invalid_arguments(trace, [*shapes, *observed])
+        return {k: jnp.sum(v) for k, v in score_trace(trace).items()}, log_jacobians, invalid
 
     def score(z, arrays):
         trace, log_jacobians = run(z, arrays)

@@ -34,7 +34,8 @@ def trace_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Densi
 
     Discrete sites that are marked ``infer={"enumerate": "parallel"}`` are summed out by the host
     (``pip install "ppl-ext[enumeration]"``). Not for other discrete latent sites or plates that
-    subsample.
+    subsample. Where an argument lies outside of its bounds, as a negative rate, the density is
+    zero, also where the host's formula is finite.
 
     Args:
         model: NumPyro model.
@@ -105,7 +106,7 @@ def explain_at(bound: BoundModel, z: np.ndarray) -> str:
     compiled = compile_density(bound.call)
     with x64_scope(bound.x64):
         point = np.asarray(z, dtype=compiled.dtype)
-        log_probs, log_jacobians = compiled.terms(point, bound.arrays)
+        log_probs, log_jacobians, invalid = compiled.terms(point, bound.arrays)
     sentences = []
     for latent in [site.name for site in compiled.sites]:
         sentences += [
@@ -113,6 +114,6 @@ def explain_at(bound: BoundModel, z: np.ndarray) -> str:
             (f"the log-Jacobian of latent site '{latent}'", log_jacobians[latent]),
         ]
     sentences += [(f"the log density of observed site '{n}'", t) for n, t in log_probs.items()]
-    return "; ".join(
-        f"{what} is {float(term)}" for what, term in sentences if not np.isfinite(term)
-    )
+    found = [f"{what} is {float(term)}" for what, term in sentences if not np.isfinite(term)]
+    found += [f"argument {what} lies outside of its bounds" for what in invalid if invalid[what]]
+    return "; ".join(found)

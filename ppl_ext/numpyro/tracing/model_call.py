@@ -19,6 +19,7 @@ from ppl_ext.gaussian_vi.location_scale import PartialCentering
 from ppl_ext.numpyro.tracing.centering import Centering
 from ppl_ext.numpyro.tracing.data.data_kinds import ReadsData, array_from, is_foreign
 from ppl_ext.numpyro.tracing.data.imputation import Imputes
+from ppl_ext.numpyro.tracing.data.snapshot import take_snapshot
 from ppl_ext.numpyro.tracing.enumeration.marks import KeepsMarks
 from ppl_ext.numpyro.tracing.find_sites import WholePlates, trace_sites
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
@@ -28,7 +29,6 @@ from ppl_ext.numpyro.tracing.held_parameters import (
     trace_parameters,
 )
 from ppl_ext.numpyro.tracing.sites import Sites
-from ppl_ext.numpyro.tracing.snapshot import take_snapshot
 
 __all__ = ["Arrays", "Given", "ModelCall", "split_call", "take_off_wrappers"]
 

@@ -16,6 +16,7 @@ from ppl_ext.pyro.tracing.batched_density import to_points
 from ppl_ext.pyro.tracing.centering import Centering
 from ppl_ext.pyro.tracing.data.data_kinds import DataError, blame_arguments, to_tensors
 from ppl_ext.pyro.tracing.data.ordinary_data import OrdinaryData
+from ppl_ext.pyro.tracing.data.snapshot import take_snapshot
 from ppl_ext.pyro.tracing.enumeration.all_values import AllValues
 from ppl_ext.pyro.tracing.enumeration.assignments import draw_assignments
 from ppl_ext.pyro.tracing.enumeration.inspection import Enumeration, inspect_run
@@ -31,7 +32,6 @@ from ppl_ext.pyro.tracing.isolation import (
 from ppl_ext.pyro.tracing.observed_data import read_data
 from ppl_ext.pyro.tracing.run_at_point import Replay, Visit
 from ppl_ext.pyro.tracing.sites import Sites
-from ppl_ext.pyro.tracing.snapshot import take_snapshot
 
 __all__ = ["BoundModel", "bind_model"]
 

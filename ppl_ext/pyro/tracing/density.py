@@ -32,7 +32,9 @@ def trace_density(model: Callable, *args: object, **kwargs: object) -> Density:
 
     where :math:`f` is the bijection from unconstrained space to the supports of the latent sites.
     Discrete sites that are marked, ``infer={"enumerate": "parallel"}``, are summed out. Not for
-    models with other discrete latent sites, subsampling plates or learnable parameters.
+    models with other discrete latent sites, subsampling plates or learnable parameters. Where an
+    argument lies outside of its bounds, as a negative rate, the density is zero, also where the
+    host's formula is finite.
 
     The model runs in its own precision. Draws are evaluated together (``torch.func.vmap``);
     a model that cannot be vectorised, for example because it branches on a sampled value, is

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
+from ppl_ext.pyro.tracing.arguments import find_invalid_arguments
 from ppl_ext.pyro.tracing.bound_model import BoundModel
 from ppl_ext.pyro.tracing.enumeration.factors import best_over_assignments
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
@@ -64,4 +65,7 @@ def _describe_term(visit: Visit, name: str, term: torch.Tensor) -> str:
     outside = int((inside == 0).sum())
     if outside:
         text += f": {outside} of its {term.numel()} values lie outside the support"
+    for argument, valid in find_invalid_arguments(msg["fn"]):
+        if not valid.all():
+            text += f": its argument {argument} lies outside of its bounds"
     return text

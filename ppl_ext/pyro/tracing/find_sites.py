@@ -88,9 +88,18 @@ class FirstVisit(Visit):
         if site_is_subsample(msg):
             self.plates[msg["name"]] = (msg["fn"].size, len(msg["value"]))
         elif msg["is_observed"] or msg["name"] in self.point:
-            super()._pyro_post_sample(msg)
+            self._score(msg)
         else:
             self.sites[msg["name"]] = msg
+
+    def _score(self, msg: dict) -> None:
+        try:
+            super()._pyro_post_sample(msg)
+        except (RuntimeError, IndexError) as error:  # classes that the distribution has not
+            problem = find_problem(msg, _plates_around(msg)) if is_data(msg) else ""
+            if not problem:
+                raise
+            raise ValueError(f"{self.caller}: {problem}") from error
 
     def _pyro_param(self, msg: dict) -> None:
         self.params.append(msg["name"])

@@ -18,6 +18,7 @@ from torch.distributions import (
 )
 from torch.distributions.mixture_same_family import MixtureSameFamilyConstraint
 
+from ppl_ext.pyro.tracing.arguments import refuse_invalid
 from ppl_ext.pyro.tracing.data.ordinary_data import mask_of
 from ppl_ext.pyro.tracing.enumeration.factors import Factors, pack_factors, score_enumerated
 from ppl_ext.pyro.tracing.enumeration.inspection import refuse_moving_support
@@ -107,7 +108,7 @@ class Visit(Messenger):
             return
         self.sites[msg["name"]] = msg
         if not is_deterministic(msg):
-            log_prob = msg["fn"].log_prob(msg["value"])
+            log_prob = refuse_invalid(msg["fn"], msg["fn"].log_prob(msg["value"]))
             if msg["is_observed"] and has_moving_support(msg):
                 # Without validation some distributions score what they cannot have drawn.
                 inside = msg["fn"].support.check(msg["value"])

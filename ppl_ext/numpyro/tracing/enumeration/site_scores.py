@@ -5,6 +5,8 @@ from typing import Any
 
 import jax
 
+from ppl_ext.numpyro.tracing.arguments import refuse_invalid
+
 __all__ = ["score_site", "score_trace"]
 
 
@@ -14,6 +16,7 @@ def score_site(site: Mapping[str, Any]) -> jax.Array:
         log_prob = site["fn"].log_prob(site["value"], site["intermediates"])
     else:
         log_prob = site["fn"].log_prob(site["value"])
+    log_prob = refuse_invalid(site["fn"], log_prob)
     return log_prob if site["scale"] is None else site["scale"] * log_prob
 
 

@@ -9,6 +9,7 @@ import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.primitives import Messenger
 
+from ppl_ext.numpyro.tracing.arguments import find_invalid_arguments, refuse_invalid
 from ppl_ext.numpyro.tracing.enumeration.marks import is_enumerated
 from ppl_ext.numpyro.tracing.sites import Sites
 
@@ -54,7 +55,7 @@ class _Factors(Messenger):
     """Puts in the place of distributions what the host's sum takes for a factor.
 
     Batch dimensions outside of plates make one event, the factors of enumerated sites integrate to
-    one where they are masked, and are shifted.
+    one where they are masked, and are shifted. Arguments out of bounds have the density zero.
     """
 
     def __init__(self, loose: Loose, shifts: Mapping[str, jax.Array]) -> None:
@@ -63,17 +64,23 @@ class _Factors(Messenger):
 
     def process_message(self, msg: dict[str, Any]) -> None:
         """Put a factor in the place of a distribution."""
-        if msg["type"] == "sample" and msg["name"] in self.loose:
-            msg["fn"] = _AsOneEvent(msg["fn"], self.loose[msg["name"]])
-        if not is_enumerated(msg):
+        if msg["type"] != "sample":
             return
-        fn = msg["fn"]
-        if isinstance(fn, dist.MaskedDistribution):
+        fn, enumerated = msg["fn"], is_enumerated(msg)
+        if enumerated and isinstance(fn, dist.MaskedDistribution):
             size = len(fn.enumerate_support(expand=False))
-            fn = _UniformWhereMasked(fn.base_dist, fn._mask, size)
-        if msg["name"] in self.shifts:
+            fn = _UniformWhereMasked(_confine(fn.base_dist), fn._mask, size)
+        else:
+            fn = _confine(fn)
+        if msg["name"] in self.loose:
+            fn = _AsOneEvent(fn, self.loose[msg["name"]])
+        if enumerated and msg["name"] in self.shifts:
             fn = _Shifted(fn, self.shifts[msg["name"]])
         msg["fn"] = fn
+
+
+def _confine(fn: dist.Distribution) -> dist.Distribution:
+    return _Confined(fn) if find_invalid_arguments(fn) else fn
 
 
 class _Factor(dist.Distribution):
@@ -90,6 +97,14 @@ class _Factor(dist.Distribution):
     @property
     def has_enumerate_support(self) -> bool:
         return True
+
+
+class _Confined(_Factor):
+    """Zero density where an argument is outside of its bounds."""
+
+    def log_prob(self, value: jax.Array, intermediates: Any = None) -> jax.Array:
+        given = (intermediates,) if intermediates else ()
+        return refuse_invalid(self.base_dist, self.base_dist.log_prob(value, *given))
 
 
 class _UniformWhereMasked(_Factor):
