@@ -110,6 +110,13 @@ class Minibatches:
         for index in range(start, len(self)):
             yield self._read(self._cut(order, index))
 
+    def once(self) -> Iterator[Batch]:
+        """All rows in their order; the last batch may be smaller."""
+        self._check_lengths()
+        rows = np.arange(self._length) if self._rows is None else np.sort(self._rows)
+        for start in range(0, len(rows), self.batch_size):
+            yield self._read(rows[start : start + self.batch_size])
+
     def find_row(self, number: int, batch: int, row: int) -> int:
         """The row of the arrays that a row of a batch was read from.
 

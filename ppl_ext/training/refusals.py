@@ -8,7 +8,10 @@ from ppl_ext.training.minibatches import Minibatches
 from ppl_ext.training.streams import Stream
 
 __all__ = [
+    "find_rows_plate",
+    "refuse_missing_rows",
     "refuse_plates",
+    "refuse_row_draws",
     "refuse_row_parameters",
     "refuse_unequal_parts",
     "say_process_is_gone",
@@ -61,6 +64,69 @@ def refuse_row_parameters(
             f"fit_minibatches: {guide} has numbers for single rows of the sites {found}, and does "
             "not know which rows a batch holds; expected a guide that reads them from the batch. "
             "Write AutoAmortized(model)."
+        )
+
+
+def find_rows_plate(plates: Mapping[str, tuple[int, int]]) -> str | None:
+    """The plate that a batch has some rows of; None where it has all of every plate.
+
+    Args:
+        plates: See `refuse_plates`.
+
+    Raises:
+        NotImplementedError: There are several.
+    """
+    some = sorted(name for name, (size, shown) in plates.items() if shown < size)
+    if len(some) > 1:
+        raise NotImplementedError(
+            f"MinibatchFit.draws: the plates {some} show some of their rows; expected one, since "
+            "a pass through the batches meets every row of one plate, and not every pair of two."
+        )
+    return some[0] if some else None
+
+
+def refuse_row_draws(plate: str | None, drawn: Mapping[str, set[str]], latent: set[str]) -> None:
+    """Refuse latent sites that belong to rows, or that the guide has not drawn.
+
+    Args:
+        plate: The plate of the rows.
+        drawn: ``{latent site of the guide: the plates around it}``.
+        latent: Latent sites of the model.
+
+    Raises:
+        ValueError: There are some.
+    """
+    if found := sorted(name for name, around in drawn.items() if plate in around):
+        raise ValueError(
+            f"MinibatchFit.draws: the sites {found} belong to the rows of plate '{plate}', whose "
+            "draws would be as many as the data; expected latent sites that all rows share. For "
+            "some rows: guide.refine(...) says what the encoder loses, from_svi(...) draws them."
+        )
+    if missing := sorted(latent - set(drawn)):
+        raise ValueError(
+            f"MinibatchFit.draws: the guide does not draw the latent sites {missing} of the "
+            "model, whose density would be that of one draw from the prior; expected all of "
+            "them. Draw them in the guide, or sum them out in the model (MixtureSameFamily)."
+        )
+
+
+def refuse_missing_rows(plate: str | None, size: int, seen: int) -> None:
+    """Refuse batches that are not all rows once.
+
+    Args:
+        plate: The plate of the rows.
+        size: Its rows.
+        seen: Rows of the batches.
+
+    Raises:
+        ValueError: They are other rows.
+    """
+    if seen != size:
+        rows = f"plate '{plate}' of the model has {size:,}" if plate else "the model shows all"
+        raise ValueError(
+            f"MinibatchFit.draws: the batches have {seen:,} rows, and {rows}; expected every row "
+            "once, those that were held out among them, since a log density is that of all data. "
+            "Write fit.draws(..., Minibatches(x, batch_size=1000)), without split."
         )
 
 

@@ -81,6 +81,13 @@ class Stream:
                 "pass: give a function, batches=lambda epoch: make_batches()."
             )
 
+    def once(self) -> Iterator[Batch]:
+        """The batches of the first epoch, as they come."""
+        for index, given in enumerate(self._open(0)):
+            batch = given if isinstance(given, tuple) else tuple(_listed(given))
+            _count_rows(batch, index)
+            yield batch
+
     def identity(self) -> dict[str, Any]:
         """What tells this source from others, in JSON."""
         return {"the batches": "a stream"}

@@ -80,6 +80,17 @@ def test_posterior_of_shared_sites_is_that_of_all_rows(host):
     loc, var = (np.asarray(as_numpy(each)) for each in (found.mean, found.variance))
     np.testing.assert_allclose(loc, mean, atol=0.2 * scale.min())
     np.testing.assert_allclose(np.sqrt(var) / scale, 1, atol=0.2)
+    whole = host.room.Minibatches(x, y, batch_size=70)
+    draws = host.random(fitted.draws, whole, 300)
+    b = draws.values["b"].astype(float)
+    log_p = stats.norm.logpdf(b, 0, 10).sum(1) + stats.norm.logpdf(y - b @ x.T).sum(1)
+    np.testing.assert_allclose(draws.log_p, log_p, atol=1e-3)
+    assert draws.resample().khat < 0.7
+    # The weights of draws of a Gaussian average to the evidence, which has a closed form.
+    evidence = stats.multivariate_normal(np.zeros(300), np.eye(300) + 100 * x @ x.T).logpdf(y)
+    assert np.log(np.exp(draws.log_weights - evidence).mean()) == pytest.approx(0, abs=0.05)
+    with pytest.raises(ValueError, match=r"MinibatchFit\.draws: the batches have 270 rows.*300"):
+        host.random(fitted.draws, whole.split(0.1)[0])
 
 
 def as_numpy(value):
@@ -91,6 +102,8 @@ def test_encoder_comes_to_the_exact_bound_on_held_out_rows(host):
     settings = host.room.MinibatchSettings(step_size=0.01, max_epochs=150)
     fitted, guide = fit(host.name, train, held_out=held_out, settings=settings)
     assert "on held-out batches" in str(fitted)
+    with pytest.raises(ValueError, match=r"\['z'\] belong to the rows of plate 'rows'"):
+        host.random(fitted.draws, train)
     x = np.array([-0.5, 1.0, 2.5] * (ROWS // 3), np.float32)
     state = () if host.name == "pyro" else (fitted.params,)
     found = guide.median(*state, host.array(x))
