@@ -1,5 +1,7 @@
 """Normalizing flows: inverses, determinants, masses, and laws that they have to learn."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,7 @@ every_transform = pytest.mark.parametrize("transform", ["spline", "affine"])
 SMALL = {"hidden": (16, 16), "num_layers": 4}
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def shake(flow, size=0.3, seed=0):
     """Parameters somewhere, so that no layer is the identity."""
     leaves, tree = jax.tree.flatten(flow.init(jax.random.key(seed)))
@@ -34,7 +37,7 @@ def shake(flow, size=0.3, seed=0):
     )
 
 
-def train(loss, params, steps, rate=5e-3):
+def train(loss, params, steps, rate=2e-2):
     """Follow gradients by Adam, in one program."""
     optimizer = optax.adam(optax.cosine_decay_schedule(rate, steps))
 
@@ -67,8 +70,7 @@ def test_autoregressive_draws_are_inverse_to_densities_with_layers_of_any_width(
 
 
 @every_kind
-@every_transform
-@pytest.mark.parametrize("dim", [1, 2, 5])
+@pytest.mark.parametrize(("transform", "dim"), [("spline", 1), ("spline", 5), ("affine", 2)])
 def test_push_and_pull_are_inverse_and_know_their_determinant(kind, transform, dim):
     with jax.enable_x64(True):
         flow = kind(dim, 2, transform=transform, **SMALL)
@@ -138,9 +140,8 @@ def test_draws_come_with_their_density(kind):
 
 
 @every_kind
-@every_transform
-def test_far_outside_of_the_box_everything_is_finite(kind, transform):
-    flow = kind(2, 1, transform=transform)
+def test_far_outside_of_the_box_everything_is_finite(kind):
+    flow = kind(2, 1, **SMALL)  # behind the spline there is the affine map as well
     params = shake(flow, 0.3)
     far = jnp.array([0.0, 5.0, -5.0, 1e3, -1e6, 1e10])
     x = jnp.stack(jnp.meshgrid(far, far), -1).reshape(-1, 2)
@@ -175,10 +176,10 @@ def test_a_banana_is_learned_by_maximum_likelihood(kind):
     train_set, test_set = jnp.stack([noise[..., 0], noise[..., 0] ** 2 + 0.3 * noise[..., 1]], -1)
 
     def loss(params, rng_key):
-        rows = jax.random.randint(rng_key, (512,), 0, len(train_set))
+        rows = jax.random.randint(rng_key, (256,), 0, len(train_set))
         return -flow(params).log_prob(train_set[rows]).mean()
 
-    params = train(loss, flow.init(jax.random.key(1)), 1000)
+    params = train(loss, flow.init(jax.random.key(1)), 300)
     log_p = stats.norm.logpdf(np.asarray(noise[1], float)).sum(-1) - np.log(0.3)
     log_q = np.asarray(jax.jit(lambda x: flow(params).log_prob(x))(test_set))
     assert np.mean(log_p - log_q) < 0.05
@@ -202,7 +203,7 @@ def test_a_conditional_gaussian_is_learned(kind):
         x, y = simulate(rng_key, 256)
         return -flow(params, y).log_prob(x).mean()
 
-    params = train(loss, flow.init(jax.random.key(1)), 1000)
+    params = train(loss, flow.init(jax.random.key(1)), 300)
     x, y = simulate(jax.random.key(9), 5000)
     means = np.asarray(y) @ (slopes / sd**2)[None] @ covariance
     log_p = stats.multivariate_normal(np.zeros(2), covariance).logpdf(np.asarray(x) - means)

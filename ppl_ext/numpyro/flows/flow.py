@@ -1,7 +1,8 @@
 """What coupling and autoregressive flows share: layers on end, in one program."""
 
+import functools
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -82,13 +83,7 @@ class AbstractFlow:
         """
         line = "flow.init(jax.random.key(0))"
         check_rng_key(f"{type(self).__name__}.init", rng_key, line)
-        inputs, moved = self._widths()
-        outputs = moved * self.elementwise.num_parameters
-
-        def one(rng_key):
-            return init_network(rng_key, inputs, self.context_dim, self.hidden, outputs)
-
-        return jax.vmap(one)(jax.random.split(rng_key, self.num_layers))
+        return self._draw_weights(rng_key)
 
     def push(self, params: Any, e: jax.Array, context: jax.Array | None = None) -> _Pair:
         """Map noise to values.
@@ -101,7 +96,8 @@ class AbstractFlow:
         Returns:
             The image ``[..., dim]`` and the log absolute determinant of the map's Jacobian.
         """
-        return self._go(self._push_layer, params, e, context, reverse=False)
+        self._check_context(context)
+        return self._go(params, e, context, back=False)
 
     def pull(self, params: Any, x: jax.Array, context: jax.Array | None = None) -> _Pair:
         """Map values back to noise.
@@ -114,7 +110,8 @@ class AbstractFlow:
         Returns:
             The noise ``[..., dim]`` and the log absolute determinant of this map's Jacobian.
         """
-        return self._go(self._pull_layer, params, x, context, reverse=True)
+        self._check_context(context)
+        return self._go(params, x, context, back=True)
 
     @property
     def elementwise(self) -> AbstractElementwise:
@@ -137,17 +134,25 @@ class AbstractFlow:
     def _pull_layer(self, network: Weights, x: jax.Array, context: jax.Array | None) -> _Pair:
         """Origin under a layer and the log determinant of the way back."""
 
+    # Compiled as wholes, for flows of the same arguments once: of what is outside of a program JAX
+    # compiles every operation, and a loop anew at every call.
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _draw_weights(self, rng_key: jax.Array) -> Any:
+        inputs, moved = self._widths()
+        outputs = moved * self.elementwise.num_parameters
+
+        def one(rng_key):
+            return init_network(rng_key, inputs, self.context_dim, self.hidden, outputs)
+
+        return jax.vmap(one)(jax.random.split(rng_key, self.num_layers))
+
+    @functools.partial(jax.jit, static_argnums=0, static_argnames="back")
     def _go(
-        self,
-        move: Callable[..., _Pair],
-        params: Any,
-        values: jax.Array,
-        context: jax.Array | None,
-        *,
-        reverse: bool,
+        self, params: Any, values: jax.Array, context: jax.Array | None, *, back: bool
     ) -> _Pair:
-        """Go through all layers in one loop of the program, which is compiled but once."""
-        self._check_context(context)
+        """Go through all layers in one loop of the program, from the noise or back to it."""
+        move = self._pull_layer if back else self._push_layer
         shape = jnp.shape(values)[:-1]
         known = [*jax.tree.leaves(params), values]
         if context is not None:
@@ -158,13 +163,13 @@ class AbstractFlow:
         orders = np.stack([self._order(index) for index in range(self.num_layers)])
 
         def step(carry, layer):
-            (values, total), (network, order, back) = carry, layer
+            (values, total), (network, order, restore) = carry, layer
             moved, log_slope = move(network, jnp.take(values, order, -1), context)
-            return (jnp.take(moved, back, -1), total + log_slope), None
+            return (jnp.take(moved, restore, -1), total + log_slope), None
 
         start = values, jnp.zeros(shape, dtype)
         layers = params, orders, orders.argsort(-1)
-        return jax.lax.scan(step, start, layers, reverse=reverse)[0]
+        return jax.lax.scan(step, start, layers, reverse=back)[0]
 
     def _check_context(self, context: jax.Array | None) -> None:
         shape = None if context is None else jnp.shape(context)
