@@ -26,12 +26,33 @@ collect_ignore = [
 gc.set_threshold(20_000, 20, 20)
 
 
+# Programs that JAX has compiled since it was last told to forget them, and how many it may keep:
+# each holds a megabyte and more, and the small ones of one file come again in the next.
+_programs: list[str] = []
+_MOST_PROGRAMS = 500
+
+
+def _count_program(event: str, seconds: float, **what: object) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        _programs.append(event)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _programs_counted() -> None:
+    """Count them from the first one on; where Pyro alone is tested there is no JAX."""
+    if "numpyro" in HOST_NAMES:
+        import jax
+
+        jax.monitoring.register_event_duration_secs_listener(_count_program)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _free_programs() -> Iterator[None]:
-    """Let go of compiled programs with their file: a worker would gather gigabytes of them."""
+    """Let go of compiled programs, between files: a worker would gather gigabytes of them."""
     yield
-    if "jax" in sys.modules:
+    if len(_programs) > _MOST_PROGRAMS:
         sys.modules["jax"].clear_caches()
+        _programs.clear()
 
 
 @pytest.fixture(autouse=True, scope="session")
