@@ -29,6 +29,7 @@ class Host:
     math: ModuleType  # torch or jax.numpy
     array: Function  # array-like -> the host's array in its default precision
     random: Function  # (function, *args, seed=0, **kwargs): a key first where one is taken
+    compiled: Function  # function of arrays -> the same in one program, where the host has such
     trace: Function  # (model, *args, **kwargs) -> {site name: site}
     run_svi: Function  # (model, guide, loss, steps, *args, **kwargs) -> arguments of from_svi
     run_nuts: Function  # (model, draws, *args, **kwargs) -> MCMC that has run
@@ -62,7 +63,17 @@ def _make_pyro() -> Host:
 
     room = import_module("ppl_ext.pyro")
     return Host(
-        "pyro", room, pyro, pyro.distributions, torch, array, random, trace, run_svi, run_nuts
+        name="pyro",
+        room=room,
+        ppl=pyro,
+        dist=pyro.distributions,
+        math=torch,
+        array=array,
+        random=random,
+        compiled=lambda function: function,
+        trace=trace,
+        run_svi=run_svi,
+        run_nuts=run_nuts,
     )
 
 
@@ -87,9 +98,19 @@ def _make_numpyro() -> Host:
         random(mcmc.run, *args, **kwargs)
         return mcmc
 
-    room, dist, math = import_module("ppl_ext.numpyro"), numpyro.distributions, jax.numpy
+    room = import_module("ppl_ext.numpyro")
     return Host(
-        "numpyro", room, numpyro, dist, math, math.asarray, random, trace, run_svi, run_nuts
+        name="numpyro",
+        room=room,
+        ppl=numpyro,
+        dist=numpyro.distributions,
+        math=jax.numpy,
+        array=jax.numpy.asarray,
+        random=random,
+        compiled=jax.jit,
+        trace=trace,
+        run_svi=run_svi,
+        run_nuts=run_nuts,
     )
 
 

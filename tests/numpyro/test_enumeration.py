@@ -312,7 +312,7 @@ def test_minibatches_and_guides_of_the_host_sum_out_too():
             z = numpyro.sample("z", dist.Categorical(jnp.array([0.7, 0.3])), infer=MARK)
             numpyro.sample("y", dist.Normal(loc[z], 1.0), obs=y[rows])
 
-    settings = Stochastic(max_steps=400)
+    settings = Stochastic(max_steps=100)
     for guide in (None, AutoNormal):
         fitted = fit(jax.random.key(0), model, y, guide=guide, optimizer=settings, num_starts=1)
         draws = fitted.draws(jax.random.key(1), 100)

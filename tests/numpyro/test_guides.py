@@ -63,7 +63,7 @@ def test_a_first_call_under_jit_leaks_nothing(make):
     with jax.checking_leaks():
         init(jax.random.key(0), X, Y)
     state = svi.init(jax.random.key(1), X, Y)
-    state, loss = svi.update(state, X, Y)
+    state, loss = jax.jit(svi.update)(state, X, Y)
     assert np.isfinite(loss)
     params = svi.get_params(state)
     assert list(guide.sample_posterior(jax.random.key(0), params)) == ["b", "c"]

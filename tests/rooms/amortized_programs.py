@@ -100,6 +100,13 @@ def elbo(host, model, guide, *args, particles=1):
     """The host's estimate, from fresh parameters in NumPyro."""
     loss = host.ppl.infer.Trace_ELBO(num_particles=particles)
     if host.name == "numpyro":
-        params = host.random(guide.setup, *args)
-        return -float(host.random(loss.loss, params, model, guide, *args))
+        return -estimate_loss(host, loss, host.random(guide.setup, *args), model, guide, *args)
     return -host.random(loss.loss, model, guide, *args)
+
+
+def estimate_loss(host, loss, params, model, guide, *args):
+    """An estimate of NumPyro, in one program: alone it would compile every operation."""
+    program = host.compiled(
+        lambda rng_key, params, *args: loss.loss(rng_key, params, model, guide, *args)
+    )
+    return float(host.random(program, params, *args))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.rooms.amortized_programs import Fitted, linear_encoder, to_numpy
+from tests.rooms.amortized_programs import Fitted, estimate_loss, linear_encoder, to_numpy
 
 pytestmark = pytest.mark.usefixtures("fresh_parameters")
 
@@ -98,7 +98,10 @@ def test_the_bound_of_the_exact_posterior_is_the_evidence(exact, host, vectorize
     evidence, loss = solve()[3].sum(), host.ppl.infer.Trace_ELBO
     loss = loss(num_particles=2, vectorize_particles=vectorized)
     call = exact.model, exact.guide, *exact.model.data()
-    found = -float(host.random(loss.loss, *exact.state, *call))
+    if host.name == "numpyro":
+        found = -estimate_loss(host, loss, *exact.state, *call)
+    else:
+        found = -host.random(loss.loss, *call)
     assert found == pytest.approx(evidence, rel=1e-5)
 
 

@@ -58,7 +58,7 @@ def test_parts_learn_from_the_rows_that_the_model_sees(host, kind):
 
     guide, data = make(host, model, kind, kind, ("z", "w")), host.array(Y)
     loss = ppl.infer.TraceMeanField_ELBO()
-    _, params = train(host, model, guide, loss, 2500, 0.02, data)
+    _, params = train(host, model, guide, loss, 1500, 0.03, data)
     rest = () if host.name == "numpyro" else (data,)
     median = summarise(host, guide, params, "median", *rest)
     for name, exact in (("z", Y / 1.25), ("w", -Y / 1.25)):
