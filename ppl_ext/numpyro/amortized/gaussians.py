@@ -36,7 +36,8 @@ class Gaussian:
         """As the host writes it, ``dim`` an event dimension."""
         if self.mean_field:
             return dist.Normal(self.loc, self.scale).to_event(1)
-        return dist.MultivariateNormal(self.loc, scale_tril=self.scale)
+        # Triangular as it is made, which the host would look at in many small programs.
+        return dist.MultivariateNormal(self.loc, scale_tril=self.scale, validate_args=False)
 
     def beside(self, ndim: int) -> "Gaussian":
         """The same with so many dimensions of length 1 between the rows and their values."""

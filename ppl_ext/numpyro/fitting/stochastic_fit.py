@@ -60,7 +60,7 @@ def fit_stochastic(
             _forget_start(guide)
         run = SVIRun(compiled, bound.arrays, compiled.initialise(key, bound.arrays))
         if not runs:
-            refuse_guide(bound, guide, compiled.svi.get_params(run.progress.state))
+            refuse_guide(bound, guide, compiled.constrain(compiled.unconstrained(run.progress)))
         if num_starts > 1:
             try:
                 which = f"start {index} of {num_starts}"

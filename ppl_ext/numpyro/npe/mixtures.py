@@ -1,5 +1,7 @@
 """Conditional mixtures of Gaussians, of which one component is the full-rank Gaussian."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
@@ -51,11 +53,13 @@ class MixtureDensity:
         diagonal = jnp.arange(self.dim)
         scale_tril = scale_tril.at[..., diagonal, diagonal].set(jnp.exp(log_scale))
         scale_tril = scale_tril.at[..., rows, columns].set(below)
+        # Triangular as it is made, which the host would look at in many small programs.
+        gaussian = functools.partial(dist.MultivariateNormal, validate_args=False)
         if self.num_components == 1:  # whose draws have a gradient, and those of a mixture none
-            return dist.MultivariateNormal(loc[..., 0, :], scale_tril=scale_tril[..., 0, :, :])
+            return gaussian(loc[..., 0, :], scale_tril=scale_tril[..., 0, :, :])
         return dist.MixtureSameFamily(
             dist.Categorical(logits=raw[..., 0]),
-            dist.MultivariateNormal(loc, scale_tril=scale_tril),
+            gaussian(loc, scale_tril=scale_tril),
         )
 
 

@@ -235,13 +235,14 @@ def read_guide(
     shapes: dict[str, tuple[int, ...]] = {}
     args, kwargs = bound.given
 
-    def run():
-        seeded = handlers.substitute(handlers.seed(guide, 0), data=dict(params))
+    def run(params):
+        seeded = handlers.substitute(handlers.seed(guide, 0), data=params)
         with handlers.block():
             trace = handlers.trace(seeded).get_trace(*args, **kwargs)
         drawn = [s for s in trace.values() if s["type"] == "sample" and not s["is_observed"]]
         kept = [site for site in drawn if not site["infer"].get("is_auxiliary")]
         shapes.update((site["name"], jnp.shape(site["value"])) for site in kept)
 
-    jax.eval_shape(run)
+    # Distributions of NumPyro check numbers that they are given in dozens of small programs.
+    jax.eval_shape(run, dict(params))
     return shapes
