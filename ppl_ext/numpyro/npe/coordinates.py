@@ -1,6 +1,7 @@
 """Latent values as unconstrained coordinates in a row, and back."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -39,17 +40,19 @@ class Coordinates:
             ValueError: The support of a site hangs on other values.
         """
         latents = [site for site in bound.sites.latents if site.name in names]
-        # Run as it is and not traced, a model shows what its supports are, in numbers.
-        with x64_scope(bound.x64), handlers.block():
-            one, other = (
-                handlers.trace(
-                    handlers.uncondition(handlers.seed(bound.call.run, seed))
-                ).get_trace(bound.arrays)
-                for seed in (0, 1)
-            )
+
+        @jax.jit
+        def look(rng_key, arrays):
+            model = handlers.uncondition(handlers.seed(bound.call.run, rng_key))
+            with handlers.block():
+                trace = handlers.trace(model).get_trace(arrays)
+            return {latent.name: trace[latent.name]["fn"].support for latent in latents}
+
+        with x64_scope(bound.x64):
+            one, other = (look(jax.random.key(seed), bound.arrays) for seed in (0, 1))
         transforms = {}
         for latent in latents:
-            supports = one[latent.name]["fn"].support, other[latent.name]["fn"].support
+            supports = one[latent.name], other[latent.name]
             if not all(map(np.array_equal, *map(jax.tree.leaves, supports))):
                 raise ValueError(
                     f"{bound.caller}: the support of site '{latent.name}' ({latent.distribution}) "
@@ -66,27 +69,46 @@ class Coordinates:
 
     def pull(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """Coordinates ``[draw, dim]`` of values ``{site: array[draw, ...]}``."""
-        parts = []
-        for site in self.sites:
-            z = self.transforms[site.name].inv(jnp.asarray(values[site.name]))
-            parts.append(np.asarray(z).reshape(len(z), -1))
-        return np.concatenate(parts, 1)
+        return np.asarray(self._pull({site.name: values[site.name] for site in self.sites}))
 
     def push(self, z: np.ndarray) -> dict[str, np.ndarray]:
         """Values ``{site: array[draw, ...]}`` of coordinates ``[draw, dim]``."""
-        return {
-            site.name: np.asarray(self.transforms[site.name](self._cut(site, z)))
-            for site in self.sites
-        }
+        values = self._push(z)
+        return {site.name: np.asarray(values[site.name]) for site in self.sites}
 
     def log_jacobian(self, z: np.ndarray) -> np.ndarray:
         """Log determinant of `push`, ``[draw]``."""
-        total = np.zeros(len(z))
-        for site in self.sites:
-            x, transform = self._cut(site, z), self.transforms[site.name]
-            log_det = transform.log_abs_det_jacobian(x, transform(x))
-            total += np.asarray(sum_rightmost(log_det, jnp.ndim(log_det) - 1), float)
-        return total
+        return sum(np.asarray(part, float) for part in self._log_jacobian(z))
 
-    def _cut(self, site: GuideSite, z: np.ndarray):
-        return jnp.asarray(z[:, site.start : site.stop]).reshape(-1, *site.shape)
+    # In one program each: alone, every operation of every bijection would be compiled.
+
+    @functools.cached_property
+    def _pull(self) -> Callable[..., jax.Array]:
+        def pull(values):
+            parts = [self.transforms[site.name].inv(values[site.name]) for site in self.sites]
+            return jnp.concatenate([part.reshape(len(part), -1) for part in parts], 1)
+
+        return jax.jit(pull)
+
+    @functools.cached_property
+    def _push(self) -> Callable[..., dict[str, jax.Array]]:
+        def push(z):
+            return {site.name: self.transforms[site.name](_cut(site, z)) for site in self.sites}
+
+        return jax.jit(push)
+
+    @functools.cached_property
+    def _log_jacobian(self) -> Callable[..., list[jax.Array]]:
+        def log_jacobian(z):
+            parts = []
+            for site in self.sites:
+                x, transform = _cut(site, z), self.transforms[site.name]
+                log_det = transform.log_abs_det_jacobian(x, transform(x))
+                parts.append(sum_rightmost(log_det, jnp.ndim(log_det) - 1))
+            return parts
+
+        return jax.jit(log_jacobian)
+
+
+def _cut(site: GuideSite, z: jax.Array) -> jax.Array:
+    return z[:, site.start : site.stop].reshape(-1, *site.shape)
