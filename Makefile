@@ -8,6 +8,7 @@ EXTRAS ?= all
 TORCH_INDEX ?=
 WORKERS ?= 2
 PYTEST_ARGS ?=
+DOCS_ARGS ?=
 BENCH_ARGS ?=
 
 comma := ,
@@ -70,7 +71,7 @@ docs notebooks: export MPLBACKEND = module://matplotlib_inline.backend_inline
 notebooks: export PYTHONPATH = $(CURDIR)
 
 docs: $(VENV)/installed-docs
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -b html $(DOCS_ARGS) docs docs/_build/html
 
 notebooks: $(VENV)/installed-docs
 	mkdir -p notebooks

@@ -71,6 +71,8 @@ def make_notebooks() -> None:
         notebook = jupytext.read(script)
         notebook.cells.insert(0, nbformat.v4.new_code_cell(AS_A_SCRIPT, metadata=HIDDEN))
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        # What a run would add; pages that are built without one need it too.
+        notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "python"}
         jupytext.write(notebook, TUTORIALS / f"{script.stem}.ipynb")
 
 
