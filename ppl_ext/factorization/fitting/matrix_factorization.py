@@ -163,15 +163,15 @@ class MatrixFactorization:
             check_held_out(ratings, held_out)
         known = None if start is None else open_start(_CALLED, self, start)
         features = read_both(_CALLED, self, ratings, user_features, item_features, known)
-        values = ratings.values.astype(np.float64)
-        spread = float(np.var(values)) or 1.0
+        mean = float(np.mean(ratings.values, dtype=np.float64))
+        spread = float(np.var(ratings.values, dtype=np.float64)) or 1.0
         runs: list[Factors] = []
         for seed in np.random.SeedSequence(self.seed).spawn(1 if start else self.num_starts):
             begun = start_posterior(
                 self,
                 ratings.user_ids,
                 ratings.item_ids,
-                mean=float(np.mean(values)),
+                mean=mean,
                 spread=spread,
                 features=features,
                 seed=seed,

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from ppl_ext.factorization.model.cache_lines import zeros_on_lines
 from ppl_ext.factorization.model.priors import AbstractPrior
 from ppl_ext.factorization.model.regression import Regression
 from ppl_ext.factorization.model.side_posterior import START_CONCENTRATION, TILE, Side, pack
@@ -53,7 +54,7 @@ def start_side(
     start = START_CONCENTRATION if weighted else 0.0
     return Side(
         ids=ids,
-        table=np.zeros((tiles, len(ids), TILE), dtype),
+        table=zeros_on_lines((tiles, len(ids), TILE), dtype),
         summary=summary,
         prior=prior.start(variances, bias),
         concentration=start,
@@ -156,7 +157,7 @@ def prior_side(like: Side, ids: np.ndarray, offsets: np.ndarray | None = None) -
     empty = replace(
         like,
         ids=ids,
-        table=np.zeros((len(like.table), len(ids), TILE), like.table.dtype),
+        table=zeros_on_lines((len(like.table), len(ids), TILE), like.table.dtype),
         summary=np.zeros((len(ids), like.dim + 1), like.summary.dtype),
         shape=np.full(len(ids), like.concentration),
         rate=np.full(len(ids), like.concentration),

@@ -11,7 +11,7 @@ import numpy as np
 from ppl_ext.factorization.model.gaussian_prior import GaussianPrior
 from ppl_ext.factorization.model.posterior import Posterior
 from ppl_ext.factorization.model.regression import Regression
-from ppl_ext.factorization.model.side_posterior import Side
+from ppl_ext.factorization.model.side_posterior import TILE, Side, cut_tiles
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.storage import read_arrays, write_arrays
 
@@ -87,7 +87,7 @@ def _read_side(name: str, arrays: Mapping[str, np.ndarray], header: Mapping[str,
         regression = Regression(tuple(header["features"]), **parts)
     return Side(
         ids=_unpack_labels(name, arrays, header),
-        table=arrays[f"{name}.table"],
+        table=_read_table(arrays[f"{name}.table"], arrays[f"{name}.summary"].shape[1] - 1),
         summary=arrays[f"{name}.summary"],
         prior=GaussianPrior(arrays[f"{name}.prior.mean"], arrays[f"{name}.prior.precision"]),
         concentration=header["concentration"],
@@ -96,6 +96,14 @@ def _read_side(name: str, arrays: Mapping[str, np.ndarray], header: Mapping[str,
         regression=regression,
         offsets=arrays.get(f"{name}.offsets"),
     )
+
+
+def _read_table(table: np.ndarray, dim: int) -> np.ndarray:
+    """A table in tiles of today: earlier files have longer ones."""
+    if table.shape[2] == TILE:
+        return table
+    triangles = table.transpose(1, 0, 2).reshape(table.shape[1], -1)
+    return cut_tiles(triangles[:, : dim * (dim + 1) // 2])
 
 
 def _pack_labels(name: str, ids: np.ndarray) -> dict[str, np.ndarray]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import sparse
 
 from ppl_ext.factorization.data.ratings import Ratings
 
 __all__ = ["Adjacency"]
+
+# Ratings whose levels are looked for at once, and levels that a byte tells apart.
+_PIECE, _LEVELS = 2**16, 256
+
+
+def _nothing() -> np.ndarray:
+    return np.empty(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,38 +24,73 @@ class Adjacency:
 
     Args:
         indptr: ``[row + 1]``, where the ratings of each row start; int64.
-        columns: ``[rating]``, rows of the other side; int32.
-        values: ``[rating]``.
+        columns: ``[rating]``, rows of the other side; uint16 where that is enough, or int32.
+        values: ``[rating]``, or positions in ``levels``.
+        levels: The ratings that there are, if these are few; float64.
     """
 
     indptr: np.ndarray
     columns: np.ndarray
     values: np.ndarray
+    levels: np.ndarray = field(default_factory=_nothing)
 
     @classmethod
     def by_user(cls, ratings: Ratings) -> Adjacency:
         """Ratings by user: the order they are in, nothing is copied."""
-        indptr = np.zeros(ratings.num_users + 1, dtype=np.int64)
-        np.cumsum(np.bincount(ratings.users, minlength=ratings.num_users), out=indptr[1:])
-        return cls(indptr, ratings.items, ratings.values)
+        return cls(_find_starts(ratings.users, ratings.num_users), ratings.items, ratings.values)
 
     @classmethod
     def by_item(cls, ratings: Ratings) -> Adjacency:
-        """Ratings by item."""
-        indptr = cls.by_user(ratings).indptr
-        # SciPy widens the columns to the type of the pointers.
-        if len(ratings) < np.iinfo(np.int32).max:
-            indptr = indptr.astype(np.int32)
-        shape = (ratings.num_users, ratings.num_items)
-        rows = sparse.csr_array((ratings.values, ratings.items, indptr), shape=shape)
-        matrix = rows.tocsc()
-        return cls(
-            matrix.indptr.astype(np.int64),
-            matrix.indices.astype(np.int32, copy=False),
-            matrix.data,
+        """Ratings by item: a second copy of them, which few users and few levels make smaller."""
+        # Compiled by numba, which need not be there for anything else.
+        from ppl_ext.factorization.solver.reordering import order_by_item
+
+        indptr = _find_starts(ratings.items, ratings.num_items)
+        few = ratings.num_users <= np.iinfo(np.uint16).max + 1
+        columns = np.empty(len(ratings), np.uint16 if few else np.int32)
+        levels = _find_levels(ratings.values)
+        values = np.empty(len(ratings), np.uint8 if len(levels) else ratings.values.dtype)
+        order_by_item(
+            ratings.users,
+            ratings.items,
+            ratings.values,
+            levels,
+            indptr[:-1].copy(),
+            columns,
+            values,
         )
+        return cls(indptr, columns, values, levels)
 
     @property
     def counts(self) -> np.ndarray:
         """``[row]``, number of ratings."""
         return np.diff(self.indptr)
+
+    def read(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """The ratings of one row.
+
+        Args:
+            row: The row.
+
+        Returns:
+            Rows of the other side, and the ratings in double precision.
+        """
+        own = slice(*self.indptr[row : row + 2])
+        values = self.levels[self.values[own]] if len(self.levels) else self.values[own]
+        return self.columns[own].astype(np.intp), values.astype(np.float64)
+
+
+def _find_starts(codes: np.ndarray, count: int) -> np.ndarray:
+    indptr = np.zeros(count + 1, dtype=np.int64)
+    np.cumsum(np.bincount(codes, minlength=count), out=indptr[1:])
+    return indptr
+
+
+def _find_levels(values: np.ndarray) -> np.ndarray:
+    """All values in order, or none where these are many."""
+    levels = _nothing()
+    for begin in range(0, len(values), _PIECE):
+        levels = np.union1d(levels, values[begin : begin + _PIECE].astype(np.float64))
+        if len(levels) > _LEVELS:
+            return _nothing()
+    return levels

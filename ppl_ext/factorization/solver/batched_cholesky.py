@@ -1,73 +1,93 @@
 """Small symmetric systems solved side by side, compiled.
 
 Arrays are ``[packed, lane]``: the lower triangle of a matrix row by row, and as many matrices as
-there are lanes, so that the vector units are full whatever the size of the matrices.
+there are lanes, so that the vector units are full whatever the size of the matrices. Rows are
+taken in blocks, those that fill none one by one.
 """
 
-import numpy as np
 from numba import njit
 
-from ppl_ext.factorization.solver.simd import LANES, multiply_lanes
+from ppl_ext.factorization.solver.vectors import lane_blocks
+from ppl_ext.factorization.solver.vectors.lane_blocks import BLOCK, make_step
 
 __all__ = ["compile_function", "factorize_lanes", "invert_lanes", "solve_lanes"]
 
 # Contraction alone is allowed of fast mathematics: a fused product rounds once less.
 compile_function = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
+_factor_block = make_step(lane_blocks.factor_block, BLOCK)
+_factor_row = make_step(lane_blocks.factor_block, 1)
+_factor_number = make_step(lane_blocks.factor_block, 1, 1)
+_factor_diagonal = make_step(lane_blocks.factor_diagonal, BLOCK)
+_factor_last = make_step(lane_blocks.factor_diagonal, 1)
+_invert_block = make_step(lane_blocks.invert_block, BLOCK)
+_invert_row = make_step(lane_blocks.invert_block, 1)
+_invert_number = make_step(lane_blocks.invert_block, 1, 1)
+_invert_diagonal = make_step(lane_blocks.invert_diagonal, BLOCK)
+_invert_last = make_step(lane_blocks.invert_diagonal, 1)
+_multiply_block = make_step(lane_blocks.multiply_block, BLOCK)
+_multiply_row = make_step(lane_blocks.multiply_block, 1)
+_multiply_number = make_step(lane_blocks.multiply_block, 1, 1)
+_multiply_diagonal = make_step(lane_blocks.multiply_diagonal, BLOCK)
+_multiply_last = make_step(lane_blocks.multiply_diagonal, 1)
+_solve_down = make_step(lane_blocks.solve_down, BLOCK)
+_solve_down_last = make_step(lane_blocks.solve_down, 1)
+_solve_up = make_step(lane_blocks.solve_up, BLOCK)
+_solve_up_last = make_step(lane_blocks.solve_up, 1)
+
 
 @compile_function
 def factorize_lanes(A, dim):
     """Cholesky factors in place, [packed, lane]; diagonals hold their reciprocals."""
-    lanes = A.shape[1]  # a variable, as loops of constant length are not vectorised
-    product = np.empty((1, LANES))
-    for j in range(dim):
-        jj = j * (j + 1) // 2
-        for c in range(j + 1):
-            cc = c * (c + 1) // 2
-            multiply_lanes(A, jj, A, cc, c, product, 0)
-            if c < j:
-                for w in range(lanes):
-                    A[jj + c, w] = (A[jj + c, w] - product[0, w]) * A[cc + c, w]
-            else:
-                for w in range(lanes):
-                    A[jj + c, w] = 1.0 / np.sqrt(A[jj + c, w] - product[0, w])
+    whole = dim - dim % BLOCK
+    for row in range(0, whole, BLOCK):
+        for column in range(0, row, BLOCK):
+            _factor_block(A, A, row, column, dim)
+        _factor_diagonal(A, A, row, row, dim)
+    for row in range(whole, dim):
+        for column in range(0, whole, BLOCK):
+            _factor_row(A, A, row, column, dim)
+        for column in range(whole, row):
+            _factor_number(A, A, row, column, dim)
+        _factor_last(A, A, row, row, dim)
 
 
 @compile_function
 def invert_lanes(A, upper, dim):
     """Overwrite factors from `factorize_lanes` with the inverse matrices."""
-    lanes = A.shape[1]
-    product = np.empty((1, LANES))
-    # The inverse of the factor, transposed, so that both products below run along rows.
-    for k in range(dim):
-        kd = k * dim
-        for w in range(lanes):
-            upper[kd + k, w] = A[k * (k + 1) // 2 + k, w]
-        for r in range(k + 1, dim):
-            rr = r * (r + 1) // 2
-            multiply_lanes(A, rr + k, upper, kd + k, r - k, product, 0)
-            for w in range(lanes):
-                upper[kd + r, w] = -A[rr + r, w] * product[0, w]
-    for p in range(dim):
-        pp = p * (p + 1) // 2
-        for q in range(p + 1):
-            multiply_lanes(upper, p * dim + p, upper, q * dim + p, dim - p, A, pp + q)
+    whole = dim - dim % BLOCK
+    # The inverse of the factor, transposed, so that both products run along rows.
+    for row in range(0, whole, BLOCK):
+        for column in range(0, row, BLOCK):
+            _invert_block(A, upper, row, column, dim)
+        _invert_diagonal(A, upper, row, row, dim)
+    for row in range(whole, dim):
+        for column in range(0, whole, BLOCK):
+            _invert_row(A, upper, row, column, dim)
+        for column in range(whole, row):
+            _invert_number(A, upper, row, column, dim)
+        _invert_last(A, upper, row, row, dim)
+    for row in range(0, whole, BLOCK):
+        for column in range(0, row, BLOCK):
+            _multiply_block(A, upper, row, column, dim)
+        _multiply_diagonal(A, upper, row, row, dim)
+    for row in range(whole, dim):
+        for column in range(0, whole, BLOCK):
+            _multiply_row(A, upper, row, column, dim)
+        for column in range(whole, row):
+            _multiply_number(A, upper, row, column, dim)
+        _multiply_last(A, upper, row, row, dim)
 
 
 @compile_function
-def solve_lanes(A, right, mean, dim):
-    """Solve with factors from `factorize_lanes`: ``mean = A^-1 right``, [dim, lane]."""
-    lanes = A.shape[1]
-    product = np.empty((1, LANES))
-    for j in range(dim):
-        jj = j * (j + 1) // 2
-        multiply_lanes(A, jj, mean, 0, j, product, 0)
-        for w in range(lanes):
-            mean[j, w] = (right[j, w] - product[0, w]) * A[jj + j, w]
-    for j in range(dim - 1, -1, -1):
-        jj = j * (j + 1) // 2
-        for w in range(lanes):
-            mean[j, w] *= A[jj + j, w]
-        for k in range(j):
-            for w in range(lanes):
-                mean[k, w] -= A[jj + k, w] * mean[j, w]
+def solve_lanes(A, mean, dim):
+    """Solve with factors from `factorize_lanes`, in place: ``mean = A^-1 mean``, [dim, lane]."""
+    whole = dim - dim % BLOCK
+    for row in range(0, whole, BLOCK):
+        _solve_down(A, mean, row, 0, dim)
+    for row in range(whole, dim):
+        _solve_down_last(A, mean, row, 0, dim)
+    for row in range(dim - 1, whole - 1, -1):
+        _solve_up_last(A, mean, row, 0, dim)
+    for row in range(whole - BLOCK, -1, -BLOCK):
+        _solve_up(A, mean, row, 0, dim)

@@ -1,19 +1,14 @@
-"""The coordinate update of a block of rows, compiled.
+"""The coordinate update of a group of rows, compiled.
 
 A side of the model (the users, or the items) is two arrays. With w[row] the latent vector of a row
 (its factors and, last, its bias), a[row] its noise weight and E the expectation under q:
 
-- ``table[tile, row, 64]``: the lower triangle of ``E[a] E[w w']``, row by row, cut into
-  tiles of 64;
+- ``table[tile, row, TILE]``: the lower triangle of ``E[a] E[w w']``, row by row, cut into tiles;
 - ``summary[row, dim + 1]``: ``E[a] (E[w], 1)``.
 
-A row is updated from sums of the other side's arrays over its ratings. Sums of single-precision
-numbers are carried over to double precision every ``_FLUSH`` ratings, everything after the sums is
+A row is updated from sums of the other side's arrays over its ratings (see `gather_kernel`), in
 double precision. Rows are solved ``LANES`` at a time, so that the vector units are full whatever
 the size of the matrices.
-
-A sweep gathers by tile, so that the part of the table in use stays in the cache: of 100 ratings
-times 561 numbers, nothing but sums is ever stored.
 """
 
 import numpy as np
@@ -25,76 +20,34 @@ from ppl_ext.factorization.solver.batched_cholesky import (
     invert_lanes,
     solve_lanes,
 )
-from ppl_ext.factorization.solver.simd import LANES, add_rows
+from ppl_ext.factorization.solver.vectors.lane_layout import (
+    add_moments,
+    collect_lanes,
+    scale_lanes,
+    spread_rows,
+)
+from ppl_ext.factorization.solver.vectors.registers import LANES
 
-__all__ = ["GROUP", "update_rows"]
+__all__ = ["update_group"]
 
-# Rows gathered before they are solved: a tile is read from far memory once for so many rows.
-GROUP = 512
-_FLUSH = 512
-
-
-@compile_function
-def _gather_tile(table, begin, columns, start, stop, partial, total):
-    """Add up one tile of the table over the ratings of one row."""
-    for t in range(total.shape[0]):
-        total[t] = 0.0
-    for position in range(start, stop, _FLUSH):
-        add_rows(table, begin, columns, position, min(stop, position + _FLUSH), partial)
-        for t in range(total.shape[0]):
-            total[t] += partial[t]
+_TOGETHER = 8
 
 
 @compile_function
-def _gather_summary(summary, columns, values, center, start, stop, plain, weighted):
-    """Add up the summaries of one row's ratings, plain and times rating; return the squares."""
-    size = summary.shape[1]
-    plain[:] = 0.0
-    weighted[:] = 0.0
-    squares = 0.0
-    for position in range(start, stop):
-        column = columns[position]
-        value = np.float64(values[position]) - center
-        for k in range(size):
-            plain[k] += summary[column, k]
-            weighted[k] += value * summary[column, k]
-        squares += value * value * summary[column, size - 1]
-    return squares
-
-
-@compile_function
-def update_rows(
-    begin,
-    end,
-    indptr,
-    columns,
-    values,
-    center,
-    other_table,
-    other_summary,
-    table,
-    summary,
-    errors,
-    precision,
-    pull,
-    noise_precision,
-    concentration,
-    bias,
-    diagonal,
-    moments,
-    means,
-):
-    """Update the rows ``begin:end`` of one side, all else fixed.
+def update_group(
+    first, rows, indptr, sums, weighted, table, summary, errors,
+    precision, pull, noise_precision, concentration, bias, diagonal, moments, means,
+    G, A, upper, linear, mean,
+):  # fmt: skip
+    """Update the rows from ``first`` on, all else fixed.
 
     Args:
-        begin: First row.
-        end: One past the last row.
+        first: First row.
+        rows: Number of rows.
         indptr: ``[row + 1]``, where the ratings of each row start.
-        columns: ``[rating]``, the other side's row of each rating.
-        values: ``[rating]``, the ratings.
-        center: What is taken from every rating.
-        other_table: The other side's table.
-        other_summary: The other side's summary.
+        sums: ``[tile, row, TILE]``, of the other side's table over the ratings of each row.
+        weighted: ``[power, row, size]``, of its summary, times no, one or two powers of the
+            ratings; the last column is that of its weights.
         table: This side's table; written.
         summary: This side's summary; its last column is read as ``E[a]``; written.
         errors: ``[row]``, expected squared error over the ratings of a row, each times the other
@@ -105,8 +58,13 @@ def update_rows(
         concentration: Shape and rate of the Gamma prior of ``a``; 0 where all weights are one.
         bias: True where the last element of w is a bias.
         diagonal: True for a diagonal covariance.
-        moments: ``[packed]``, sum of ``E[w w']`` over the rows; written.
-        means: ``[dim]``, sum of ``E[w]``; written.
+        moments: ``[packed, lane]``, sum of ``E[w w']`` over the rows; added to.
+        means: ``[dim]``, sum of ``E[w]``; added to.
+        G: ``[tile * TILE, lane]``, to work in; as are the others.
+        A: ``[tile * TILE, lane]``, zeros behind the triangle.
+        upper: ``[dim * dim, lane]``.
+        linear: ``[dim, lane]``.
+        mean: ``[dim, lane]``.
 
     Returns:
         Sum of the log determinants of the precisions, and of the errors times ``E[a]``.
@@ -115,131 +73,81 @@ def update_rows(
     shared = pull.shape[0] == 1
     packed = precision.shape[0]
     tiles = table.shape[0]
-    other_rows = other_table.shape[1]
-    flat = other_table.reshape(-1)
+    last = weighted.shape[2] - 1
     factors = dim - 1 if bias else dim
     bias_row = factors * (factors + 1) // 2  # where the bias' row of a triangle starts
-    sums = np.empty((GROUP, tiles, TILE))
-    plain = np.empty((GROUP, dim + 1))
-    weighted = np.empty((GROUP, dim + 1))
-    squares = np.empty(GROUP)
-    partial = np.empty(TILE, table.dtype)
-    G = np.empty((packed, LANES))
-    A = np.empty((packed, LANES))
-    upper = np.empty((1 if diagonal else dim * dim, LANES))
-    linear = np.empty((dim, LANES))
-    right = np.empty((dim, LANES))
-    mean = np.empty((dim, LANES))
-    scale = np.empty(LANES)
-    error = np.empty(LANES)
+    scale, error, live, weight = np.empty((4, LANES))
+    own_rows = np.empty(LANES, np.int64)
     lanes = len(error)  # loops of a constant length are not vectorised
     log_determinant = 0.0
     weighted_error = 0.0
-    moments[:] = 0.0
-    means[:] = 0.0
-    for first in range(begin, end, GROUP):
-        rows = min(GROUP, end - first)
-        for tile in range(tiles):
-            for g in range(rows):
-                _gather_tile(
-                    flat,
-                    tile * other_rows * TILE,
-                    columns,
-                    indptr[first + g],
-                    indptr[first + g + 1],
-                    partial,
-                    sums[g, tile],
-                )
-        for g in range(rows):
-            squares[g] = _gather_summary(
-                other_summary,
-                columns,
-                values,
-                center,
-                indptr[first + g],
-                indptr[first + g + 1],
-                plain[g],
-                weighted[g],
-            )
-        for lead in range(0, rows, LANES):
-            filled = min(LANES, rows - lead)
-            for tile in range(tiles):
-                for t in range(min(TILE, packed - tile * TILE)):
-                    for w in range(lanes):
-                        # Idle lanes repeat the last row, so that they stay finite.
-                        G[tile * TILE + t, w] = sums[lead + min(w, filled - 1), tile, t]
-            for w in range(lanes):
-                g = lead + min(w, filled - 1)
-                scale[w] = noise_precision * summary[first + g, dim]
-                error[w] = squares[g]
-                for k in range(dim):
-                    linear[k, w] = weighted[g, k]
-                if bias:
-                    # The other side's bias is no part of the design but an offset of the rating.
-                    error[w] += G[bias_row + factors, w] - 2.0 * weighted[g, factors]
-                    for k in range(factors):
-                        linear[k, w] -= G[bias_row + k, w]
-                        G[bias_row + k, w] = plain[g, k]
-                    linear[factors, w] = weighted[g, dim] - plain[g, factors]
-                    G[bias_row + factors, w] = plain[g, dim]
-            for p in range(packed):
-                for w in range(lanes):
-                    A[p, w] = scale[w] * G[p, w] + precision[p]
-            for w in range(lanes):
-                own = 0 if shared else first + lead + min(w, filled - 1)
-                for k in range(dim):
-                    right[k, w] = scale[w] * linear[k, w] + pull[own, k]
-            if diagonal:
-                for k in range(dim):
-                    kk = k * (k + 1) // 2 + k
-                    for w in range(lanes):
-                        upper[0, w] = A[kk, w]
-                    for w in range(filled):
-                        log_determinant += np.log(upper[0, w])
-            factorize_lanes(A, dim)
-            solve_lanes(A, right, mean, dim)
-            if diagonal:
-                for r in range(dim):
-                    rr = r * (r + 1) // 2
-                    for c in range(r):
-                        for w in range(lanes):
-                            A[rr + c, w] = 0.0
-                    for w in range(lanes):
-                        A[rr + r, w] = 1.0 / (scale[w] * G[rr + r, w] + precision[rr + r])
-            else:
-                for r in range(dim):
-                    rr = r * (r + 1) // 2 + r
-                    for w in range(filled):
-                        log_determinant -= 2.0 * np.log(A[rr, w])
-                invert_lanes(A, upper, dim)
+    for lead in range(0, rows, LANES):
+        filled = min(LANES, rows - lead)
+        for w in range(lanes):
+            # Idle lanes repeat the last row, so that they stay finite.
+            own_rows[w] = lead + min(w, filled - 1)
+        spread_rows(sums, sums.shape[1], own_rows, G, tiles * TILE)
+        for w in range(lanes):
+            g = own_rows[w]
+            live[w] = 1.0 if w < filled else 0.0
+            scale[w] = noise_precision * summary[first + g, dim]
+            error[w] = weighted[2, g, last]
+            for k in range(dim):
+                linear[k, w] = weighted[1, g, k]
+            if bias:
+                # The other side's bias is no part of the design but an offset of the rating.
+                error[w] += G[bias_row + factors, w] - 2.0 * weighted[1, g, factors]
+                for k in range(factors):
+                    linear[k, w] -= G[bias_row + k, w]
+                    G[bias_row + k, w] = weighted[0, g, k]
+                linear[factors, w] = weighted[1, g, last] - weighted[0, g, factors]
+                G[bias_row + factors, w] = weighted[0, g, last]
+            own = 0 if shared else first + g
+            for k in range(dim):
+                mean[k, w] = scale[w] * linear[k, w] + pull[own, k]
+        scale_lanes(G, scale, precision, A, packed)
+        if diagonal:
+            for k in range(dim):
+                for w in range(filled):
+                    log_determinant += np.log(A[k * (k + 1) // 2 + k, w])
+        factorize_lanes(A, dim)
+        solve_lanes(A, mean, dim)
+        if diagonal:
             for r in range(dim):
                 rr = r * (r + 1) // 2
-                for w in range(lanes):
-                    error[w] -= 2.0 * mean[r, w] * linear[r, w]
-                for c in range(r + 1):
-                    twice = 2.0 if c < r else 1.0
+                for c in range(r):
                     for w in range(lanes):
-                        A[rr + c, w] += mean[r, w] * mean[c, w]
-                        error[w] += twice * A[rr + c, w] * G[rr + c, w]
+                        A[rr + c, w] = 0.0
+                for w in range(lanes):
+                    A[rr + r, w] = 1.0 / (scale[w] * G[rr + r, w] + precision[rr + r])
+        else:
             for w in range(filled):
-                row = first + lead + w
-                count = indptr[row + 1] - indptr[row]
-                # Rounding alone makes it negative, where a row is fitted exactly.
-                errors[row] = max(error[w], 0.0)
-                weight = 1.0
-                if concentration > 0.0:
-                    weight = (concentration + 0.5 * count) / (
-                        concentration + 0.5 * noise_precision * errors[row]
-                    )
-                weighted_error += weight * errors[row]
-                for k in range(dim):
-                    means[k] += mean[k, w]
-                    summary[row, k] = weight * mean[k, w]
-                summary[row, dim] = weight
-                for tile in range(tiles):
-                    for t in range(min(TILE, packed - tile * TILE)):
-                        table[tile, row, t] = weight * A[tile * TILE + t, w]
-            for p in range(packed):
-                for w in range(filled):
-                    moments[p] += A[p, w]
+                # Logarithms are dear: one for each few numbers, whose product is in range.
+                for start in range(0, dim, _TOGETHER):
+                    product = 1.0
+                    for r in range(start, min(dim, start + _TOGETHER)):
+                        product *= A[r * (r + 1) // 2 + r, w]
+                    log_determinant -= 2.0 * np.log(product)
+            invert_lanes(A, upper, dim)
+        for r in range(dim):
+            for w in range(lanes):
+                error[w] -= 2.0 * mean[r, w] * linear[r, w]
+        add_moments(A, mean, G, live, moments, error, dim)
+        for w in range(lanes):
+            own_rows[w] += first
+            row = own_rows[w]
+            count = indptr[row + 1] - indptr[row]
+            # Rounding alone makes it negative, where a row is fitted exactly.
+            errors[row] = max(error[w], 0.0)
+            weight[w] = 1.0
+            if concentration > 0.0:
+                weight[w] = (concentration + 0.5 * count) / (
+                    concentration + 0.5 * noise_precision * errors[row]
+                )
+            weighted_error += live[w] * weight[w] * errors[row]
+            for k in range(dim):
+                means[k] += live[w] * mean[k, w]
+                summary[row, k] = weight[w] * mean[k, w]
+            summary[row, dim] = weight[w]
+        collect_lanes(table, table.shape[1], own_rows, A, weight, tiles * TILE)
     return log_determinant, weighted_error

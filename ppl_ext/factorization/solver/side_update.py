@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppl_ext.factorization.model.side_posterior import Side, pack, unpack
+from ppl_ext.factorization.model.cache_lines import zeros_on_lines
+from ppl_ext.factorization.model.side_posterior import TILE, Side, pack, unpack
 from ppl_ext.factorization.solver.adjacency import Adjacency
-from ppl_ext.factorization.solver.row_kernel import GROUP, update_rows
+from ppl_ext.factorization.solver.gather_kernel import GROUP, gather_group, tile_summary
+from ppl_ext.factorization.solver.row_kernel import update_group
+from ppl_ext.factorization.solver.vectors.registers import LANES
 
 __all__ = ["Moments", "update_side"]
 
@@ -33,6 +37,28 @@ class Moments:
     second: np.ndarray
     log_det: float
     error: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Memory:
+    """What the update of a block works in; the names are those of the kernels."""
+
+    sums: np.ndarray
+    weighted: np.ndarray
+    moments: np.ndarray
+    work: tuple[np.ndarray, ...]
+
+    @classmethod
+    def reserve(cls, side: Side, summary_tiles: int, diagonal: bool) -> _Memory:
+        dim, tiles, dtype = side.dim, len(side.table), side.table.dtype
+        packed, size = dim * (dim + 1) // 2, summary_tiles * TILE
+        padded, square = tiles * TILE, 1 if diagonal else dim * dim
+        return cls(
+            zeros_on_lines((tiles, GROUP, TILE), dtype),
+            zeros_on_lines((3, GROUP, size), dtype),
+            zeros_on_lines((packed, LANES), float),
+            tuple(zeros_on_lines((n, LANES), float) for n in (padded, padded, square, dim, dim)),
+        )
 
 
 def update_side(
@@ -71,30 +97,32 @@ def update_side(
     second = np.zeros((len(cuts) - 1, len(precision)))
     first = np.zeros((len(cuts) - 1, dim))
     errors = np.empty(len(side))
+    summary = tile_summary(other.summary)
+    # Blocks that run at the same time have memory of their own; the others take it over.
+    spare: deque[_Memory] = deque()
 
     def update(block: int) -> tuple[float, float]:
-        found: tuple[float, float] = update_rows(
-            cuts[block],
-            cuts[block + 1],
-            adjacency.indptr,
-            adjacency.columns,
-            adjacency.values,
-            center,
-            other.table,
-            other.summary,
-            side.table,
-            side.summary,
-            errors,
-            precision,
-            pull,
-            noise_precision,
-            side.concentration,
-            bias,
-            diagonal,
-            second[block],
-            first[block],
-        )
-        return found
+        try:
+            memory = spare.pop()
+        except IndexError:
+            memory = _Memory.reserve(side, len(summary), diagonal)
+        memory.moments[:] = 0.0
+        total = np.zeros(2)
+        for begin in range(cuts[block], cuts[block + 1], GROUP):
+            rows = min(GROUP, cuts[block + 1] - begin)
+            gather_group(
+                begin, rows, adjacency.indptr, adjacency.columns, adjacency.values,
+                adjacency.levels, center, other.table, summary, memory.sums, memory.weighted,
+            )  # fmt: skip
+            total += update_group(
+                begin, rows, adjacency.indptr, memory.sums, memory.weighted,
+                side.table, side.summary, errors, precision, pull,
+                noise_precision, side.concentration, bias, diagonal,
+                memory.moments, first[block], *memory.work,
+            )  # fmt: skip
+        second[block] = memory.moments.sum(axis=1)
+        spare.append(memory)
+        return float(total[0]), float(total[1])
 
     totals = np.array(list(run(update, range(len(cuts) - 1))))  # type: ignore[call-overload]
     moments = Moments(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
+from ppl_ext.factorization.model.cache_lines import zeros_on_lines
 from ppl_ext.factorization.model.hyperparameters import (
     Conclusion,
     SideSums,
@@ -17,7 +18,7 @@ from ppl_ext.factorization.model.hyperparameters import (
 )
 from ppl_ext.factorization.model.posterior import Posterior
 from ppl_ext.factorization.model.settings import ModelSettings
-from ppl_ext.factorization.model.side_posterior import Side, unpack
+from ppl_ext.factorization.model.side_posterior import TILE, Side, unpack
 from ppl_ext.factorization.model.side_rows import write_rows
 from ppl_ext.factorization.solver.adjacency import Adjacency
 from ppl_ext.factorization.solver.rating_sums import RatingSums, add_ratings, solve_rows
@@ -209,7 +210,7 @@ class StreamAscent:
         like = self.users
         summary = np.zeros((len(ids), like.dim + 1), like.summary.dtype)
         summary[:, -1] = 1 if weights is None else weights
-        table = np.zeros((len(like.table), len(ids), like.table.shape[2]), like.table.dtype)
+        table = zeros_on_lines((len(like.table), len(ids), TILE), like.table.dtype)
         ones = np.ones(len(ids))
         return replace(like, ids=ids, table=table, summary=summary, shape=ones, rate=ones)
 

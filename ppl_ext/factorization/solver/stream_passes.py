@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
+from ppl_ext.factorization.model.cache_lines import zeros_on_lines
 from ppl_ext.factorization.model.posterior import Posterior
 from ppl_ext.factorization.model.side_posterior import TILE, Side
 from ppl_ext.factorization.solver.stream_ascent import StreamAscent
@@ -129,7 +130,7 @@ class StreamPasses:
             self.users = replace(
                 users,
                 ids=np.empty(rows, users.ids.dtype),
-                table=np.empty((len(users.table), rows, TILE), users.table.dtype),
+                table=zeros_on_lines((len(users.table), rows, TILE), users.table.dtype),
                 summary=np.empty((rows, users.dim + 1), users.summary.dtype),
                 shape=np.empty(rows),
                 rate=np.empty(rows),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ppl_ext.factorization.model.hyperparameters import Conclusion, SideSums
-from ppl_ext.factorization.model.side_posterior import TILE, Side
+from ppl_ext.factorization.model.side_posterior import Side, cut_tiles
 from ppl_ext.numpyro.factorization.kernel import Rows, Totals
 
 __all__ = ["list_knowns", "make_side", "read_table", "read_totals"]
@@ -24,10 +24,6 @@ def make_side(
     side: Side, rows: Rows, counts: np.ndarray, known: Conclusion, used: Conclusion, which: int
 ) -> Side:
     """The rows of a side after a fit."""
-    tiles = side.table.shape[0]
-    padded = np.zeros((len(side), tiles * TILE), side.table.dtype)
-    padded[:, : rows.table.shape[1]] = rows.table
-    table = np.ascontiguousarray(padded.reshape(len(side), tiles, TILE).transpose(1, 0, 2))
     # Shapes and rates are those of the sweep, which came before the prior learned from them.
     start = used.concentrations[which]
     shape, rate = side.shape, side.rate
@@ -36,7 +32,7 @@ def make_side(
         rate = start + used.noise_precision * rows.errors / 2
     return replace(
         side,
-        table=table,
+        table=cut_tiles(np.asarray(rows.table, side.table.dtype)),
         summary=np.ascontiguousarray(rows.summary),
         shape=shape,
         rate=rate,

@@ -53,10 +53,9 @@ def test_update_is_the_gaussian_conditional(bias, diagonal, by_user):
     )
     log_det = 0.0
     for row in range(len(side)):
-        own = slice(*adjacency.indptr[row : row + 2])
-        columns = adjacency.columns[own]
+        columns, values = adjacency.read(row)
         loc, lambda_ = dense.update_row(
-            adjacency.values[own].astype(float) - factors.center,
+            values - factors.center,
             mean[columns],
             second[columns],
             other.weights[columns],

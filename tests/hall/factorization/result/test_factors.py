@@ -20,7 +20,7 @@ from ppl_ext.factorization import (
 )
 from ppl_ext.factorization.result.prediction import measure_ratings
 from ppl_ext.factorization.result.ranking import combine
-from ppl_ext.storage import read_arrays
+from ppl_ext.storage import read_arrays, write_arrays
 from tests.hall.factorization import dense
 
 RATINGS = simulate_ratings(num_users=80, num_items=50, density=0.25, seed=4).ratings
@@ -199,6 +199,25 @@ def test_labels_are_no_part_of_the_header(tmp_path):
     header = int.from_bytes((tmp_path / "factors").read_bytes()[:8], "little")
     assert header < 10_000
     assert load_factors(tmp_path / "factors").users.ids.tolist() == labels.tolist()
+
+
+def test_tables_in_the_longer_tiles_of_earlier_files_are_read(tmp_path):
+    # Enough factors for a triangle of several tiles.
+    settings = MatrixFactorization(10, num_threads=1, max_sweeps=1)
+    factors = settings.fit(RATINGS, progress_bar=False)
+    factors.save(tmp_path / "factors")
+    arrays, header = read_arrays(tmp_path / "factors")
+    for name in ("users.table", "items.table"):
+        triangles = arrays[name].transpose(1, 0, 2).reshape(arrays[name].shape[1], -1)
+        rows, packed = triangles.shape
+        padded = np.zeros((rows, -(-packed // 64) * 64), triangles.dtype)
+        padded[:, :packed] = triangles
+        arrays[name] = padded.reshape(rows, -1, 64).transpose(1, 0, 2).copy()
+    ours = ("format", "ppl_ext_version", "names", "checksum")
+    write_arrays(tmp_path / "old", arrays, {k: v for k, v in header.items() if k not in ours})
+    again = load_factors(tmp_path / "old")
+    np.testing.assert_array_equal(again.users.table, factors.users.table)
+    np.testing.assert_array_equal(again.items.table, factors.items.table)
 
 
 def test_files_of_the_first_format_keep_their_labels(tmp_path):

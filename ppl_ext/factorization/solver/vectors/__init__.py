@@ -1,0 +1,1 @@
+"""Inner loops in LLVM's own vector types."""
