@@ -20,220 +20,24 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import cached_property
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from time import process_time
 from typing import Any
 
 import numpy as np
+from contenders.pixels import draw_pixels
 from tables import format_table
 
-PIXELS, HIDDEN, LATENT, BATCH, ROWS = 784, 400, 20, 128, 6400
-EPOCHS, REPEATS = 20, 2
+ROWS, EPOCHS, REPEATS = 6400, 20, 2
 HOSTS = ("numpyro", "pyro")
 LEAST_SHARE = {"numpyro": 0.9, "pyro": 0.6}
 
 
-def draw_pixels(rows: int) -> np.ndarray:
-    """Binary pixels, ``[row, pixel]``."""
-    return (np.random.default_rng(0).random((rows, PIXELS)) < 0.3).astype(np.float32)
-
-
-class InNumPyro:
-    """The autoencoder in NumPyro, and in JAX by hand."""
-
-    def __init__(self) -> None:
-        self.jax = import_module("jax")
-        self.np = import_module("jax.numpy")
-        self.ppl = import_module("numpyro")
-        self.room = import_module("ppl_ext.numpyro")
-
-    # Not at once: processes meet before they reckon anything.
-    @cached_property
-    def encoder(self) -> Any:
-        """Weights to start from."""
-        return self._start(self.jax.random.key(1), [PIXELS, HIDDEN, HIDDEN, 2 * LATENT])
-
-    @cached_property
-    def decoder(self) -> Any:
-        """Weights to start from."""
-        return self._start(self.jax.random.key(2), [LATENT, HIDDEN, HIDDEN, PIXELS])
-
-    def fit(self, x: Any, epochs: int, **options: Any) -> Any:
-        """By `fit_minibatches`."""
-        dist, size = self.ppl.distributions, len(x)
-
-        def model(x: Any) -> None:
-            decoder = self.ppl.param("decoder", self.decoder)
-            with self.ppl.plate("rows", size, subsample_size=len(x)):
-                z = self.ppl.sample("z", dist.Normal(self.np.zeros(LATENT), 1.0).to_event(1))
-                pixels = dist.Bernoulli(logits=self._run(decoder, z)).to_event(1)
-                self.ppl.sample("x", pixels, obs=x)
-
-        guide = self.room.AutoAmortized(
-            model, encoder=(self._run, self.encoder), local="mean_field"
-        )
-        settings = self.room.MinibatchSettings(step_size=1e-3, max_epochs=epochs)
-        batches = self.room.Minibatches(x, batch_size=BATCH)
-        options = {"settings": settings, "progress_bar": False, **options}
-        key = self.jax.random.key(0)
-        return self.room.fit_minibatches(key, model, guide, batches, **options)
-
-    def by_hand(self, x: np.ndarray, epochs: int) -> None:
-        """A loop over a compiled step, as the tutorials of JAX write it."""
-        jax, optax = self.jax, import_module("optax")
-        log_normal = jax.scipy.stats.norm.logpdf
-
-        def loss(params: Any, key: Any, batch: Any) -> Any:
-            encoded = self._run(params[0], batch)
-            loc, scale = encoded[:, :LATENT], jax.nn.softplus(encoded[:, LATENT:])
-            z = loc + scale * jax.random.normal(key, loc.shape)
-            logits = self._run(params[1], z)
-            fit = optax.sigmoid_binary_cross_entropy(logits, batch).sum(-1)
-            return (fit + (log_normal(z, loc, scale) - log_normal(z)).sum(-1)).mean()
-
-        optimiser = optax.adam(1e-3)
-
-        @jax.jit
-        def step(params: Any, state: Any, key: Any, batch: Any) -> Any:
-            value, slope = jax.value_and_grad(loss)(params, key, batch)
-            updates, state = optimiser.update(slope, state)
-            return optax.apply_updates(params, updates), state, value
-
-        params, key = (self.encoder, self.decoder), jax.random.key(0)
-        state, rng = optimiser.init(params), np.random.default_rng(0)
-        for _ in range(epochs):
-            order, losses = rng.permutation(len(x)), []
-            for start in range(0, len(x) - BATCH + 1, BATCH):
-                key, now = jax.random.split(key)
-                batch = x[order[start : start + BATCH]]
-                params, state, value = step(params, state, now, batch)
-                losses.append(value)
-            float(sum(losses))
-
-    def moments(self, guide: Any, fitted: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of a Gaussian guide."""
-        found = guide.get_posterior(fitted.params)
-        return np.asarray(found.mean), np.sqrt(np.asarray(found.variance))
-
-    def key(self) -> tuple[Any, ...]:
-        """What `fit_minibatches` takes first."""
-        return (self.jax.random.key(0),)
-
-    def array(self, values: np.ndarray) -> Any:
-        """As an array of the host."""
-        return self.np.asarray(values, "float32")
-
-    def join(self, rank: int, size: int, port: str) -> None:
-        """Meet the other processes."""
-        self.jax.distributed.initialize(f"localhost:{port}", size, rank)
-
-    def _start(self, key: Any, sizes: list[int]) -> list[tuple[Any, Any]]:
-        keys = self.jax.random.split(key, len(sizes) - 1)
-        return [
-            (self.jax.random.normal(each, (a, b)) / a**0.5, self.np.zeros(b))
-            for each, (a, b) in zip(keys, pairwise(sizes), strict=True)
-        ]
-
-    def _run(self, layers: Any, rows: Any) -> Any:
-        for index, (weight, bias) in enumerate(layers):
-            rows = rows @ weight + bias
-            if index < len(layers) - 1:
-                rows = self.jax.nn.softplus(rows)
-        return rows
-
-
-class InPyro:
-    """The autoencoder in Pyro, and in torch by hand."""
-
-    def __init__(self) -> None:
-        self.torch = import_module("torch")
-        self.ppl = import_module("pyro")
-        self.room = import_module("ppl_ext.pyro")
-        self.torch.manual_seed(0)
-
-    def fit(self, x: Any, epochs: int, **options: Any) -> Any:
-        """By `fit_minibatches`."""
-        dist, size = self.ppl.distributions, len(x)
-        encoder, decoder = self._networks()
-
-        def model(x: Any) -> None:
-            self.ppl.module("decoder", decoder)
-            with self.ppl.plate("rows", size, subsample_size=len(x)):
-                prior = dist.Normal(self.torch.zeros(LATENT), 1.0).to_event(1)
-                pixels = dist.Bernoulli(logits=decoder(self.ppl.sample("z", prior)))
-                self.ppl.sample("x", pixels.to_event(1), obs=x)
-
-        self.ppl.clear_param_store()
-        guide = self.room.AutoAmortized(model, encoder=encoder, local="mean_field")
-        settings = self.room.MinibatchSettings(step_size=1e-3, max_epochs=epochs)
-        batches = self.room.Minibatches(x, batch_size=BATCH)
-        options = {"settings": settings, "progress_bar": False, **options}
-        return self.room.fit_minibatches(model, guide, batches, **options)
-
-    def by_hand(self, x: np.ndarray, epochs: int) -> None:
-        """A loop as the tutorials of torch write it."""
-        torch = self.torch
-        encoder, decoder = self._networks()
-        optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
-        entropy = torch.nn.functional.binary_cross_entropy_with_logits
-        normal, rng = torch.distributions.Normal, np.random.default_rng(0)
-        for _ in range(epochs):
-            order, total = rng.permutation(len(x)), 0.0
-            for start in range(0, len(x) - BATCH + 1, BATCH):
-                batch = torch.as_tensor(x[order[start : start + BATCH]])
-                encoded = encoder(batch)
-                loc = encoded[:, :LATENT]
-                scale = torch.nn.functional.softplus(encoded[:, LATENT:])
-                z = loc + scale * torch.randn_like(loc)
-                fit = entropy(decoder(z), batch, reduction="none").sum(-1)
-                prior = normal(0.0, 1.0).log_prob(z)
-                loss = (fit + (normal(loc, scale).log_prob(z) - prior).sum(-1)).mean()
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                total += loss.item()
-
-    def moments(self, guide: Any, fitted: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of a Gaussian guide."""
-        found = guide.get_posterior()
-        return found.mean.detach().numpy(), found.variance.detach().numpy() ** 0.5
-
-    def key(self) -> tuple[Any, ...]:
-        """What `fit_minibatches` takes first."""
-        self.ppl.clear_param_store()
-        return ()
-
-    def array(self, values: np.ndarray) -> Any:
-        """As an array of the host."""
-        return self.torch.as_tensor(np.asarray(values, np.float32))
-
-    def join(self, rank: int, size: int, port: str) -> None:
-        """Meet the other processes."""
-        address = f"tcp://localhost:{port}"
-        group = import_module("torch.distributed").init_process_group
-        group("gloo", init_method=address, rank=rank, world_size=size)
-
-    def _networks(self) -> tuple[Any, Any]:
-        nn = self.torch.nn
-
-        def chain(*sizes: int) -> Any:
-            layers: list[Any] = []
-            for one, other in pairwise(sizes):
-                layers += [nn.Linear(one, other), nn.Softplus()]
-            return nn.Sequential(*layers[:-1])
-
-        return (
-            chain(PIXELS, HIDDEN, HIDDEN, 2 * LATENT),
-            chain(LATENT, HIDDEN, HIDDEN, PIXELS),
-        )
-
-
 def make(host: str) -> Any:
-    """A host."""
-    return InNumPyro() if host == "numpyro" else InPyro()
+    """A host, whose module imports it."""
+    module = import_module(f"contenders.minibatches_on_{host}")
+    return module.InNumPyro() if host == "numpyro" else module.InPyro()
 
 
 def time_epochs(host: str, which: str) -> None:
