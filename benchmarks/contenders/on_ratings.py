@@ -2,6 +2,7 @@
 
 import time
 import tracemalloc
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from ppl_ext.factorization import (
     simulate_ratings,
     split_by_row,
 )
+from ppl_ext.factorization.model.cache_lines import zeros_on_lines
+from ppl_ext.factorization.model.side_posterior import TILE
+from ppl_ext.factorization.solver.adjacency import Adjacency
+from ppl_ext.factorization.solver.gather_kernel import GROUP, gather_group
 
 __all__ = ["PEERS", "compare_iteration", "fit_ours", "fit_peer", "fit_slides", "sweep"]
 
@@ -198,7 +203,11 @@ def simulate(count: int) -> Ratings:
 
 
 def sweep(count: int, num_factors: int) -> dict[str, Any]:
-    """CPU seconds of a sweep, those of its operations at the speed of a matrix product, memory."""
+    """CPU seconds of a sweep beside two floors, and its memory.
+
+    The floors are its operations at the speed of a matrix product, and its sums alone at the speed
+    of the second-level cache. Memory is measured for ratings on a scale of half stars, too.
+    """
     warm_up()
     ratings = simulate(count)
     spent = []
@@ -207,10 +216,14 @@ def sweep(count: int, num_factors: int) -> dict[str, Any]:
         begun = time.process_time()
         model.fit(ratings)
         spent.append(time.process_time() - begun)
-    # All arrays of NumPy; the kernels' own, a few megabytes for each thread, are not traced.
-    tracemalloc.start()
-    model.fit(ratings)
-    peak = tracemalloc.get_traced_memory()[1]
+    stars = replace(ratings, values=np.clip(np.round(2 * ratings.values) / 2, 0.5, 5))
+    # All arrays of NumPy, which the kernels work in as well.
+    peaks = []
+    for each in (ratings, stars):
+        tracemalloc.start()
+        model.fit(each)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
     rows = ratings.num_users + ratings.num_items
     table = 12 * len(ratings)
     wanted = table + 4 * rows * (num_factors + num_factors * (num_factors + 1) / 2)
@@ -219,9 +232,35 @@ def sweep(count: int, num_factors: int) -> dict[str, Any]:
         "count": len(ratings),
         "cpu": (spent[1] - spent[0]) / 3,
         "floor": operations / product_speed(),
-        "memory": peak + table,
+        "gather": gather_seconds(ratings, num_factors),
+        "memory": peaks[0] + table,
+        "memory_stars": peaks[1] + table,
         "wanted_memory": wanted,
     }
+
+
+def gather_seconds(ratings: Ratings, num_factors: int) -> float:
+    """CPU seconds of the sums of a sweep where each tile is in the second-level cache already."""
+    dim, nothing = num_factors + 1, np.empty(0)
+    tiles = -(-dim * (dim + 1) // 2 // TILE) + -(-(dim + 1) // TILE)
+    sums = zeros_on_lines((1, GROUP, TILE), np.float32)
+    total = 0.0
+    for side, rows in (
+        (Adjacency.by_user(ratings), ratings.num_items),
+        (Adjacency.by_item(ratings), ratings.num_users),
+    ):
+        tile, spent = zeros_on_lines((1, rows, TILE), np.float32), []
+        tile[:] = 1.0  # pages that nobody has written to are one and the same
+        for _ in range(6):
+            begun = time.process_time()
+            for first in range(0, len(side.counts), GROUP):
+                gather_group(
+                    first, min(GROUP, len(side.counts) - first), side.indptr, side.columns,
+                    side.values, nothing, 0.0, tile, tile[:0], sums, sums[:0],
+                )  # fmt: skip
+            spent.append(time.process_time() - begun)
+        total += tiles * min(spent[1:])
+    return total
 
 
 def product_speed() -> float:

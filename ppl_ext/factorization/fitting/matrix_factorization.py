@@ -54,9 +54,10 @@ class MatrixFactorization:
         num_starts: Number of starts; the one with the best ELBO is returned.
         seed: Seed of the starts. The same seed gives the same answer on any number of threads.
         num_threads: Threads to run on; one for each processor if None.
-        dtype: Type of what is stored. Sums and solves are in double precision in any case. Single
-            precision is enough unless the noise is below a thousandth of the ratings' spread:
-            there the ELBO may fall by what was rounded, and float64 is the cure.
+        dtype: Type of what is stored. Solves, and sums of more than 512 ratings, are in double
+            precision in any case. Single precision is enough unless the noise is below a
+            thousandth of the ratings' spread: there the ELBO may fall by what was rounded, and
+            float64 is the cure.
 
     Raises:
         ValueError: A setting is outside its range.

@@ -18,7 +18,7 @@ from ppl_ext.factorization.solver.vectors.tile_sums import add_rows, add_scaled_
 __all__ = ["GROUP", "gather_group", "tile_summary"]
 
 # Rows gathered before they are solved: a tile is read from far memory once for so many rows.
-GROUP = 1024
+GROUP = 768
 _FLUSH = 512
 # Two tiles of so many rows, in single precision, fit a second-level cache of two megabytes.
 _NEAR = 7168
