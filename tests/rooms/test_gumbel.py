@@ -3,6 +3,7 @@
 Statistical tests have fixed seeds and fail falsely once in ten thousand.
 """
 
+from contextlib import nullcontext
 from importlib import import_module
 
 import mpmath as mp
@@ -148,6 +149,21 @@ def test_maximum_and_class_are_independent(host):
     assert stats.chi2_contingency(np.array(table)).pvalue > RARE
 
 
+def test_the_largest_is_drawn_as_often_as_softmax_says(host):
+    """The integral of one score's density and the others' distribution functions, over z."""
+    double = import_module("jax").enable_x64(True) if host.name == "numpyro" else nullcontext()
+    z = np.linspace(-10.0, 60.0, 20_001)
+    with double:
+        wide = host.math.asarray(z[:, None], dtype=host.math.float64)
+        gumbel = host.room.distributions.Gumbel(
+            host.math.asarray(LOGITS, dtype=host.math.float64), 1.0
+        )
+        log_p, log_cdf = (np.asarray(each(wide)) for each in (gumbel.log_prob, gumbel.log_cdf))
+    density = np.exp(log_p + log_cdf.sum(-1, keepdims=True) - log_cdf)
+    largest = integrate.trapezoid(density, z, axis=0)
+    np.testing.assert_allclose(largest, np.exp(LOGITS - logsumexp(LOGITS)), atol=1e-8)
+
+
 def test_top_k_is_plackett_luce(host):
     logits = host.array(np.broadcast_to(LOGITS, (100_000, 4)).copy())
     perturbed, classes = host.random(host.room.distributions.gumbel_top_k, logits, 2)
@@ -191,7 +207,10 @@ def test_posterior_gumbels_at_an_offset(host, offset):
     assert (perturbed.argmax(-1) == 1).all()
 
 
-@pytest.mark.parametrize(("classes", "scale", "draws"), [(10, 4.0, 500_000), (1000, 1.0, 200_000)])
+@pytest.mark.parametrize(
+    ("classes", "scale", "draws"),
+    [(2, 1.0, 1_000_000), (10, 4.0, 500_000), (1000, 1.0, 200_000)],
+)
 def test_sample_categorical(host, classes, scale, draws):
     logits = scale * np.random.default_rng(3).normal(size=classes).astype(np.float32)
     index = host.random(host.room.distributions.sample_categorical, host.array(logits), (draws,))

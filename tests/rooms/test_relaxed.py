@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import integrate, stats
-from scipy.special import gammaln
+from scipy.special import gammaln, log_softmax
 
 from tests.oracles.discrete import LOGITS, MASKED
 from tests.oracles.discrete_laws import concrete_entropy
@@ -94,6 +94,20 @@ def test_densities_integrate_to_one(host, name):
     x = np.stack([1 / (1 + np.exp(-r)), 1 / (1 + np.exp(r))], -1)
     density = np.exp(np.asarray(relaxed.log_prob(host.array(x)), dtype=float))
     assert abs(integrate.trapezoid(density * x.prod(-1), r) - 1) < 1e-5
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_log_densities_integrate_to_one(host, temperature, classes):
+    """Over the scores less the last, in which the density of log x is that of exp(score)."""
+    relaxed = build(
+        host, "ExpRelaxedOneHotCategorical", temperature=temperature, logits=LOGITS[:classes]
+    )
+    axis, step = np.linspace(-30 / temperature, 30 / temperature, 401, retstep=True)
+    scores = np.stack(np.meshgrid(*[axis] * (classes - 1), 0.0, indexing="ij"), -1)
+    log_x = log_softmax(scores.reshape(-1, classes), -1)
+    mass = np.exp(np.asarray(relaxed.log_prob(host.array(log_x)), dtype=float)).sum()
+    assert abs(mass * step ** (classes - 1) - 1) < 1e-4
 
 
 @pytest.mark.parametrize(("zeros", "limit"), [(1, -np.inf), (3, np.inf)])

@@ -66,6 +66,14 @@ def test_predictions_find_the_truth_and_know_their_error():
     assert 0.8 < np.std(off) < 1.25
 
 
+def test_of_many_ratings_little_is_left_but_their_noise():
+    """Nearly three hundred ratings for each user: little is left to learn beside the noise."""
+    simulation = simulate_ratings(num_users=500, num_items=500, density=0.6, seed=6)
+    train, test = split_by_row(simulation.ratings, 0.1, seed=1)
+    noise = np.sqrt(np.mean(simulation.noise_sd**2))
+    assert fit(train).assess(test).rmse < 1.05 * noise
+
+
 def test_weights_find_the_careless():
     factors = fit(tolerance=1e-5)
     counts = np.bincount(RATINGS.users)
