@@ -1,0 +1,158 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Scaling out, with Pyro
+#
+# Data that do not fit into memory, and machines that share the work. Everything here runs on one
+# small machine, so that the answers can be held against those of all data at once. (The same story
+# for NumPyro: *Scaling out, with NumPyro*.)
+
+# %%
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import torch
+from matplotlib import pyplot as plt
+
+import ppl_ext.pyro as px
+from ppl_ext.factorization import (
+    MatrixFactorization,
+    RatingStream,
+    StreamedFactorization,
+    read_part,
+    read_ratings,
+    simulate_ratings,
+)
+
+SMOKE = "PPL_EXT_SMOKE" in os.environ  # the tests run every tutorial, on fewer rows
+folder = Path(tempfile.mkdtemp())
+
+# %% [markdown]
+# ## Rows from a file
+#
+# A regression whose rows stand in a file. `np.load(..., mmap_mode="r")` opens the file and reads
+# nothing; `px.Minibatches` takes the rows of a batch when they are due.
+
+# %%
+ROWS = 2_000 if SMOKE else 50_000
+rng = np.random.default_rng(0)
+table = np.lib.format.open_memmap(folder / "rows.npy", mode="w+", dtype="f4", shape=(ROWS, 3))
+table[:, :2] = rng.normal(size=(ROWS, 2)) @ [[1.0, 0.6], [0.0, 0.8]]
+table[:, 2] = table[:, :2] @ [1.0, -2.0] + rng.normal(size=ROWS)
+table.flush()
+
+
+def model(rows):
+    b = pyro.sample("b", dist.Normal(torch.zeros(2), 10.0).to_event(1))
+    with pyro.plate("rows", ROWS, subsample_size=len(rows)):
+        pyro.sample("y", dist.Normal(rows[:, :2] @ b, 1.0), obs=rows[:, 2])
+
+
+batches = px.Minibatches(np.load(folder / "rows.npy", mmap_mode="r"), batch_size=ROWS // 5)
+guide = px.AutoFullRank(model)
+fitted = px.fit_minibatches(model, guide, batches, progress_bar=False)
+print(fitted)
+
+precision = table[:, :2].T @ table[:, :2] + np.eye(2) / 100
+mean = np.linalg.solve(precision, table[:, :2].T @ table[:, 2])
+sd = np.sqrt(np.diag(np.linalg.inv(precision)))
+found = guide.get_posterior()
+found_mean, found_sd = found.mean.detach().numpy(), found.variance.detach().numpy() ** 0.5
+print("exact:", mean.round(4), sd.round(4))
+print("found:", found_mean.round(4), found_sd.round(4))
+
+assert fitted.log.converged
+assert (np.abs(found_mean - mean) < 0.3 * sd).all()
+assert np.abs(found_sd / sd - 1).max() < 0.25
+
+log = fitted.log
+fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+ax.plot(log.steps, log.losses, ".", markersize=2)
+for cut in log.steps[1:][np.diff(log.step_sizes) < 0]:
+    ax.axvline(cut, color="gray", linewidth=0.8)
+low, high = np.quantile(log.losses, [0, 0.9])
+ax.set(xlabel="step", ylabel="mean loss of an epoch", ylim=(low - 1, high + 1))
+# %% [markdown]
+# The loss of a single batch is noise. The mean over an epoch is not, since an epoch sees every row
+# once; where these means have stopped falling the step is made smaller (the lines), and where that
+# gains nothing either the training ends.
+#
+# ## Several devices and processes
+#
+# A batch is cut into `num_parts` equal parts, each with noise of its own, whose gradients are
+# averaged. The numbers follow from the parts and not from the machines: one process makes the same
+# steps as two. So a training can be tried on a laptop as it will be on a cluster. There, every
+# process runs the same script, which `torchrun` starts and sets up:
+#
+# ```sh
+# torchrun --standalone --nproc_per_node=2 train.py
+# ```
+#
+# A checkpoint lets a training that was killed go on, to the same numbers bit for bit:
+
+# %%
+settings = px.MinibatchSettings(step_size=0.01, max_epochs=6)
+options = {"settings": settings, "num_parts": 2, "progress_bar": False}
+
+
+def train(**options):
+    """Begin with no parameters, for those in Pyro's store are gone on from."""
+    pyro.clear_param_store()
+    return px.fit_minibatches(model, px.AutoFullRank(model), batches, **options)
+
+
+whole = train(**options)
+
+short = options | {"settings": px.MinibatchSettings(step_size=0.01, max_epochs=3)}
+path = folder / "kept.safetensors"
+train(**short, checkpoint=path)
+again = train(**options, checkpoint=path)
+for one, other in zip(whole.params.values(), again.params.values(), strict=True):
+    assert torch.equal(one, other)
+print(f"{whole.log.steps[-1]:.0f} steps at once, and the same after a break")
+
+# %% [markdown]
+# ## Ratings
+#
+# A factorization needs no gradients. `RatingStream` reads a file that is sorted by user block by
+# block; memory does not grow with it. On several machines `fit_on_devices` of the NumPyro room
+# spreads the users over all devices, and each process reads its part of the file.
+
+# %%
+ratings = simulate_ratings(num_users=200, num_items=100, density=0.3, seed=1).ratings
+order = np.argsort(ratings.users, kind="stable")
+columns = ratings.user_ids[ratings.users], ratings.item_ids[ratings.items], ratings.values
+with open(folder / "ratings.csv", "w") as file:
+    file.write("user,item,rating\n")
+    for user, item, rating in zip(*(column[order] for column in columns), strict=True):
+        file.write(f"{user},{item},{rating}\n")
+
+settings = MatrixFactorization(num_factors=4, num_threads=1)
+inside = settings.fit(read_ratings(folder / "ratings.csv"), progress_bar=False)
+stream = RatingStream(folder / "ratings.csv")
+streamed = StreamedFactorization(settings).fit(stream, progress_bar=False)
+print(f"ELBO in memory {inside.elbo[-1]:,.1f}, streamed {streamed.elbo[-1]:,.1f}")
+
+assert abs(streamed.elbo[-1] / inside.elbo[-1] - 1) < 1e-3
+
+parts = [read_part(folder / "ratings.csv", part, 3) for part in range(3)]
+print("ratings of three processes:", [len(part) for part in parts])
+assert sum(len(part) for part in parts) == len(ratings)
+
+# %% [markdown]
+# The pages *Minibatches* and *Ratings on several machines* have the lines that start the
+# processes, and what happens when one of them dies.
