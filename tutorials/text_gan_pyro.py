@@ -71,9 +71,9 @@ assert judge(noise).valid < 0.001
 logits = torch.tensor([0.4, 0.15, 0.15, 0.15, 0.1, 0.05]).log().expand(30, 6)
 fig, axes = plt.subplots(1, 4, figsize=(10, 4), sharey=True, layout="constrained")
 for ax, temperature in zip(axes[:3], (5.0, 1.0, 0.3), strict=True):
-    ax.imshow(gumbel_softmax(logits, temperature), vmin=0, vmax=1, aspect="auto")
+    ax.imshow(gumbel_softmax(logits, temperature).numpy(), vmin=0, vmax=1, aspect="auto")
     ax.set(title=f"relaxed at {temperature}")
-axes[3].imshow(plain_softmax(logits, 0.3), vmin=0, vmax=1, aspect="auto")
+axes[3].imshow(plain_softmax(logits, 0.3).numpy(), vmin=0, vmax=1, aspect="auto")
 axes[3].set(title="softmax without noise")
 for ax in axes:
     ax.set_xticks(range(6), ["x", "+", "-", "*", "/", "_"])
