@@ -8,6 +8,11 @@ on all. Beside it stand a shrinkage discriminant analysis with the same labels, 
 full-covariance mixture without, matched to the populations one to one. Settings are the model's
 defaults, chosen on splits by other seeds (100 and up).
 
+Of one percent at random, chance may leave a population without any label. Nobody can find it then,
+its F1 is 0, and the mean over the others can be five sixths at most: such splits are counted, and
+the table has the others on a line of their own, too. As one percent is a random sample, the fit is
+told so, and the 90 percent intervals of the fractions rest on it.
+
 Each row is printed when it is there; ``--json FILE`` keeps them, one a line.
 """
 
@@ -15,6 +20,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -46,8 +52,9 @@ HEADER = (
     "CPU s",
     "covered",
 )
+COMPLETE = "1 percent, complete"  # the splits in which each population has a label
 TARGETS = {
-    "1 percent": "F1 >= .94, worst >= .90, accuracy >= .945, ECE <= .02",
+    "1 percent": "F1 >= .94, worst >= .90 (on complete splits), accuracy >= .945, ECE <= .02",
     "3 a class": "F1 >= .965",
     "left out": "AUC >= .9",
     "unlabelled": "F1 >= .75, no collapse",
@@ -61,7 +68,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help=f"folder with cytometry/{FILE}")
     parser.add_argument("--hosts", nargs="*", default=["numpyro", "pyro"])
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(6)))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     data = read(options.data / "cytometry" / FILE)
@@ -74,7 +81,12 @@ def main() -> None:
                 if options.json:
                     with options.json.open("a") as kept:
                         kept.write(json.dumps(rows[-1]) + "\n")
-    print(format_table(HEADER, list(summarise(rows))))
+    complete = [
+        row | {"case": COMPLETE}
+        for row in rows
+        if row["case"] == "1 percent" and row.get("missing") == []
+    ]
+    print(format_table(HEADER, list(summarise(rows + complete))))
     print("\n".join(f"target, {case}: {TARGETS[case]}" for case in options.cases))
 
 
@@ -111,7 +123,8 @@ def run(data: CytometryData, case: str, seed: int, hosts: list[str]) -> Iterator
         given = data.with_labels(None, ())
     elif left_out is None:
         probs, seconds = discriminate(data, labels)
-        yield {"contender": "LDA", "seconds": seconds, **score(probs, truth, labels)}
+        row = {"contender": "LDA", "seconds": seconds, "missing": find_missing(data, labels)}
+        yield row | score(probs, truth, labels)
     # A population of which chance has left no label is unknown to the fit, and found nowhere.
     seen = np.unique(labels[labels != UNKNOWN])
     if case != "unlabelled":
@@ -121,7 +134,10 @@ def run(data: CytometryData, case: str, seed: int, hosts: list[str]) -> Iterator
     counts = CLUSTERS if case == "unlabelled" else [None]
     for host, count in product(hosts, counts):
         began = time.process_time()
-        settings = Settings() if count is None else Settings(clusters=count)
+        # What surprises does not hang on labels that were held out.
+        folds = 0 if case == "left out" else Settings().folds
+        settings = Settings(sampled=case == "1 percent", folds=folds)
+        settings = settings if count is None else replace(settings, clusters=count)
         fit = import_module(f"models.cytometry.on_{host}").fit_cells(given, settings, seed=seed)
         found, report = fit.predict(), fit.report()
         name = host if count is None else f"{host} {count}"
@@ -133,15 +149,22 @@ def run(data: CytometryData, case: str, seed: int, hosts: list[str]) -> Iterator
             probs = np.zeros((len(truth), len(data.populations)))
             probs[:, seen] = found.probs
             row |= score(probs, truth, labels) | {"temperature": fit.temperature}
+            row["missing"] = find_missing(data, labels)
             shares = np.bincount(truth)[seen] / len(truth)
             ends = np.array([report.fractions[name][1:] for name in given.populations])
             row["covered"] = float(((ends[:, 0] <= shares) & (shares <= ends[:, 1])).mean())
+            row["ends"] = ends.tolist()
         else:
             hidden, gated = truth == left_out, truth > 0
             row["left out"] = data.populations[left_out]
             row["AUC"] = area_under_curve(found.surprise[gated], hidden[gated])
             row["AUC with ungated"] = area_under_curve(found.surprise, hidden)
         yield row
+
+
+def find_missing(data: CytometryData, labels: np.ndarray) -> list[str]:
+    """Populations of which chance has left no label."""
+    return [data.populations[k] for k in np.setdiff1d(np.arange(len(data.populations)), labels)]
 
 
 def score(probs: np.ndarray, truth: np.ndarray, labels: np.ndarray) -> Row:

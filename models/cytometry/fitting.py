@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 from models.cytometry.data import UNKNOWN, CytometryData
-from models.cytometry.prediction import Evaluation, HeldOut
+from models.cytometry.prediction import Evaluation, HeldOut, expect_joint
 from models.cytometry.result import CytometryFit
 from models.cytometry.settings import Settings
 from models.cytometry.task import Task, make_task
 
-__all__ = ["find_temperature", "fit_with", "split_labels"]
+__all__ = ["find_temperature", "fit_with", "split_labels", "temper"]
 
 Weights = dict[str, np.ndarray]
 Train = Callable[[Task, Settings, int], tuple[Weights, np.ndarray]]
@@ -50,17 +51,30 @@ def fit_with(
         labels = data.labels.copy()
         labels[fold] = UNKNOWN
         part = data.with_labels(labels, data.populations)
-        part_task = make_task(part, half, seed)
+        part_task = make_task(part, half, seed, task.graph)
         part_fit = CytometryFit(part, half, part_task, *train(part_task, half, seed), evaluate)
-        probs.append(part_fit.predict(CytometryData(data.values[fold], data.markers)).probs)
+        probs.append(part_fit.predict().probs)
+    told = [each[fold] for each, fold in zip(probs, folds, strict=True)]
+    held_out = np.concatenate(told)
     truth = data.labels[np.concatenate(folds)]
+    found = fit.predict().probs
     # Three labels a population are no sample of the cells: each counts for what it stands for.
-    shares = fit.predict().probs.mean(0)
+    shares = found.mean(0)
     stands_for = shares[truth] / np.bincount(truth)[truth]
-    temperature = find_temperature(np.concatenate(probs), truth, stands_for)
-    tempered = np.concatenate(probs) ** (1 / temperature)
-    held_out = HeldOut(tempered / tempered.sum(1, keepdims=True), truth)
-    return replace(fit, temperature=temperature, held_out=held_out)
+    temperature = find_temperature(held_out, truth, stands_for)
+    if settings.sampled:
+        # A random sample misses no cell: who has seen the only label of a population says it.
+        rest = np.setdiff1d(np.flatnonzero(data.labels != UNKNOWN), np.concatenate(folds))
+        held_out = np.concatenate([held_out, found[rest]])
+        truth = np.concatenate([truth, data.labels[rest]])
+    joint = np.mean([expect_joint(temper(each, temperature)) for each in probs], 0)
+    kept = HeldOut(temper(held_out, temperature), truth, joint, settings.sampled)
+    return replace(fit, temperature=temperature, held_out=kept)
+
+
+def temper(probs: np.ndarray, temperature: float) -> np.ndarray:
+    """Divide the logits of probabilities ``[cell, population]`` by the temperature."""
+    return softmax(np.log(np.maximum(probs, 1e-30)) / temperature, axis=1)
 
 
 def split_labels(labels: np.ndarray | None, folds: int, seed: int) -> list[np.ndarray]:

@@ -53,16 +53,20 @@ def draw_gates(data: CytometryData, prediction: Prediction, first: str, second: 
     plane = data.values[:, [data.markers.index(first), data.markers.index(second)]]
     labels = np.full(len(plane), UNKNOWN) if data.labels is None else data.labels
     left.plot(*plane[labels == UNKNOWN][:SHOWN].T, ".", markersize=1, color="#dddddd")
-    for ax, places, title in ((left, labels, "Gates"), (right, prediction.labels, "Predicted")):
-        _scatter(ax, plane, places, prediction.populations)
+    # Few cells are gated, and have to be seen among the others.
+    for ax, places, title, size in (
+        (left, labels, "Gates", 4),
+        (right, prediction.labels, "Predicted", 2),
+    ):
+        _scatter(ax, plane, places, prediction.populations, size)
         ax.set(xlabel=first, ylabel=second, title=title)
-    right.legend(frameon=False, markerscale=4)
+    right.legend(frameon=False, markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
-def _scatter(ax, plane, places, names):
+def _scatter(ax, plane, places, names, size=2):
     for place, name in enumerate(names):
         cells = plane[places == place][: SHOWN // len(names)]
         color = COLORS[place % len(COLORS)]
-        ax.plot(*cells.T, ".", markersize=2, color=color, label=name, rasterized=True)
+        ax.plot(*cells.T, ".", markersize=size, color=color, label=name, rasterized=True)
     ax.spines[["top", "right"]].set_visible(False)

@@ -1,7 +1,7 @@
 """A fitted cytometry model: predictions, fractions, and whether clusters have collapsed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import log_softmax, logsumexp, softmax
@@ -15,6 +15,7 @@ __all__ = ["CytometryFit", "Report"]
 
 UNUSED = 1e-3  # a cluster with less of all cells than this is not used
 CELLS_AT_A_TIME = 4096
+LEAST_SAID = 0.01  # by the graph, whose nodes may be labels: of their own population for certain
 FEW_LABELS = 1e-3  # of a cluster that has none: it counts a little in the surprise
 
 
@@ -28,12 +29,14 @@ class Report:
         shares: Mean of ``q(c | x)``, by cluster.
         owners: Name of each cluster's population.
         fractions: By population: mean, and both ends of the central 90 percent.
+        doubt: Mean entropy of ``q(c | x)``, nats.
     """
 
     bound: float
     shares: np.ndarray
     owners: tuple[str, ...]
     fractions: dict[str, tuple[float, float, float]]
+    doubt: float = 0.0
 
     @property
     def used(self) -> int:
@@ -42,9 +45,12 @@ class Report:
 
     @property
     def effective(self) -> float:
-        """Exponential of the entropy of the shares: a number of equal clusters."""
+        """Exponential of what cells tell of their cluster: a number of equal and distinct ones.
+
+        Clusters that hold equal shares of every cell are one.
+        """
         shares = self.shares[self.shares > 0]
-        return float(np.exp(-(shares * np.log(shares)).sum()))
+        return float(np.exp(-(shares * np.log(shares)).sum() - self.doubt))
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -118,7 +124,12 @@ class CytometryFit:
         Raises:
             ValueError: A marker is missing.
         """
-        data = self.data if data is None else data
+        held_out = self.held_out
+        if data is None:
+            data = self.data
+        elif held_out is not None:
+            # The labels are no sample of other cells.
+            held_out = replace(held_out, joint=None, sampled=False)
         absent = [name for name in self.data.markers if name not in data.markers]
         if absent:
             raise ValueError(
@@ -126,12 +137,13 @@ class CytometryFit:
                 f"markers {', '.join(self.data.markers)}."
             )
         order = [data.markers.index(name) for name in self.data.markers]
-        return self._predict_cells(self.task.scale.apply(data.values[:, order]))[0]
+        prediction, *_ = self._predict_cells(self.task.scale.apply(data.values[:, order]))
+        return replace(prediction, held_out=held_out)
 
-    def _predict_cells(self, x: np.ndarray) -> tuple[Prediction, np.ndarray]:
-        """Predictions of standardised cells, and the mean of ``q(c | x)`` by cluster."""
+    def _predict_cells(self, x: np.ndarray) -> tuple[Prediction, np.ndarray, float]:
+        """Predictions of standardised cells, the mean of ``q(c | x)``, and its mean entropy."""
         weights = self._weigh_clusters()
-        parts, totals = zip(
+        parts, totals, doubts = zip(
             *(
                 self._predict_part(x[first : first + CELLS_AT_A_TIME], weights)
                 for first in range(0, len(x), CELLS_AT_A_TIME)
@@ -147,7 +159,7 @@ class CytometryFit:
             ),
             held_out=self.held_out,
         )
-        return prediction, sum(totals) / len(x)
+        return prediction, sum(totals) / len(x), sum(doubts) / len(x)
 
     def _weigh_clusters(self) -> np.ndarray:
         """Log weights of the clusters in the surprise: their shares of the labels.
@@ -163,7 +175,9 @@ class CytometryFit:
         gated = np.array([task.populations[k] != UNGATED for k in task.owner])
         return np.where(gated, np.log(shares / shares[gated].sum()), -np.inf)
 
-    def _predict_part(self, x: np.ndarray, weights: np.ndarray) -> tuple[Prediction, np.ndarray]:
+    def _predict_part(
+        self, x: np.ndarray, weights: np.ndarray
+    ) -> tuple[Prediction, np.ndarray, float]:
         found = self.evaluate(self.weights, x)
         populations = self.task.populations
         log_q = log_softmax(found.logits, 1)
@@ -171,6 +185,10 @@ class CytometryFit:
         by_population = np.stack(
             [logsumexp(log_q[:, self.task.owner == k], axis=1) for k in range(len(populations))], 1
         )
+        if self.task.graph is not None:
+            # Networks are smooth and the graph is not: they err on other cells.
+            said = self.task.spread[self.task.graph.find_nodes(x)]
+            by_population = 0.5 * (by_population + np.log(np.maximum(said, LEAST_SAID)))
         q = np.exp(log_q)
         prediction = Prediction(
             probs=softmax(by_population / self.temperature, 1),
@@ -179,11 +197,11 @@ class CytometryFit:
             z=(q[..., None] * found.z).sum(1),
             surprise=-logsumexp(found.bounds + weights, axis=1),
         )
-        return prediction, q.sum(0)
+        return prediction, q.sum(0), -float((q * log_q).sum())
 
     def report(self) -> Report:
         """Report used clusters and fractions."""
-        prediction, shares = self._predict_cells(self.task.values)
+        prediction, shares, doubt = self._predict_cells(self.task.values)
         fractions = prediction.draw_fractions()
         ends = np.quantile(fractions, [0.05, 0.95], axis=0)
         return Report(
@@ -194,6 +212,7 @@ class CytometryFit:
                 name: (float(fractions[:, k].mean()), float(ends[0, k]), float(ends[1, k]))
                 for k, name in enumerate(self.task.populations)
             },
+            doubt=doubt,
         )
 
     def draw_embedding(self, axes=None):

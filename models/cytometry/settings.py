@@ -29,6 +29,8 @@ class Settings:
         temperature: None sums over the clusters; a number draws relaxed ones at it.
         folds: In which labels are held out to find out how sure the answers may be; 0 saves the
             time and leaves them as sure as the networks are.
+        sampled: Whether the labelled cells are a random sample of all cells. Then how many labels
+            each population has tells of the fractions, too, and their intervals rest on it.
     """
 
     dim: int = 6
@@ -36,13 +38,14 @@ class Settings:
     components: int = 2
     ungated_components: int = 12
     clusters: int = 14
-    epochs: int = 20
+    epochs: int = 10
     batch: int = 512
     rate: float = 1e-3
     label_weight: float = 20.0
     warm_up: float = 0.3
     temperature: float | None = None
     folds: int = 3
+    sampled: bool = False
 
 
 def make_weights(start: Start, hidden: int, seed: int) -> dict[str, np.ndarray]:

@@ -34,16 +34,19 @@ class Start:
 
 
 def find_discriminant(
-    values: np.ndarray, labels: np.ndarray, count: int
+    values: np.ndarray, labels: np.ndarray, count: int, *, balanced: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit linear discriminants with a pooled covariance, shrunk to a multiple of the unit matrix.
+    """Fit linear discriminants with a pooled covariance, whose correlations are shrunk to none.
 
-    The intensity is Ledoit and Wolf's.
+    The intensity is Ledoit and Wolf's, for values in units of their spread within a class: of a
+    few labels, the spread of a marker is known better than how it goes with the others.
 
     Args:
         values: ``[cell, marker]``, standardised.
         labels: ``[cell]``, from 0 to ``count - 1``.
         count: Number of classes, of which each has a cell.
+        balanced: Whether the covariance is that of all classes in equal parts, so that a broad
+            one with many labels does not speak for the others.
 
     Returns:
         Slope ``[marker, class]`` and intercept ``[class]``.
@@ -56,15 +59,23 @@ def find_discriminant(
     sizes = members.sum(0)
     means = (members.T @ values) / sizes[:, None]
     rest = values - means[labels]
-    cells, width = rest.shape
-    covariance = rest.T @ rest / cells
-    scale = np.trace(covariance) / width
-    spread = ((covariance - scale * np.eye(width)) ** 2).sum()
-    noise = ((rest**2).sum(1) ** 2).sum() / cells**2 - (covariance**2).sum() / cells
-    intensity = min(max(noise / spread, 0.0), 1.0)
-    shrunk = (1 - intensity) * covariance + intensity * scale * np.eye(width)
+    weights = np.full(len(rest), 1 / len(rest))
+    if balanced:
+        # One cell has no spread.
+        weights = (sizes > 1)[labels] / sizes[labels]
+        weights = weights / weights.sum() if weights.any() else np.full(len(rest), 1 / len(rest))
+    spread = np.sqrt(np.maximum(weights @ rest**2, 1e-12))
+    rest = rest / spread
+    covariance = (weights[:, None] * rest).T @ rest
+    target = np.eye(len(spread))
+    distance = ((covariance - target) ** 2).sum()
+    # Of each cell's own product from the covariance.
+    off = (rest**2).sum(1) ** 2 - 2 * ((rest @ covariance) * rest).sum(1) + (covariance**2).sum()
+    intensity = min(max(weights**2 @ off / max(distance, 1e-12), 0.0), 1.0)
+    shrunk = (1 - intensity) * covariance + intensity * target
+    shrunk = spread[:, None] * shrunk * spread
     slope = np.linalg.solve(shrunk, means.T)
-    return slope, np.log(sizes / cells) - 0.5 * (means.T * slope).sum(0)
+    return slope, np.log(sizes / len(rest)) - 0.5 * (means.T * slope).sum(0)
 
 
 def split_clusters(values: np.ndarray, groups: np.ndarray, counts: np.ndarray, seed: int):

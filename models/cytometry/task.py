@@ -6,7 +6,8 @@ import numpy as np
 
 from models.cytometry.data import UNGATED, UNKNOWN, CytometryData
 from models.cytometry.settings import Settings, make_weights
-from models.cytometry.start import find_discriminant, find_start, split_clusters
+from models.cytometry.spreading import Graph, make_graph, spread_labels
+from models.cytometry.start import find_start, split_clusters
 
 __all__ = ["Scale", "Task", "make_task"]
 
@@ -35,6 +36,8 @@ class Task:
         labelled: ``[label]``, places of the cells whose population is known.
         member: ``[label, cluster]``, whether the cluster belongs to the cell's population.
         owner: ``[cluster]``, the population of each cluster.
+        graph: Along which the labels were spread; None where there are none.
+        spread: ``[node, population]``, what the labels say of the graph's nodes.
         populations: Names of the populations; of the clusters where nothing is known.
         weights: To start from.
         batch: Cells of a step.
@@ -46,6 +49,8 @@ class Task:
     labelled: np.ndarray
     member: np.ndarray
     owner: np.ndarray
+    graph: Graph | None
+    spread: np.ndarray | None
     populations: tuple[str, ...]
     weights: dict[str, np.ndarray]
     batch: int
@@ -64,13 +69,16 @@ class Task:
         return cells, generator.integers(count, size=(self.steps, LABELS_AT_A_TIME))
 
 
-def make_task(data: CytometryData, settings: Settings, seed: int) -> Task:
-    """Standardise cells and find clusters to start from: by the labels, or by k-means without.
+def make_task(
+    data: CytometryData, settings: Settings, seed: int, graph: Graph | None = None
+) -> Task:
+    """Standardise cells and find clusters to start from, by labels or by k-means.
 
     Args:
         data: Cells.
         settings: Of the fit.
         seed: Of k-means and the hidden layers.
+        graph: Of another task on the same cells, with these labels or more; None makes one.
 
     Returns:
         The task.
@@ -105,9 +113,9 @@ def make_task(data: CytometryData, settings: Settings, seed: int) -> Task:
                 f"make_task: no cell is labelled {', '.join(populations[k] for k in missing)}; "
                 "label one or leave the population out."
             )
-        slope, intercept = find_discriminant(x[labelled], labels[labelled], len(populations))
-        groups = (x @ slope + intercept).argmax(-1)
-        groups[labelled] = labels[labelled]
+        graph = make_graph(x, labels, seed) if graph is None else graph
+        spread_over = spread_labels(graph, labels, len(populations))
+        groups = spread_over.argmax(1)[graph.nearest]
         counts = np.array(
             [
                 settings.ungated_components if name == UNGATED else settings.components
@@ -118,7 +126,7 @@ def make_task(data: CytometryData, settings: Settings, seed: int) -> Task:
     else:
         groups, counts = np.zeros(len(x), int), np.array([settings.clusters])
         clusters, owner = split_clusters(x, groups, counts, seed)
-        owner = np.arange(len(owner))
+        owner, spread_over = np.arange(len(owner)), None
         populations = tuple(f"cluster {place}" for place in owner)
     start = find_start(x, clusters, len(owner), settings.dim)
     batch = min(settings.batch, len(x))
@@ -128,6 +136,8 @@ def make_task(data: CytometryData, settings: Settings, seed: int) -> Task:
         labelled=labelled,
         member=labels[labelled][:, None] == owner,
         owner=owner,
+        graph=graph,
+        spread=spread_over,
         populations=populations,
         weights=make_weights(start, settings.hidden, seed),
         batch=batch,

@@ -147,7 +147,7 @@ def test_the_bound_of_the_exact_posterior_is_the_evidence(host, program):
 @pytest.fixture(scope="module")
 def labelled(program):
     data, truth = simulate_cells(2000, share_labelled=0.05)
-    return program.fit_cells(data, SMALL), truth
+    return program.fit_cells(data, replace(SMALL, sampled=True)), truth
 
 
 def test_a_fit_with_few_labels(labelled):
@@ -171,6 +171,11 @@ def test_new_cells_by_marker_name(labelled):
     found = fit.predict(turned)
     assert (found.labels == truth).mean() > 0.95
     np.testing.assert_array_equal(found.probs, fit.predict(data).probs)
+    # They have fractions of their own, of which the labels are no sample.
+    low, high = np.quantile(found.draw_fractions(), [0.01, 0.99], axis=0)
+    shares = np.bincount(truth) / 500
+    assert (low < shares).all()
+    assert (shares < high).all()
     with pytest.raises(ValueError, match="the cells have no CD27;"):
         fit.predict(CytometryData(data.values[:, :4], data.markers[:4]))
 

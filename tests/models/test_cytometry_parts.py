@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf
+from sklearn.datasets import make_moons
 from sklearn.metrics import f1_score, roc_auc_score
 
+from models.cytometry import spreading
 from models.cytometry.data import CytometryData, simulate_cells
 from models.cytometry.fitting import find_temperature, split_labels
 from models.cytometry.judging import (
@@ -16,6 +18,7 @@ from models.cytometry.judging import (
 from models.cytometry.prediction import HeldOut, Prediction
 from models.cytometry.result import Report
 from models.cytometry.settings import Settings
+from models.cytometry.spreading import make_graph, spread_labels
 from models.cytometry.start import find_discriminant, find_start, split_clusters
 from models.cytometry.task import make_task
 
@@ -25,11 +28,40 @@ def test_the_discriminant_is_shrunk_as_by_ledoit_and_wolf():
     labels = np.arange(30) % 3
     values = generator.normal(size=(30, 5)) + labels[:, None] * np.arange(5)
     means = np.stack([values[labels == k].mean(0) for k in range(3)])
-    covariance, _ = ledoit_wolf(values - means[labels], assume_centered=True)
+    values, means = values * np.arange(1, 6), means * np.arange(1, 6)
+    rest = values - means[labels]
+    spread = np.sqrt((rest**2).mean(0))
+    covariance, _ = ledoit_wolf(rest / spread, assume_centered=True)
+    covariance = spread[:, None] * covariance * spread
     slope, intercept = find_discriminant(values, labels, 3)
     np.testing.assert_allclose(covariance @ slope, means.T, atol=1e-9)
     expected = np.log(1 / 3) - [0.5 * m @ np.linalg.solve(covariance, m) for m in means]
     np.testing.assert_allclose(intercept, expected)
+    # Classes of one size are balanced.
+    np.testing.assert_allclose(find_discriminant(values, labels, 3, balanced=True)[0], slope)
+
+
+def test_labels_follow_populations_of_any_shape(monkeypatch):
+    """Two half moons, which no line divides, with three labels each and nine cells to one."""
+    values, truth = make_moons((1800, 200), noise=0.08, random_state=0)
+    values = (values - values.mean(0)) / values.std(0)
+    known = np.concatenate([np.flatnonzero(truth == k)[:3] for k in range(2)])
+    labels = np.full(2000, -1)
+    labels[known] = truth[known]
+    slope, intercept = find_discriminant(values[known], truth[known], 2)
+    by_line = (values @ slope + intercept).argmax(1)
+    probs = spread_labels(make_graph(values, labels, 0), labels, 2)
+    np.testing.assert_allclose(probs.sum(1), 1)
+    np.testing.assert_array_equal(probs[known], np.eye(2)[truth[known]])
+    assert population_f1(truth, probs.argmax(1), 2).min() > 0.97
+    assert population_f1(truth, by_line, 2).min() < 0.8
+    # Of many cells, some are in the graph.
+    monkeypatch.setattr(spreading, "NODES", 1000)
+    few = make_graph(values, labels, 0)
+    assert len(few.cells) == 1000
+    assert (
+        population_f1(truth, spread_labels(few, labels, 2).argmax(1)[few.nearest], 2).min() > 0.95
+    )
 
 
 def test_the_start_is_the_moments_of_the_clusters():
@@ -120,19 +152,71 @@ def test_fractions_know_that_cells_could_be_of_either_population():
     assert draws[:, 0].var() == pytest.approx(25 / 101**2 + given * (1 - 1 / 100), rel=0.05)
 
 
-def test_fractions_are_mended_by_held_out_labels():
-    """Of population 0, a fifth is taken for 1: what is seen is 0.8, and what is meant 0.96."""
-    seen = np.repeat([0, 1], [8000, 2000])
-    held_out = HeldOut(np.eye(2)[[0] * 80 + [1] * 20 + [1] * 50], np.repeat([0, 1], [100, 50]))
-    nobody = np.zeros(10_000)
-    prediction = Prediction(np.eye(2)[seen], ("a", "b"), nobody, nobody, nobody, held_out)
-    draws = prediction.draw_fractions()[:, 0]
-    means = HeldOut(np.eye(3)[[0, 2]], np.array([0, 0])).draw_means(np.random.default_rng(0), 1)
-    np.testing.assert_array_equal(means[0, 1:], np.eye(3)[1:])
-    # One step towards the inverse: 0.8 + (0.8 - 0.8 * 0.8).
-    assert draws.mean() == pytest.approx(0.96, abs=0.005)
-    # Of a mean of a hundred indicators, which a share of 0.8 leans on.
-    assert draws.std() == pytest.approx(0.8 * np.sqrt(0.8 * 0.2 / 100), rel=0.1)
+def confuse(counts, **more):
+    """Held-out labels, of which `counts` says how many: ``[said, true]``."""
+    counts = np.array(counts)
+    said, truth = (
+        np.repeat(places.ravel(), counts.ravel()) for places in np.indices(counts.shape)
+    )
+    return HeldOut(np.eye(len(counts))[said], truth, **more)
+
+
+def test_fractions_of_a_random_sample_are_post_stratified():
+    """What is said is right in nine cells of ten and in three of four, which many labels show."""
+    counts = np.array([[5400, 500], [600, 1500]])
+    held_out = confuse(counts, joint=np.array([[0.7, 0.0], [0.0, 0.3]]), sampled=True)
+    draws = held_out.draw_fractions(held_out.joint, np.random.default_rng(0), 4000)[:, 0]
+    shares = [5400 / 5900, 600 / 2100]
+    assert draws.mean() == pytest.approx(0.7 * shares[0] + 0.3 * shares[1], abs=0.002)
+    variance = sum(
+        w**2 * p * (1 - p) / n for w, p, n in zip((0.7, 0.3), shares, counts.sum(1), strict=True)
+    )
+    assert draws.std() == pytest.approx(variance**0.5, rel=0.1)
+
+
+def test_fractions_do_not_hang_on_how_many_of_each_population_are_labelled():
+    """Of population 0 a fifth is taken for 1: of 0.8 that are said to be 0, all are meant."""
+    held_out = confuse([[800, 0], [200, 5000]], joint=np.array([[0.8, 0.0], [0.1, 0.1]]))
+    draws = held_out.draw_fractions(held_out.joint, np.random.default_rng(0), 4000)[:, 0]
+    # One is the largest that there is: all errors go one way.
+    assert 0.96 < draws.mean() < 1
+    held_out = confuse([[800, 250], [200, 4750]], joint=np.array([[0.5, 0.1], [0.1, 0.3]]))
+    draws = held_out.draw_fractions(held_out.joint, np.random.default_rng(0), 4000)[:, 0]
+    slope = 0.8 - 0.05
+    expected = (0.6 - 0.05) / slope
+    assert draws.mean() == pytest.approx(expected, abs=0.005)
+    noise = expected**2 * 0.8 * 0.2 / 1000 + (1 - expected) ** 2 * 0.05 * 0.95 / 5000
+    assert draws.std() == pytest.approx(noise**0.5 / slope, rel=0.15)
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_intervals_of_fractions_cover(sampled):
+    """Cells of known populations, confused by known chances, that the models think too small."""
+    generator = np.random.default_rng(0)
+    truth = np.array([0.55, 0.3, 0.12, 0.03])
+    said = 0.85 * np.eye(4) + 0.15 / 4
+    joint = said * truth
+    believed = (0.95 * np.eye(4) + 0.05 / 4) * joint.sum(1)[:, None]
+    hits = []
+    for _ in range(60):
+        if sampled:
+            counts = generator.multinomial(300, joint.ravel()).reshape(4, 4)
+        else:
+            counts = np.stack([generator.multinomial(40, column) for column in said.T], 1)
+        held_out = confuse(counts, joint=believed, sampled=sampled)
+        draws = held_out.draw_fractions(believed, generator, 400)
+        low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+        hits.append((low <= truth) & (truth <= high))
+    assert np.mean(hits) > 0.85
+    assert np.mean(hits, 0).min() > 0.75
+
+
+def test_new_cells_have_fractions_of_their_own():
+    held_out = confuse([[500, 0], [0, 500]])
+    probs = np.eye(2)[[0] * 900 + [1] * 100]
+    nobody = np.zeros(1000)
+    draws = Prediction(probs, ("a", "b"), nobody, nobody, nobody, held_out).draw_fractions()
+    assert draws[:, 0].mean() == pytest.approx(0.9, abs=0.01)
 
 
 def test_collapse_is_reported():
@@ -143,7 +227,12 @@ def test_collapse_is_reported():
     assert (report.used, report.lost) == (1, ("b",))
     assert report.effective == pytest.approx(1, abs=0.01)
     assert "collapsed: b lost" in str(report)
-    assert Report(-3.0, np.full(3, 1 / 3), ("a", "b", "c"), fractions).ok
+    equal = np.full(3, 1 / 3), ("a", "b", "c"), fractions
+    assert Report(-3.0, *equal).ok
+    # Every cell could be of any cluster: they are one.
+    alike = Report(-3.0, *equal, doubt=np.log(3))
+    assert not alike.ok
+    assert alike.effective == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
