@@ -1,5 +1,7 @@
 """One FCS file: its events as the standard means them, and the names of its channels."""
 
+import re
+import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,19 @@ __all__ = ["FCSError", "FCSFile", "FCSWarning", "read_fcs"]
 
 VERSIONS = ("2.0", "3.0", "3.1")
 SPILLOVER_KEYS = ("spillover", "spill", "comp")  # of the standard, and of two makers before it
+
+
+# What flowio raises, beside its own errors, where numbers or marks of the text are others.
+_DAMAGED = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+    re.error,
+    struct.error,
+)
 
 
 class FCSError(ValueError):
@@ -140,7 +155,7 @@ def _open(path: Path, source: str) -> Any:
                 f"read_fcs: {source} holds several data sets; write each into a file of its own, "
                 "by `flowio.read_multiple_data_sets`."
             ) from error
-        except (flowio.exceptions.FlowIOException, EOFError, KeyError, ValueError) as error:
+        except (flowio.exceptions.FlowIOException, *_DAMAGED) as error:
             raise FCSError(
                 f"read_fcs: {source} is truncated or damaged ({type(error).__name__}: {error}), "
                 f"at {path.stat().st_size} bytes; copy or export it again."
@@ -163,7 +178,7 @@ def _compensate(
 ) -> np.ndarray:
     """Solve ``seen = true @ spillover`` for the channels that the matrix names."""
     words = [word.strip() for word in text.split(",")]
-    count = int(words[0]) if words[0].isdigit() else 0
+    count = int(words[0]) if words[0].isdecimal() else 0
     if count == 0 or len(words) != 1 + count + count**2:
         raise FCSError(
             f"read_fcs: the spillover of {source} says {words[0]!r} channels and has {len(words)} "
@@ -176,8 +191,19 @@ def _compensate(
             f"read_fcs: the spillover of {source} names {', '.join(absent)}, which are not among "
             f"its detectors {', '.join(detectors)}; say `compensate=False`."
         )
-    matrix = np.array(words[1 + count :], float).reshape(count, count)
     places = [detectors.index(name) for name in names]
     compensated = events.copy()
-    compensated[:, places] = np.linalg.solve(matrix.T, events[:, places].T).T
+    try:
+        matrix = np.array(words[1 + count :], float).reshape(count, count)
+        compensated[:, places] = np.linalg.solve(matrix.T, events[:, places].T).T
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise FCSError(
+            f"read_fcs: the spillover of {source} cannot be undone ({error}); expected numbers "
+            "of a matrix that has an inverse. Say `compensate=False`, or export the file again."
+        ) from error
+    if not np.isfinite(compensated).all():
+        raise FCSError(
+            f"read_fcs: events of {source} are not finite after its spillover was undone; look at "
+            "its numbers, or say `compensate=False`."
+        )
     return compensated

@@ -112,8 +112,19 @@ def read_gates(
         FCSError: Columns are missing, or a line names a file or a cell that is not there.
     """
     source = Path(path).name
-    with Path(path).open(newline="", encoding="utf-8-sig") as text:
-        rows = list(csv.DictReader(text))
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as text:
+            rows = list(csv.DictReader(text))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FCSError(
+            f"read_gates: {source} is no table in UTF-8 ({error}); save it as CSV again."
+        ) from error
+    for line, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise FCSError(
+                f"read_gates: line {line} of {source} has more or fewer cells than the first; "
+                "correct it. If it is the last one, the file may have been cut off."
+            )
     found = list(rows[0]) if rows else []
     by_cell = "cell" in found
     needed = ["population", *(["file"] if by_cell and len(files) > 1 else [])]
@@ -137,7 +148,7 @@ def read_gates(
         if by_cell:
             file = row.get("file", files[0]) if len(files) > 1 else files[0]
             cell = row["cell"].strip()
-            if file not in sizes or not cell.isdigit() or int(cell) >= sizes[file]:
+            if file not in sizes or not cell.isdecimal() or int(cell) >= sizes[file]:
                 raise FCSError(
                     f"read_gates: line {line} of {source} names cell {cell!r} of {file!r}; cells "
                     f"run from 0 in {', '.join(f'{f} to {n - 1}' for f, n in sizes.items())}."
