@@ -188,7 +188,7 @@ def read_fit(path: str | os.PathLike[str], *, host: str, guides: Collection[str]
         ...     read_fit(path, host="numpyro", guides=["AutoFullRank"]).sites
         {'mu': ()}
     """
-    arrays, header = read_arrays(path, kind="fit")
+    arrays, header = read_arrays(path, kind="fit", called="load")
     if header.get("host") != host or header.get("guide") not in guides:
         raise ValueError(
             f"load: '{os.fspath(path)}' is a fit of {header.get('host')} with the guide "

@@ -88,7 +88,11 @@ def write_arrays(
 
 
 def read_arrays(
-    path: str | os.PathLike[str], *, kind: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    kind: str | None = None,
+    called: str = "read_arrays",
+    remedy: str = "Save it again, or copy the file again.",
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read what `write_arrays` wrote, or say why not.
 
@@ -97,6 +101,8 @@ def read_arrays(
     Args:
         path: The file.
         kind: What the header must call it; None takes any.
+        called: What a user called, for the messages.
+        remedy: What a user can do about a file that is damaged.
 
     Returns:
         ``{name: array}`` in the order, shapes and types written, and the header.
@@ -123,19 +129,26 @@ def read_arrays(
     from safetensors.numpy import load
 
     path = Path(path)
+
+    def refuse_damaged(why: str) -> ValueError:
+        return ValueError(
+            f"{called}: '{path.name}' is cut off, damaged or no file of ppl_ext ({why}); expected "
+            f"a whole file that ppl_ext wrote. {remedy}"
+        )
+
     content = path.read_bytes()
     at = content.find(_MARK) + len(_MARK)
     summed = at >= len(_MARK)
     if summed and content[at : at + len(_NO_SUM)] != _sum_file(content, at):
-        raise _refuse_damaged(path.name, "its checksum is that of another content")
+        raise refuse_damaged("its checksum is that of another content")
     try:
         arrays = load(content)
     except (SafetensorError, KeyError) as error:  # KeyError: numbers that NumPy lacks, as BF16
-        raise _refuse_damaged(path.name, str(error)) from error
-    header = _read_header(path.name, content)
+        raise refuse_damaged(str(error)) from error
+    header = _read_header(called, path.name, content)
     if header["format"] not in (1, FORMAT):
         raise ValueError(
-            f"read_arrays: '{path.name}' has format {header['format']}, written by ppl_ext "
+            f"{called}: '{path.name}' has format {header['format']}, written by ppl_ext "
             f"{header.get('ppl_ext_version')}; this is {__version__}, which reads format 1 and "
             f"{FORMAT}. Run: pip install --upgrade ppl-ext."
         )
@@ -143,23 +156,23 @@ def read_arrays(
     checksum = header.pop("checksum", None)
     if not isinstance(names, list) or sorted(names) != sorted(arrays):
         raise ValueError(
-            f"read_arrays: '{path.name}' holds the arrays {sorted(arrays)}, but its header says "
-            f"{names}; it was changed after it was written. Save the fit again."
+            f"{called}: '{path.name}' holds the arrays {sorted(arrays)}, but its header says "
+            f"{names}; it was changed after it was written. {remedy}"
         )
     ordered = {name: arrays[name] for name in names}
     if header["format"] == 1:
         if checksum != _sum_arrays(ordered.values()):
-            raise _refuse_damaged(path.name, "its arrays do not match their checksum")
+            raise refuse_damaged("its arrays do not match their checksum")
         warnings.warn(
-            f"read_arrays: '{path.name}' is of format 1, which has no checksum of its header; it "
+            f"{called}: '{path.name}' is of format 1, which has no checksum of its header; it "
             "is read as it is. Save it again with this version.",
             stacklevel=2,
         )
     elif not summed:
-        raise _refuse_damaged(path.name, "its checksum is missing")
+        raise refuse_damaged("its checksum is missing")
     if kind is not None and header.get("kind") != kind:
         raise ValueError(
-            f"read_arrays: '{path.name}' is of kind {header.get('kind')!r}; expected {kind!r}. "
+            f"{called}: '{path.name}' is of kind {header.get('kind')!r}; expected {kind!r}. "
             "Choose another file, or the function that wrote this one."
         )
     return ordered, header
@@ -177,13 +190,6 @@ def _prepare(name: str, array: np.ndarray) -> np.ndarray:
     return prepared.astype(prepared.dtype.newbyteorder("="), copy=False)
 
 
-def _refuse_damaged(name: str, why: str) -> ValueError:
-    return ValueError(
-        f"read_arrays: '{name}' is cut off, damaged or no file of ppl_ext ({why}); expected a "
-        "whole file from save(). Save the fit again, or copy the file again."
-    )
-
-
 def _sum_file(content: bytes, at: int) -> bytes:
     """Checksum of a file in eight digits, with zeros where they stand."""
     view = memoryview(content)
@@ -198,7 +204,7 @@ def _sum_arrays(arrays: Iterable[np.ndarray]) -> int:
     return checksum
 
 
-def _read_header(name: str, content: bytes) -> dict[str, Any]:
+def _read_header(called: str, name: str, content: bytes) -> dict[str, Any]:
     """Our header out of bytes that safetensors has already found sound."""
     size = int.from_bytes(content[:8], "little")
     text = json.loads(content[8 : 8 + size]).get("__metadata__", {}).get(_KEY, "null")
@@ -208,7 +214,7 @@ def _read_header(name: str, content: bytes) -> dict[str, Any]:
         header = None
     if not isinstance(header, dict) or "format" not in header:
         raise ValueError(
-            f"read_arrays: '{name}' is a safetensors file of another program; expected one that "
+            f"{called}: '{name}' is a safetensors file of another program; expected one that "
             "ppl_ext wrote. Choose a file from save()."
         )
     return header

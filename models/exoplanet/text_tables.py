@@ -112,7 +112,13 @@ def read_table(path: Path) -> TextTable:
     Raises:
         ValueError: There is no row, rows differ in length, or it is an IPAC table.
     """
-    text = path.read_text(encoding="utf-8-sig").splitlines()
+    try:
+        text = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"read_spectrum: {path.name} is no UTF-8 text ({error.reason} at byte {error.start}); "
+            "expected a table of text. Copy it again, or convert it: iconv -f latin1 -t utf-8."
+        ) from error
     data = [(number, line) for number, line in enumerate(text, 1) if line.strip()]
     comments = [(number, line) for number, line in data if line.startswith(_COMMENTS)]
     data = [each for each in data if not each[1].startswith(_COMMENTS)]
@@ -124,7 +130,7 @@ def read_table(path: Path) -> TextTable:
     if text and text[0].startswith(_ECSV):
         first = data[0][0] if data else len(text)
         header = [line for number, line in comments if number < first]
-        names, units, delimiter = _read_ecsv_header(header)
+        names, units, delimiter = _read_ecsv_header(path.name, header)
         rows = _split(data[1:], delimiter)
     else:
         delimiter = _find_delimiter(data[min(1, len(data) - 1)][1]) if data else None
@@ -157,16 +163,26 @@ def _check(source: str, rows: Sequence[tuple[int, tuple[str, ...]]], width: int)
 
 
 def _read_ecsv_header(
-    comments: Sequence[str],
+    source: str, comments: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str | None, ...], str]:
     """Read names, units and delimiter from the YAML in the comments of an ECSV file."""
     lines = [line.removeprefix("#").removeprefix(" ") for line in comments[1:]]
-    header = yaml.load("\n".join(lines), Loader=_HeaderLoader)
-    columns = header["datatype"]
-    names = tuple(str(column["name"]) for column in columns)
-    # A column without a unit may be in any.
-    units = tuple(column.get("unit") for column in columns)
-    return names, units, header.get("delimiter", " ")
+    try:
+        header = yaml.load("\n".join(lines), Loader=_HeaderLoader)
+        columns = header["datatype"]
+        names = tuple(str(column["name"]) for column in columns)
+        # A column without a unit may be in any.
+        units = tuple(column.get("unit") for column in columns)
+        delimiter = header.get("delimiter", " ")
+        if delimiter not in (" ", ","):
+            raise ValueError(f"the delimiter is {delimiter!r}")
+    except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise ValueError(
+            f"read_spectrum: the header of {source} is damaged ({type(error).__name__}: {why}); "
+            "expected what astropy writes. Write it again: table.write('spectrum.ecsv')."
+        ) from error
+    return names, units, delimiter
 
 
 class _HeaderLoader(yaml.SafeLoader):

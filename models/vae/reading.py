@@ -1,7 +1,9 @@
 """MNIST and what is stored like it: one ``.npz`` file, or a folder of four ``idx`` files."""
 
 import gzip
+import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -10,6 +12,8 @@ from models.vae.data import Images
 __all__ = ["read_idx", "read_images"]
 
 NAMES = ("x_train", "x_test", "y_train", "y_test")
+# What reading bytes that are damaged raises.
+_DAMAGED = (EOFError, NotImplementedError, OSError, OverflowError, ValueError, zlib.error)
 FILES = (
     "train-images-idx3-ubyte",
     "t10k-images-idx3-ubyte",
@@ -45,13 +49,25 @@ def read_images(path: str | Path) -> Images:
 
 
 def _read_npz(path: Path) -> list[np.ndarray]:
-    with np.load(path) as kept:
-        missing = [name for name in NAMES if name not in kept]
-        if missing:
-            raise ValueError(
-                f"read_images: {path.name} has {', '.join(kept)}, expected {', '.join(NAMES)}."
-            )
-        return [kept[name] for name in NAMES]
+    try:
+        # Pickles may run programs: arrays of objects are refused.
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as kept:
+            found = {name: np.asarray(kept[name]) for name in kept}
+    except (*_DAMAGED, BadZipFile, RuntimeError) as error:
+        raise _refuse_damaged(path, error) from error
+    missing = [name for name in NAMES if name not in found]
+    if missing:
+        raise ValueError(
+            f"read_images: {path.name} has {', '.join(found)}, expected {', '.join(NAMES)}."
+        )
+    return [found[name] for name in NAMES]
+
+
+def _refuse_damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"read_images: {path.name} is cut off, damaged or no file of plain arrays "
+        f"({type(error).__name__}: {error}); copy or write it again."
+    )
 
 
 def _read_folder(path: Path) -> list[np.ndarray]:
@@ -74,7 +90,11 @@ def read_idx(path: Path) -> np.ndarray:
         LeCun, Cortes, Burges (1998), The MNIST database of handwritten digits.
     """
     held = path.read_bytes()
-    held = gzip.decompress(held) if path.suffix == ".gz" else held
+    if path.suffix == ".gz":
+        try:
+            held = gzip.decompress(held)
+        except _DAMAGED as error:
+            raise _refuse_damaged(path, error) from error
     # Two zeros, 8 for bytes, the number of dimensions; then each of them in four bytes.
     ndim = held[3] if len(held) > 3 else 0
     shape = np.frombuffer(held, ">u4", min(ndim, (len(held) - 4) // 4), 4) if ndim else ()

@@ -99,7 +99,7 @@ class SavedNPE:
             ValueError: The file is damaged, holds something else, or is of the other host.
             FileNotFoundError: There is no such file.
         """
-        arrays, header = read_arrays(path, kind="npe")
+        arrays, header = read_arrays(path, kind="npe", called="NPE.load")
         if header.get("host") != host:
             raise ValueError(
                 f"NPE.load: '{os.fspath(path)}' is a network of {header.get('host')}; expected "

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import tokenize
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-__all__ = ["create_array_file", "grow_array_file", "map_array_file", "write_rows"]
+__all__ = ["create_array_file", "grow_array_file", "map_array_file", "sum_rows", "write_rows"]
+
+# What NumPy raises for a header that is damaged, which it reads as Python spells tuples.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    RecursionError,
+    StopIteration,
+    TypeError,
+    tokenize.TokenError,
+)
 
 
 def create_array_file(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -42,7 +56,10 @@ def grow_array_file(path: Path, num_rows: int) -> None:
         num_rows: Rows that it is to have; one that has them already stays as it is.
     """
     with path.open("r+b") as file:
-        shape, dtype, start = _read_header(file)
+        try:
+            shape, dtype, start = _read_header(file)
+        except _DAMAGED as error:
+            raise _refuse_damaged("run_simulations", path, str(error)) from error
         if shape[0] >= num_rows:
             return
         shape = (num_rows, *shape[1:])
@@ -76,7 +93,7 @@ def map_array_file(
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except _DAMAGED as error:
         raise _refuse_damaged(called, path, str(error)) from error
     if array.shape[1:] != shape[1:] or len(array) < shape[0] or array.dtype != dtype:
         found = f"it holds {array.dtype} of shape {array.shape}, not {dtype} of shape {shape}"
@@ -98,6 +115,23 @@ def write_rows(file: BinaryIO, first_row: int, rows: np.ndarray) -> None:
     file.seek(start + first_row * _count_bytes((1, *rows.shape[1:]), rows.dtype))
     # Not through a map: a full disk is an error here, and the end of the process there.
     file.write(np.ascontiguousarray(rows).tobytes())
+
+
+def sum_rows(total: int, rows: np.ndarray) -> int:
+    """Go on with a checksum.
+
+    Args:
+        total: The checksum of what comes before; 0 for nothing.
+        rows: What comes now.
+
+    Returns:
+        The checksum of both.
+
+    Example:
+        >>> sum_rows(sum_rows(0, np.zeros(2)), np.ones(1)) == sum_rows(0, np.array([0.0, 0, 1]))
+        True
+    """
+    return zlib.crc32(np.ascontiguousarray(rows).tobytes(), total)
 
 
 def _count_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ppl_ext.simulation.array_files import create_array_file, write_rows
+from ppl_ext.simulation.array_files import create_array_file, sum_rows, write_rows
 from ppl_ext.simulation.chunks import Chunk, Layout, check_layout
 from ppl_ext.simulation.manifest import (
     ROWS,
@@ -56,7 +56,7 @@ class FolderTable:
         self._manifest = manifest
         self._chunks = manifest.chunks
         self._numbers = {chunk: number for number, chunk in enumerate(self._chunks)}
-        self._written: set[int] = set()
+        self._written: dict[int, int] = {}  # checksums of chunks that are not committed yet
         self._committed_at = -np.inf
         self._files: dict[str, BinaryIO] = {}
         if not manifest.complete:
@@ -87,7 +87,7 @@ class FolderTable:
     @property
     def missing(self) -> list[tuple[int, int]]:
         """First row and size of the chunks that are not on disk."""
-        done = self._manifest.complete | self._written
+        done = self._manifest.complete | self._written.keys()
         return [chunk for chunk, number in self._numbers.items() if number not in done]
 
     def write(self, chunk: Chunk) -> None:
@@ -104,13 +104,16 @@ class FolderTable:
             self._create_files(chunk.layout)
         layout = self._manifest.layout or {}
         check_layout(layout, chunk, "the rows before it")
+        checksum = 0
         for group, sites in layout.items():
             for number, name in enumerate(sites):
                 if chunk.arrays:
-                    file = self._files[name_file(group, number)]
-                    write_rows(file, chunk.first_row, chunk.arrays[group][name])
+                    rows, file = chunk.arrays[group][name], self._files[name_file(group, number)]
+                    write_rows(file, chunk.first_row, rows)
+                    checksum = sum_rows(checksum, rows)
         self._ledger.enter(chunk)
-        self._written.add(self._numbers[chunk.first_row, chunk.size])
+        codes = self._ledger.codes[chunk.first_row : chunk.first_row + chunk.size]
+        self._written[self._numbers[chunk.first_row, chunk.size]] = sum_rows(checksum, codes)
         if time.monotonic() - self._committed_at > _COMMIT_SECONDS:
             self.commit()
 
@@ -127,8 +130,9 @@ class FolderTable:
             os.fsync(file.fileno())
         self._manifest = replace(
             self._manifest,
-            complete=self._manifest.complete | self._written,
+            complete=self._manifest.complete | self._written.keys(),
             reasons=tuple(self._ledger.reasons),
+            sums={**self._manifest.sums, **self._written},
         )
         write_manifest(self._folder, self._manifest)
         self._written.clear()

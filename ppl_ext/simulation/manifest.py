@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,8 @@ __all__ = ["MANIFEST", "ROWS", "Manifest", "name_file", "read_manifest", "write_
 
 MANIFEST = "simulations.json"
 ROWS = "rows.npy"  # a byte for each row, see `Ledger`
-_FORMAT = 1
+# In format 1 there were no checksums.
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Manifest:
         layout: Shapes and types; None before a row has succeeded.
         complete: Numbers of the chunks of which all is on disk.
         reasons: Why rows failed.
+        sums: Checksum of the rows of a chunk, by its number; format 1 had none.
         identity: What tells the simulator from others.
 
     Example:
@@ -45,6 +48,7 @@ class Manifest:
     layout: Layout | None = None
     complete: frozenset[int] = frozenset()
     reasons: tuple[Reason, ...] = ()
+    sums: Mapping[int, int] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -95,19 +99,18 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         group: [[name, list(shape), dtype.str] for name, (shape, dtype) in sites.items()]
         for group, sites in manifest.layout.items()
     }
-    text = json.dumps(
-        {
-            "format": _FORMAT,
-            "ppl_ext_version": __version__,
-            "chunk_size": manifest.chunk_size,
-            "numbers": manifest.numbers,
-            "layout": layout,
-            "complete": _to_ranges(manifest.complete),
-            "reasons": [[each.kind, each.row, each.message] for each in manifest.reasons],
-            "identity": dict(manifest.identity),
-        },
-        indent=1,
-    )
+    content = {
+        "format": _FORMAT,
+        "ppl_ext_version": __version__,
+        "chunk_size": manifest.chunk_size,
+        "numbers": manifest.numbers,
+        "layout": layout,
+        "complete": _to_ranges(manifest.complete),
+        "sums": [manifest.sums.get(number) for number in sorted(manifest.complete)],
+        "reasons": [[each.kind, each.row, each.message] for each in manifest.reasons],
+        "identity": dict(manifest.identity),
+    }
+    text = json.dumps({**content, "checksum": _sum(content)}, indent=1)
     replace_file("run_simulations", folder / MANIFEST, text.encode())
 
 
@@ -134,16 +137,19 @@ def read_manifest(called: str, folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_bytes())
         version, written_by = content["format"], content["ppl_ext_version"]
-        if version == _FORMAT:
+        checksum = content.pop("checksum", None)
+        if version in (1, _FORMAT):
+            if checksum != (None if version == 1 else _sum(content)):
+                raise ValueError("its checksum is that of another content")
             return _parse(content)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{called}: '{path}' is damaged ({type(error).__name__}: {error}); expected what "
             "run_simulations wrote. Copy the folder again, or simulate into another one."
         ) from error
     raise ValueError(
         f"{called}: '{path}' has format {version}, written by ppl_ext {written_by}; this is "
-        f"{__version__}, which reads format {_FORMAT}. Run: pip install --upgrade ppl-ext."
+        f"{__version__}, which reads format 1 and {_FORMAT}. Run: pip install --upgrade ppl-ext."
     )
 
 
@@ -155,14 +161,17 @@ def _parse(content: Any) -> Manifest:
         }
         for group in GROUPS
     }
+    complete = [chunk for start, stop in content["complete"] for chunk in range(start, stop)]
+    sums = zip(complete, content.get("sums") or [], strict=False)
     manifest = Manifest(
         int(content["chunk_size"]),
         tuple(map(int, content["numbers"])),
         layout,
-        frozenset(chunk for start, stop in content["complete"] for chunk in range(start, stop)),
+        frozenset(complete),
         tuple(
             Reason(str(kind), int(row), str(message)) for kind, row, message in content["reasons"]
         ),
+        {number: checksum for number, checksum in sums if checksum is not None},
         dict(content["identity"]),
     )
     rising = all(np.diff((0, *manifest.numbers)) > 0) and manifest.numbers
@@ -170,6 +179,11 @@ def _parse(content: Any) -> Manifest:
     if not rising or not manifest.complete <= known:
         raise ValueError("the numbers of rows and chunks contradict each other")
     return manifest
+
+
+def _sum(content: Mapping[str, Any]) -> int:
+    """Checksum of what a manifest says, however it is laid out."""
+    return zlib.crc32(json.dumps(content).encode())
 
 
 def _to_ranges(numbers: frozenset[int]) -> list[list[int]]:

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from ppl_ext.simulation.array_checks import refuse_all_failed
-from ppl_ext.simulation.array_files import map_array_file
-from ppl_ext.simulation.ledger import PENDING, Ledger
+from ppl_ext.simulation.array_files import map_array_file, sum_rows
+from ppl_ext.simulation.ledger import PENDING, SOUND, Ledger
 from ppl_ext.simulation.manifest import ROWS, Manifest, name_file, read_manifest
 from ppl_ext.simulation.simulations import Simulations
 
-__all__ = ["map_table", "open_simulations", "read_ledger", "read_table"]
+__all__ = ["check_rows", "map_table", "open_simulations", "read_ledger", "read_table"]
 
 
-def open_simulations(folder: str | os.PathLike[str]) -> Simulations:
+def open_simulations(folder: str | os.PathLike[str], *, check: bool = True) -> Simulations:
     """Read the simulations that `run_simulations` has put into a folder.
 
     Arrays are mapped into memory and read where they are used. Nothing in the folder is executed.
@@ -22,6 +22,8 @@ def open_simulations(folder: str | os.PathLike[str]) -> Simulations:
 
     Args:
         folder: The folder.
+        check: Whether to read all rows once and compare their checksums; False to begin at once
+            with a table of many gigabytes that was checked before.
 
     Returns:
         The simulations; their ``rows`` tell the sound ones.
@@ -41,7 +43,10 @@ def open_simulations(folder: str | os.PathLike[str]) -> Simulations:
         ...     open_simulations(folder).take([7]).observed["y"].tolist()
         [14]
     """
-    return read_table("open_simulations", Path(folder))
+    called, path = "open_simulations", Path(folder)
+    if check:
+        check_rows(called, path, read_manifest(called, path))
+    return read_table(called, path)
 
 
 def read_table(called: str, folder: Path) -> Simulations:
@@ -69,6 +74,33 @@ def read_table(called: str, folder: Path) -> Simulations:
     refuse_all_failed(called, rows, dropped)
     arrays = map_table(called, folder, manifest)
     return Simulations(arrays["latent"], arrays["observed"], dropped, rows)
+
+
+def check_rows(called: str, folder: Path, manifest: Manifest) -> None:
+    """Refuse rows that are not those that were written.
+
+    Args:
+        called: What a user called, for the messages.
+        folder: The folder.
+        manifest: Its manifest, which has the checksums of the rows.
+
+    Raises:
+        ValueError: A checksum is that of other rows, or a file is damaged.
+    """
+    codes = read_ledger(called, folder, manifest).codes
+    arrays, chunks = map_table(called, folder, manifest), manifest.chunks
+    for number, expected in manifest.sums.items():
+        first_row, size = chunks[number]
+        where, found = slice(first_row, first_row + size), 0
+        if (codes[where] == SOUND).any():  # else there was nothing to write
+            for array in (each for sites in arrays.values() for each in sites.values()):
+                found = sum_rows(found, array[where])
+        if sum_rows(found, codes[where]) != expected:
+            raise ValueError(
+                f"{called}: rows {first_row:,} to {first_row + size - 1:,} in '{folder}' are "
+                "damaged (their checksum is that of other numbers); expected what run_simulations "
+                "wrote. Copy the folder again, or simulate into another one."
+            )
 
 
 def map_table(called: str, folder: Path, manifest: Manifest) -> dict[str, dict[str, np.ndarray]]:

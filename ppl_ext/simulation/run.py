@@ -14,7 +14,7 @@ from ppl_ext.simulation.chunks import Simulate
 from ppl_ext.simulation.engine import run_chunks
 from ppl_ext.simulation.folder_table import FolderTable
 from ppl_ext.simulation.memory_table import MemoryTable
-from ppl_ext.simulation.reading import read_table
+from ppl_ext.simulation.reading import check_rows, read_table
 from ppl_ext.simulation.resumption import (
     choose_chunk_size,
     hold_folder,
@@ -86,6 +86,7 @@ def run_simulations(
         identity = getattr(simulate, "identity", {})
         manifest = prepare_folder(path, num_simulations, chunk_size, identity)
         if manifest.complete:
+            check_rows("run_simulations", path, manifest)
             done = [manifest.chunks[number] for number in manifest.complete]
             smallest = min(done, key=lambda chunk: (chunk[1], chunk[0]))
             for fresh in run_chunks(simulate, [smallest], num_jobs):

@@ -75,7 +75,12 @@ class StateFile:
         """
         if not self.path.exists():
             return None
-        arrays, header = read_arrays(self.path, kind=self.kind)
+        arrays, header = read_arrays(
+            self.path,
+            kind=self.kind,
+            called=f"{self.called}: checkpoint",
+            remedy=f"Copy it again; or remove it, and the same call begins anew: rm {self.path}.",
+        )
         for what, expected in self._spelled().items():
             if (found := header["identity"].get(what)) != expected:
                 raise ValueError(

@@ -196,7 +196,10 @@ def test_one_process_at_a_time(tmp_path):
 
 def break_manifest(folder, **changed):
     path = folder / "simulations.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    # As of format 1, which had no checksum.
+    content = json.loads(path.read_text()) | {"format": 1} | changed
+    content.pop("checksum")
+    path.write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize(
@@ -207,7 +210,7 @@ def break_manifest(folder, **changed):
         (lambda f: break_manifest(f, numbers=[40, 40]), "contradict each other"),
         (lambda f: break_manifest(f, complete=[[0, 9]]), "contradict each other"),
         (lambda f: break_manifest(f, chunk_size=0), "simulations.json' is damaged"),
-        (lambda f: break_manifest(f, format=2), "has format 2, written by"),
+        (lambda f: break_manifest(f, format=3), "has format 3, written by"),
         (lambda f: (f / "observed-0.npy").unlink(), "observed-0.npy' is missing"),
         (lambda f: (f / "rows.npy").write_bytes(b"\x93NUMPY"), "rows.npy' is missing, cut off"),
         (lambda f: np.save(f / "latent-0.npy", np.zeros(39)), r"float64 of shape \(39,\), not"),

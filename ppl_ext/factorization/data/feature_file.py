@@ -57,6 +57,7 @@ def read_feature_file(path: Path) -> pandas.DataFrame:
     for name in frame.columns:
         if frame[name].dtype.kind in "biuf":
             continue
+        _refuse_spoilt_numbers(path, name, frame[name])
         count = frame[name].nunique()
         if count > _MOST_VALUES:
             raise ValueError(
@@ -66,3 +67,18 @@ def read_feature_file(path: Path) -> pandas.DataFrame:
         dummies = pandas.get_dummies(frame[[name]], prefix_sep="=", dtype=float)
         frame = pandas.concat([frame.drop(columns=name), dummies], axis=1)
     return frame
+
+
+def _refuse_spoilt_numbers(path: Path, name: str, column: pandas.Series) -> None:
+    """Refuse a column of numbers with a word or two, which are most likely slips."""
+    import pandas
+
+    there = column.notna()
+    words = there & pandas.to_numeric(column, errors="coerce").isna()
+    if 0 < 2 * words.sum() < there.sum():
+        label = column.index[words][0]
+        raise ValueError(
+            f"read_feature_file: column '{name}' of '{path.name}' holds numbers, and "
+            f"{column[words].iloc[0]!r} for '{label}'; expected numbers or words alone. Correct "
+            "it, or leave the cell empty."
+        )

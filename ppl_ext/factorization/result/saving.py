@@ -71,7 +71,7 @@ def read_posterior(path: str | os.PathLike[str]) -> tuple[Posterior, np.ndarray,
         ValueError: The file is cut off, damaged, or of another kind.
         FileNotFoundError: There is no such file.
     """
-    arrays, header = read_arrays(path, kind=_KIND)
+    arrays, header = read_arrays(path, kind=_KIND, called="load_factors")
     posterior = Posterior(
         users=_read_side("users", arrays, header["users"]),
         items=_read_side("items", arrays, header["items"]),
