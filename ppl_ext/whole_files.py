@@ -30,6 +30,7 @@ def replace_file(called: str, path: str | os.PathLike[str], content: bytes) -> N
         ValueError: The path is empty.
         FileNotFoundError: There is no such folder.
         IsADirectoryError: The path is a folder.
+        OSError: The disk is full, say; the file that was there before is whole.
 
     Example:
         >>> import tempfile
@@ -51,6 +52,13 @@ def replace_file(called: str, path: str | os.PathLike[str], content: bytes) -> N
         if target.exists():
             temporary.chmod(target.stat().st_mode & 0o7777)
         os.replace(temporary, target)
+    except OSError as error:
+        why = error.strerror or error
+        raise OSError(
+            error.errno,
+            f"{called}: '{path}' could not be written ({why}), and what was there before is as it "
+            "was; expected room on its disk. Make some, or choose another path",
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -75,6 +75,8 @@ def run_factorize(options: argparse.Namespace) -> int:
         return _refuse(
             f"{error}\nThe options of this command: python -m ppl_ext factorize --help."
         )
+    except MemoryError as error:
+        return _refuse(f"there is not enough memory ({error}). Take fewer factors: --factors 8.")
     except KeyboardInterrupt:
         return _refuse("interrupted before the first sweep was complete; nothing was fitted.")
     print(f"\n{len(written)} files are in {folder.resolve()}:")

@@ -64,7 +64,14 @@ def grow_array_file(path: Path, num_rows: int) -> None:
             return
         shape = (num_rows, *shape[1:])
         # Room first: a header that promises more than there is would be no array.
-        file.truncate(start + _count_bytes(shape, dtype))
+        try:
+            file.truncate(start + _count_bytes(shape, dtype))
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"run_simulations: '{path}' cannot grow ({error.strerror}), and its rows are as "
+                "they were; expected room on its disk. Make some, or choose another folder",
+            ) from error
         file.seek(0)
         _write_header(file, shape, dtype)  # NumPy leaves space for any number of rows
         if file.tell() != start:

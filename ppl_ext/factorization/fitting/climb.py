@@ -19,7 +19,10 @@ from ppl_ext.factorization.result.factors import Factors
 from ppl_ext.fitting.fit_log import FitLog
 from ppl_ext.fitting.loop import drive
 
-__all__ = ["climb_elbo"]
+__all__ = ["CHECKPOINT", "climb_elbo"]
+
+CHECKPOINT = "checkpoint"
+"""Reason of factors that were written on the way."""
 
 # Sweeps between two checkpoints.
 _CHECKPOINT_EVERY = 5
@@ -36,6 +39,7 @@ def climb_elbo(
     designs: Sequence[Design | None],
     held_out: Ratings | None,
     earlier: Sequence[float] | np.ndarray,
+    resumed: bool,
     checkpoint: str | os.PathLike[str] | None,
     progress_bar: bool,
 ) -> Factors:
@@ -49,6 +53,7 @@ def climb_elbo(
         designs: Standardised features of users and of items, or None.
         held_out: Ratings that say when it is enough; the ELBO does if None.
         earlier: The ELBO of earlier sweeps.
+        resumed: Whether they are those of this climb, which goes on after an interruption.
         checkpoint: File that the factors are written to on the way.
         progress_bar: Draw a bar.
 
@@ -77,7 +82,7 @@ def climb_elbo(
             raise KeyboardInterrupt
         if checkpoint is not None and len(elbo) % _CHECKPOINT_EVERY == 0:
             seconds = time.perf_counter() - begun
-            log = FitLog(-np.array(elbo), "checkpoint", False, seconds)
+            log = FitLog(-np.array(elbo), CHECKPOINT, False, seconds)
             Factors(posterior, np.array(elbo), log).save(checkpoint)
         return np.array([-bound])
 
@@ -90,7 +95,10 @@ def climb_elbo(
                 return None
             return f"the ratings held out became no likelier in {_PATIENCE} sweeps"
         # The first sweeps may climb slowly and then fast, while the weights rest.
-        if len(losses) < 6 or losses[-2] - losses[-1] > settings.tolerance * len(ratings):
+        sweeps = len(losses) + (len(earlier) if resumed else 0)
+        if sweeps < 6 or elbo[-1] - elbo[-2] > settings.tolerance * len(ratings):
+            return None
+        if len(losses) == 1 and elbo[-1] < elbo[-2]:  # after a start with other ratings
             return None
         return f"the ELBO rises by less than {settings.tolerance:g} nats per rating and sweep"
 

@@ -49,6 +49,23 @@ def test_checkpoint_is_there_before_the_end(tmp_path, monkeypatch):
     assert load_factors(tmp_path / "factors").sweeps == 5
 
 
+def test_a_fit_that_was_killed_late_ends_where_it_would_have(tmp_path, monkeypatch):
+    whole, original = fit(), sweeps.Sweeper.sweep
+
+    def fail_late(self, state):
+        if state.sweeps == whole.sweeps - 1:
+            raise OSError("the machine goes down")
+        return original(self, state)
+
+    monkeypatch.setattr(sweeps.Sweeper, "sweep", fail_late)
+    with pytest.raises(OSError, match="goes down"):
+        fit(checkpoint=tmp_path / "factors")
+    monkeypatch.undo()
+    again = fit(start=load_factors(tmp_path / "factors"))
+    assert np.array_equal(again.elbo, whole.elbo)
+    assert np.array_equal(again.users.table, whole.users.table)
+
+
 def test_interruption_keeps_whole_sweeps(monkeypatch):
     original = sweeps.Sweeper.sweep
 
