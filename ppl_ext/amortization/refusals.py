@@ -102,7 +102,8 @@ def check_batch(plate: str, size: int, subsample_size: int | None) -> None:
     if subsample_size is not None and subsample_size > size:
         raise ValueError(
             f"AutoAmortized: plate '{plate}' draws {subsample_size} of {size} rows; expected at "
-            f"most as many as there are. Write subsample_size=min({subsample_size}, {size})."
+            f"most as many as there are. Write subsample_size=min({subsample_size}, {size}); "
+            f"where it follows data, give at most {size} rows at a time: guide.median(x[:{size}])."
         )
 
 

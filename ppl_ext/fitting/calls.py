@@ -6,8 +6,9 @@ Every check takes the ``line`` with which a call of the room begins, ``"fit(mode
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Collection, Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "check_guide",
     "check_init_scale",
     "check_model",
+    "check_positive",
     "refuse_guide_by_position",
 ]
 
@@ -36,6 +38,25 @@ def check_count(caller: str, name: str, value: Any, line: str) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(
             f"{caller}: {name} = {value!r}; expected a positive whole number, such as {line}."
+        )
+
+
+def check_positive(caller: str, name: str, value: Any, line: str) -> None:
+    """Refuse what is no positive, finite number.
+
+    Args:
+        caller: What was called.
+        name: The argument.
+        value: Its value.
+        line: The line that mends it.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and 0 < value < math.inf):
+        raise ValueError(
+            f"{caller}: {name} = {value!r}; expected a positive number. Write {line}."
         )
 
 

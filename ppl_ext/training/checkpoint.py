@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import zlib
 from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-import numpy as np
-
 from ppl_ext.training.minibatches import Batch, Minibatches
 from ppl_ext.training.settings import MinibatchSettings
 from ppl_ext.training.state_file import StateFile
-from ppl_ext.training.streams import Stream
+from ppl_ext.training.streams import OWN_ORDER, Stream, sum_batch
 from ppl_ext.whole_files import find_target
 
 __all__ = ["open_checkpoint"]
 
 _SUMMED = 8  # batches of the checksum
+_BEGINNING = "the checksum of the first batches"
 _LIMITS = ("max_epochs", "max_seconds")
 
 
@@ -66,18 +65,14 @@ def open_checkpoint(
         "the key or seed": seed,
         "num_parts": num_parts,
         **source.identity(),
-        "the checksum of the first batches": _sum(islice(source.epoch(0), _SUMMED)),
+        _BEGINNING: _sum(islice(source.epoch(0), _SUMMED)),
         "the checksum of the held-out batches": None if held_out is None else _sum(held_out),
     }
     called = "fit_minibatches"
-    return StateFile(
-        called, "minibatch checkpoint", find_target(f"{called}: checkpoint", path), identity
-    )
+    file = find_target(f"{called}: checkpoint", path)
+    remedies = {_BEGINNING: OWN_ORDER} if isinstance(source, Stream) else {}
+    return StateFile(called, "minibatch checkpoint", file, identity, remedies)
 
 
 def _sum(batches: Iterable[Batch]) -> int:
-    total = 0
-    for batch in batches:
-        for array in batch:
-            total = zlib.crc32(np.ascontiguousarray(array).tobytes(), total)
-    return total
+    return functools.reduce(sum_batch, batches, 0)

@@ -63,11 +63,16 @@ class _Training:
         self.progress, self._kept = Progress(**words), True
         if not self.progress.converged:
             self.progress.reason = ""  # the limits of this call may be wider
+        if isinstance(self.source, Stream) and self.progress.beginning is not None:
+            at = self.progress.epoch, self.progress.batch
+            self.source.expect(*at, self.progress.beginning)
         self._walk = self._walk_on()
         return True
 
     def write(self, file: StateFile) -> None:
         """Put everything down."""
+        if isinstance(self.source, Stream):
+            self.progress.beginning = self.source.sum_beginning(self.progress.batch)
         parts = {"learner": self.learner.state(), "judge": self.judge.state()}
         file.write(parts, vars(self.progress))
 

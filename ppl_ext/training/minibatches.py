@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ppl_ext.byte_order import to_native
+
 __all__ = ["Batch", "Minibatches"]
 
 _HELD_OUT = 8  # batches
@@ -150,7 +152,7 @@ class Minibatches:
         return part
 
     def _read(self, rows: np.ndarray) -> Batch:
-        return tuple(_read_rows(array, rows) for array in self.arrays)
+        return tuple(to_native(_read_rows(array, rows)) for array in self.arrays)
 
     def _check_lengths(self) -> None:
         lengths = [len(array) for array in self.arrays]

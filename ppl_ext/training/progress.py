@@ -15,6 +15,7 @@ class Progress:
         step: Steps made.
         epoch: Epoch of the next batch.
         batch: Its number in that epoch.
+        beginning: Checksum of the first batches of that epoch, where they come from a stream.
         step_size: Of the optimiser, before the cuts of the schedule.
         spoiled: Looks in a row that were not finite.
         seconds: Wall-clock time, that of earlier calls among it.
@@ -30,6 +31,7 @@ class Progress:
     step: int = 0
     epoch: int = 0
     batch: int = 0
+    beginning: int | None = None
     step_size: float = 0.0
     spoiled: int = 0
     seconds: float = 0.0

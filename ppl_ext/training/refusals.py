@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ppl_ext.training.minibatches import Minibatches
+from ppl_ext.training.settings import MinibatchSettings
 from ppl_ext.training.streams import Stream
 
 __all__ = [
+    "check_objects",
     "find_rows_plate",
     "refuse_missing_rows",
     "refuse_plates",
@@ -16,6 +19,43 @@ __all__ = [
     "refuse_unequal_parts",
     "say_process_is_gone",
 ]
+
+
+def check_objects(
+    model: Any, guide: Any, elbo: Any, settings: Any, *, objective: type, line: str
+) -> None:
+    """Refuse arguments that are no objects of their kind, a class among them.
+
+    Args:
+        model: The model.
+        guide: The guide.
+        elbo: The objective, or None.
+        settings: How to train, or None.
+        objective: The host's class of objectives.
+        line: A right call.
+
+    Raises:
+        TypeError: One is something else.
+    """
+    for name, value, expected, holds in (
+        ("model", model, "a function", callable(model)),
+        ("guide", guide, "a guide, such as AutoAmortized(model)", callable(guide)),
+        ("elbo", elbo, "an objective, such as elbo=Trace_ELBO()", isinstance(elbo, objective)),
+        (
+            "settings",
+            settings,
+            "settings=MinibatchSettings(...)",
+            isinstance(settings, MinibatchSettings),
+        ),
+    ):
+        if name in ("elbo", "settings") and value is None:
+            continue
+        kind = isinstance(value, type)
+        if kind or not holds:
+            found = f"the class {value.__name__}" if kind else f"a {type(value).__name__}"
+            raise TypeError(
+                f"fit_minibatches: {name} is {found}; expected {expected}. The order is {line}."
+            )
 
 
 def refuse_plates(

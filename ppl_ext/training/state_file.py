@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +36,7 @@ class StateFile:
         kind: What the file is, as its header says.
         path: The file.
         identity: What tells this training from others: ``{what: value of JSON}``.
+        remedies: What may have made one of these another, and what to do: ``{what: sentence}``.
 
     Example:
         >>> import tempfile
@@ -51,6 +52,7 @@ class StateFile:
     kind: str
     path: Path
     identity: Mapping[str, Any]
+    remedies: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, parts: Mapping[str, Mapping[str, Any]], words: Mapping[str, Any]) -> None:
         """Replace the file as a whole.
@@ -83,10 +85,12 @@ class StateFile:
         )
         for what, expected in self._spelled().items():
             if (found := header["identity"].get(what)) != expected:
+                remedy = f" {self.remedies[what]}" if what in self.remedies else ""
                 raise ValueError(
                     f"{self.called}: the checkpoint '{self.path.name}' is of another training: "
                     f"{what} was {found}, and is {expected} in this call. Expected the same; "
                     "call as before, or name another file: checkpoint='other.safetensors'."
+                    f"{remedy}"
                 )
         parts: dict[str, _Arrays] = {}
         for name, array in arrays.items():

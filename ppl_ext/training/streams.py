@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -9,11 +10,29 @@ from typing import Any
 
 import numpy as np
 
+from ppl_ext.byte_order import to_native
 from ppl_ext.training.minibatches import Batch, Minibatches
 
-__all__ = ["Place", "Source", "Stream", "as_source", "join_batches", "read_held_out", "walk"]
+__all__ = [
+    "OWN_ORDER",
+    "Place",
+    "Source",
+    "Stream",
+    "as_source",
+    "join_batches",
+    "read_held_out",
+    "sum_batch",
+    "walk",
+]
 
-_MOST_HELD_OUT, _JOINED = 32, 8  # batches
+_MOST_HELD_OUT, _JOINED, _SUMMED = 32, 8, 8  # batches
+
+OWN_ORDER = (
+    "A loader that shuffles by itself cannot be gone on with: let the order follow from the "
+    "number of the epoch, batches=Minibatches(x, batch_size=256), or a function of it, such as "
+    "batches=Minibatches(x, batch_size=256).epoch."
+)
+"""What to do where the order of batches is another one at each pass."""
 
 Source = Minibatches | Iterable[Any] | Callable[[int], Iterable[Any]]
 """What a user may give: `Minibatches`; what can be gone through anew for each epoch, such as a
@@ -45,6 +64,8 @@ class Stream:
     def __init__(self, open_epoch: Callable[[int], Iterable[Any]]) -> None:
         self._open = open_epoch
         self._found: dict[int, tuple[int, int]] = {}  # batches and rows of each whole epoch
+        self._sums: tuple[int, list[int]] = (0, [])  # an epoch, checksums of its first batches
+        self._expected: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:
         """Batches of an epoch; 0 until one was gone through."""
@@ -57,8 +78,9 @@ class Stream:
             ValueError: A batch is empty, or the epoch has other rows than the one before.
         """
         batches = rows = first = 0
+        self._sums = number, []
         for index, given in enumerate(self._open(number)):
-            batch = given if isinstance(given, tuple) else tuple(_listed(given))
+            batch = to_native(_as_batch(given, index))
             count = _count_rows(batch, index)
             rows, first = rows + count, count if not index else first
             if count != first:
@@ -69,6 +91,7 @@ class Stream:
                     "DataLoader(..., shuffle=True, drop_last=True)."
                 )
             batches += 1
+            self._check_order(number, index, batch)
             if index >= start:
                 yield batch
         found = self._found.setdefault(number, (batches, rows))
@@ -84,13 +107,34 @@ class Stream:
     def once(self) -> Iterator[Batch]:
         """The batches of the first epoch, as they come."""
         for index, given in enumerate(self._open(0)):
-            batch = given if isinstance(given, tuple) else tuple(_listed(given))
+            batch = to_native(_as_batch(given, index))
             _count_rows(batch, index)
             yield batch
 
     def identity(self) -> dict[str, Any]:
         """What tells this source from others, in JSON."""
         return {"the batches": "a stream"}
+
+    def sum_beginning(self, count: int) -> int:
+        """Checksum of the first batches of the epoch that was opened last, of some at most."""
+        return self._sums[1][min(count, _SUMMED) - 1]
+
+    def expect(self, number: int, count: int, checksum: int) -> None:
+        """Refuse an epoch that begins otherwise when it is opened again."""
+        self._expected = number, min(count, _SUMMED), checksum
+
+    def _check_order(self, number: int, index: int, batch: Batch) -> None:
+        _, sums = self._sums
+        if index < _SUMMED:
+            sums.append(sum_batch(sums[-1] if sums else 0, batch))
+        if self._expected is None or (number, index + 1) != self._expected[:2]:
+            return
+        if sums[-1] != self._expected[2]:
+            raise ValueError(
+                f"fit_minibatches: epoch {number} begins with other batches than it did before "
+                f"the checkpoint was written; expected the same, to go on bit for bit. {OWN_ORDER}"
+            )
+        self._expected = None
 
 
 def as_source(batches: Source) -> Minibatches | Stream:
@@ -155,8 +199,22 @@ def join_batches(source: Minibatches | Stream) -> Batch:
     )
 
 
-def _listed(given: Any) -> list[Any]:
-    return given if isinstance(given, list) else [given]
+def sum_batch(total: int, batch: Batch) -> int:
+    """Go on with a checksum, by the arrays of a batch."""
+    for array in batch:
+        total = zlib.crc32(np.ascontiguousarray(array).tobytes(), total)
+    return total
+
+
+def _as_batch(given: Any, index: int) -> Batch:
+    if isinstance(given, Mapping):
+        names = ", ".join(f"batch[{name!r}]" for name in given)
+        raise TypeError(
+            f"fit_minibatches: batch {index} is a {type(given).__name__} with {list(given)}; "
+            "expected a tuple of the model's arguments, in their order. Write batches=lambda "
+            f"epoch: (({names},) for batch in loader)."
+        )
+    return tuple(given) if isinstance(given, list | tuple) else (given,)
 
 
 def _count_rows(batch: Batch, index: int) -> int:

@@ -327,3 +327,11 @@ def test_the_end_is_said():
     assert not log.converged
     assert log.reason == "reached max_seconds=1e-09"
     assert "in the latest epochs" not in str(log)
+
+
+def test_a_damaged_checkpoint_says_that_it_may_be_removed(tmp_path):
+    file = StateFile("fit_minibatches", "state", tmp_path / "kept", {"the seed": 0})
+    file.write({"learner": {"w": np.ones(3)}}, {"step": 7})
+    file.path.write_bytes(file.path.read_bytes()[:-4])
+    with pytest.raises(ValueError, match=r"fit_minibatches: checkpoint: 'kept' is .*begins anew"):
+        file.read()

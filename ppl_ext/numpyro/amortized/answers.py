@@ -9,7 +9,8 @@ import numpyro.distributions as dist
 from numpyro.infer.autoguide import AutoGuide
 
 from ppl_ext.amortization.refusals import refuse_no_shared
-from ppl_ext.fitting.calls import check_count
+from ppl_ext.byte_order import to_native
+from ppl_ext.fitting.calls import check_count, check_positive
 from ppl_ext.numpyro.amortized.framed_flows import RowFlow
 from ppl_ext.numpyro.amortized.gaussians import Gaussian
 from ppl_ext.numpyro.amortized.network import RowNetwork
@@ -162,7 +163,8 @@ class AbstractRowGuide(AutoGuide):
             The posteriors, with medians, quantiles and draws; and ``gap``, a report.
 
         Raises:
-            ValueError: Something outside of the plate hangs on local sites.
+            ValueError: A number is not positive, or something outside of the plate hangs on local
+                sites.
 
         References:
             Kim, Wiseman, Miller, Sontag, Rush (2018), Semi-amortized variational autoencoders,
@@ -175,6 +177,10 @@ class AbstractRowGuide(AutoGuide):
         counts = {"max_steps": max_steps, "num_particles": num_particles, "num_draws": num_draws}
         for name, count in counts.items():
             check_count("AutoAmortized.refine", name, count, f"{line[:-1]}, {name}=1000)")
+        check_positive(
+            "AutoAmortized.refine", "step_size", step_size, f"{line[:-1]}, step_size=0.1)"
+        )
+        args, kwargs = to_native((args, kwargs))
         posterior, shown = self._answer(params, args, kwargs)
         terms = RowTerms(self.model, args, kwargs, params, posterior.layout, shown)
         return refine_rows(
@@ -191,6 +197,7 @@ class AbstractRowGuide(AutoGuide):
         self, params: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[RowPosterior, Shown]:
         """The posteriors of all rows, and the run of the model that has shown them."""
+        args, kwargs = to_native((args, dict(kwargs)))
         layout = self._network.check_data(args, kwargs)
         shown = self._network.run_whole(args, kwargs)
         read = self._network.read(shown.trace, args, kwargs, shown.rows)

@@ -23,6 +23,7 @@ from ppl_ext.numpyro.training.parts import place_parts
 from ppl_ext.training.checkpoint import open_checkpoint
 from ppl_ext.training.log import MinibatchLog
 from ppl_ext.training.loop import train
+from ppl_ext.training.refusals import check_objects
 from ppl_ext.training.settings import MinibatchSettings
 from ppl_ext.training.streams import Source, as_source, join_batches, read_held_out
 
@@ -148,6 +149,8 @@ def fit_minibatches(
         The parameters and the log. Ctrl-C ends the training with the best so far.
 
     Raises:
+        TypeError: A class or something else stands for the model, the guide, the objective or the
+            settings; batches cannot be gone through again or are dictionaries.
         ValueError: The data change their length between epochs, a batch is empty, rows cannot be
             divided into the parts, or the checkpoint is of another training.
         FloatingPointError: A batch with values that are not finite made a loss that is not, or
@@ -178,6 +181,7 @@ def fit_minibatches(
     check_rng_key("fit_minibatches", rng_key, _LINE)
     if num_parts is not None:
         check_count("fit_minibatches", "num_parts", num_parts, "num_parts=2")
+    check_objects(model, guide, elbo, settings, objective=ELBO, line=_LINE)
     settings = settings or MinibatchSettings()
     source, parts = as_source(batches), place_parts(num_parts)
     scored = None if held_out is None else read_held_out(held_out)

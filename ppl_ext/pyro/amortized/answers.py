@@ -9,7 +9,7 @@ import torch
 from pyro.nn import PyroModule
 
 from ppl_ext.amortization.refusals import refuse_no_shared
-from ppl_ext.fitting.calls import check_count
+from ppl_ext.fitting.calls import check_count, check_positive
 from ppl_ext.pyro.amortized.framed_flows import RowFlow
 from ppl_ext.pyro.amortized.gaussians import Gaussian
 from ppl_ext.pyro.amortized.posterior import RowPosterior
@@ -17,6 +17,7 @@ from ppl_ext.pyro.amortized.refinement import RefinedRows, refine_rows
 from ppl_ext.pyro.amortized.row_model import RowModel
 from ppl_ext.pyro.amortized.row_terms import RowTerms
 from ppl_ext.pyro.amortized.rows import Shown
+from ppl_ext.pyro.tracing.data.data_kinds import to_tensors
 from ppl_ext.pyro.tracing.turns import in_turn
 
 __all__ = ["AbstractRowGuide"]
@@ -147,7 +148,8 @@ class AbstractRowGuide(PyroModule):
             The posteriors, with medians, quantiles and draws; and ``gap``, a report.
 
         Raises:
-            ValueError: Something outside of the plate hangs on local sites.
+            ValueError: A number is not positive, or something outside of the plate hangs on local
+                sites.
 
         References:
             Kim, Wiseman, Miller, Sontag, Rush (2018), Semi-amortized variational autoencoders,
@@ -158,6 +160,10 @@ class AbstractRowGuide(PyroModule):
         counts = {"max_steps": max_steps, "num_particles": num_particles, "num_draws": num_draws}
         for name, count in counts.items():
             check_count("AutoAmortized.refine", name, count, f"guide.refine(*args, {name}=1000)")
+        check_positive(
+            "AutoAmortized.refine", "step_size", step_size, "guide.refine(*args, step_size=0.1)"
+        )
+        args, kwargs = to_tensors((args, kwargs))
         posterior, shown = self._answer(args, kwargs)
         terms = RowTerms(self._rows.model, args, kwargs, posterior.layout, shown)
         return refine_rows(
@@ -173,7 +179,7 @@ class AbstractRowGuide(PyroModule):
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[RowPosterior, Shown]:
         """The posteriors of all rows, and the run of the model that has shown them."""
-        layout = self._rows.layout
+        layout, (args, kwargs) = self._rows.layout, to_tensors((args, dict(kwargs)))
         self._rows.check_data(args, kwargs)
         shown = self._rows.run_whole(args, kwargs)
         read = self._rows.read(shown.sites, args, kwargs, shown.rows)

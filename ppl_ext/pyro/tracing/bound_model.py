@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from pyro import poutine
 
+from ppl_ext.byte_order import to_native
 from ppl_ext.density import Site
 from ppl_ext.gaussian_vi.location_scale import PartialCentering
 from ppl_ext.pyro.tracing.batched_density import to_points
@@ -212,7 +213,7 @@ def bind_model(
     Raises:
         ValueError: A plate is empty, or the model stopped over integer arguments.
     """
-    model, args, kwargs = take_snapshot((model, tuple(args), dict(kwargs)))
+    model, args, kwargs = take_snapshot((model, *to_native((tuple(args), dict(kwargs)))))
     try:
         return _look(caller, model, args, kwargs)
     except (AttributeError, TypeError) as error:
@@ -232,9 +233,8 @@ def _look(caller: str, model: Callable, args: tuple, kwargs: Mapping[str, Any]) 
             sites, visit = trace_sites(caller, model, args, kwargs)
         except DataError as error:
             raise ValueError(f"{caller}: {error}.") from error
-    pieces = {name: (part.shape, part.dtype) for name, part in visit.point.items()}
-    dtypes = [dtype for _, dtype in pieces.values()] or [torch.get_default_dtype()]
     parts = [*visit.point.values(), *visit.terms.values()]
+    dtypes = [part.dtype for part in visit.point.values()] or [torch.get_default_dtype()]
     return BoundModel(
         caller=caller,
         model=model,
@@ -242,7 +242,7 @@ def _look(caller: str, model: Callable, args: tuple, kwargs: Mapping[str, Any]) 
         kwargs=kwargs,
         sites=sites,
         observed=read_data(sites, visit.sites),
-        pieces=pieces,
+        pieces={name: (part.shape, part.dtype) for name, part in visit.point.items()},
         start=visit.point,
         work=visit.num_floats,
         dtype=functools.reduce(torch.promote_types, dtypes),

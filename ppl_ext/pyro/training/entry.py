@@ -22,6 +22,7 @@ from ppl_ext.pyro.training.parts import place_parts
 from ppl_ext.training.checkpoint import open_checkpoint
 from ppl_ext.training.log import MinibatchLog
 from ppl_ext.training.loop import train
+from ppl_ext.training.refusals import check_objects
 from ppl_ext.training.settings import MinibatchSettings
 from ppl_ext.training.streams import Source, as_source, join_batches, read_held_out
 
@@ -147,6 +148,8 @@ def fit_minibatches(
         The parameters and the log. Ctrl-C ends the training with the best so far.
 
     Raises:
+        TypeError: A class or something else stands for the model, the guide, the objective or the
+            settings; batches cannot be gone through again or are dictionaries.
         ValueError: The data change their length between epochs, a batch is empty, rows cannot be
             divided into the parts, parameters are of several precisions, or the checkpoint is of
             another training.
@@ -175,6 +178,9 @@ def fit_minibatches(
     """
     if num_parts is not None:
         check_count("fit_minibatches", "num_parts", num_parts, "num_parts=2")
+    check_objects(
+        model, guide, elbo, settings, objective=ELBO, line="fit_minibatches(model, guide, batches)"
+    )
     settings = settings or MinibatchSettings()
     source, parts, elbo = as_source(batches), place_parts(num_parts), elbo or Trace_ELBO()
     scored = None if held_out is None else read_held_out(held_out)

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.primitives import Messenger
 
+from ppl_ext.byte_order import to_native
+
 __all__ = ["DataError", "ReadsData", "array_from", "blame_arguments", "is_foreign"]
 
 _NUMBERS = "biufc"
@@ -34,14 +36,16 @@ class ReadsData(Messenger):
 
 
 def is_foreign(value: Any) -> bool:
-    """Whether a value is another library's array, such as a pandas series."""
-    ours = isinstance(value, (np.ndarray, np.generic, jax.Array, jax.core.Tracer, type))
+    """Whether a value is an array of another library (a pandas series) or machine."""
+    if isinstance(value, np.ndarray):
+        return not value.dtype.isnative
+    ours = isinstance(value, (np.generic, jax.Array, jax.core.Tracer, type))
     return not ours and hasattr(value, "__array__") and hasattr(value, "dtype")
 
 
 def array_from(value: Any) -> np.ndarray:
     """The numbers of another library's array."""
-    return np.asarray(value)
+    return to_native(np.asarray(value))
 
 
 def blame_arguments(model: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) -> str:

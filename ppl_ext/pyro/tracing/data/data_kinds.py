@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ppl_ext.byte_order import to_native
+
 __all__ = ["DataError", "blame_arguments", "read_observed", "to_tensors"]
 
 _NUMBERS = "biuf"
@@ -83,7 +85,7 @@ def blame_arguments(model: Callable[..., Any], args: tuple, kwargs: Mapping[str,
 
 def _to_tensor(value: Any) -> torch.Tensor:
     # A copy: a series may lend its numbers only to read.
-    tensor = torch.as_tensor(np.array(value))
+    tensor = torch.as_tensor(to_native(np.array(value)))
     return tensor.to(torch.get_default_dtype()) if tensor.is_floating_point() else tensor
 
 
