@@ -38,8 +38,7 @@ def climb_elbo(
     spread: float,
     designs: Sequence[Design | None],
     held_out: Ratings | None,
-    earlier: Sequence[float] | np.ndarray,
-    resumed: bool,
+    start: Factors | None,
     checkpoint: str | os.PathLike[str] | None,
     progress_bar: bool,
 ) -> Factors:
@@ -52,8 +51,8 @@ def climb_elbo(
         spread: Their variance.
         designs: Standardised features of users and of items, or None.
         held_out: Ratings that say when it is enough; the ELBO does if None.
-        earlier: The ELBO of earlier sweeps.
-        resumed: Whether they are those of this climb, which goes on after an interruption.
+        start: The factors that it goes on from, if any. Those of a fit of the same ratings that
+            was killed when it was at its end are returned as they are.
         checkpoint: File that the factors are written to on the way.
         progress_bar: Draw a bar.
 
@@ -71,6 +70,9 @@ def climb_elbo(
         threads=settings.num_threads or os.cpu_count() or 1,
         designs=designs,
     )
+    earlier = [] if start is None else list(start.elbo)
+    resumed = start is not None and start.log.reason == CHECKPOINT
+    enough = settings.tolerance * len(ratings)
     elbo = list(earlier)
     begun = time.perf_counter()
 
@@ -95,12 +97,17 @@ def climb_elbo(
                 return None
             return f"the ratings held out became no likelier in {_PATIENCE} sweeps"
         # The first sweeps may climb slowly and then fast, while the weights rest.
-        sweeps = len(losses) + (len(earlier) if resumed else 0)
-        if sweeps < 6 or elbo[-1] - elbo[-2] > settings.tolerance * len(ratings):
+        sweeps = len(losses) + (len(earlier) if resumed or has_ended() else 0)
+        if sweeps < 6 or elbo[-1] - elbo[-2] > enough:
             return None
         if len(losses) == 1 and elbo[-1] < elbo[-2]:  # after a start with other ratings
             return None
         return f"the ELBO rises by less than {settings.tolerance:g} nats per rating and sweep"
+
+    def has_ended() -> bool:
+        """Whether the start was at its end, and its ratings are these."""
+        flat = len(earlier) >= 6 and earlier[-1] - earlier[-2] <= enough
+        return flat and len(elbo) == len(earlier) + 1 and 0 <= elbo[-1] - elbo[-2] <= enough
 
     try:
         log = drive(
@@ -115,6 +122,8 @@ def climb_elbo(
         sweeper.close()
     if not elbo:  # interrupted before there was anything to keep
         raise KeyboardInterrupt
+    if start is not None and held_out is None and log.converged and has_ended():
+        return replace(start, log=replace(log, losses=-np.array(earlier[-1:])))
     # A sweep that Ctrl-C fell into was finished, and counts.
     log = replace(log, losses=-np.array(elbo[len(earlier) :]))
     return Factors(posterior, np.array(elbo), log)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
-from ppl_ext.factorization.fitting.climb import CHECKPOINT, climb_elbo
+from ppl_ext.factorization.fitting.climb import climb_elbo
 from ppl_ext.factorization.fitting.first_state import open_start, read_both, start_posterior
 from ppl_ext.factorization.model.checks import check_held_out, check_ratings, check_settings
 from ppl_ext.factorization.model.noise import Noise
@@ -186,8 +186,7 @@ class MatrixFactorization:
                     spread=spread,
                     designs=[design for _, design in features],
                     held_out=held_out,
-                    earlier=() if start is None else start.elbo,
-                    resumed=start is not None and start.log.reason == CHECKPOINT,
+                    start=start,
                     checkpoint=checkpoint,
                     progress_bar=progress_bar,
                 )
