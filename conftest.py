@@ -29,7 +29,7 @@ gc.set_threshold(20_000, 20, 20)
 # Programs that JAX has compiled since it was last told to forget them, and how many it may keep:
 # each holds a megabyte and more, and the small ones of one file come again in the next.
 _programs: list[str] = []
-_MOST_PROGRAMS = 500
+_MOST_PROGRAMS = 300
 
 
 def _count_program(event: str, seconds: float, **what: object) -> None:
