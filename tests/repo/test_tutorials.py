@@ -12,8 +12,8 @@ TUTORIALS = sorted((ROOT / "tutorials").glob("*.py"))
 
 
 def hosts_of(path) -> set[str]:
-    """List the hosts that a tutorial imports."""
-    imported = set()
+    """List the hosts that a tutorial imports, or that a worked model imports for it."""
+    imported = {name for name in MAKERS if path.stem.endswith(f"_{name}")}
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             imported |= {alias.name.partition(".")[0] for alias in node.names}
