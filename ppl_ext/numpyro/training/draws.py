@@ -15,6 +15,7 @@ from ppl_ext.draws.draws import Draws
 from ppl_ext.numpyro.tracing.compiled_density import batch_size
 from ppl_ext.numpyro.tracing.enumeration.site_scores import score_trace
 from ppl_ext.numpyro.tracing.rng_keys import make_generator
+from ppl_ext.numpyro.training.first_run import Trace, list_plates, trace_batch
 from ppl_ext.training.minibatches import Batch, Minibatches
 from ppl_ext.training.refusals import find_rows_plate, refuse_missing_rows, refuse_row_draws
 from ppl_ext.training.streams import Stream
@@ -22,7 +23,6 @@ from ppl_ext.training.streams import Stream
 __all__ = ["draw_and_score"]
 
 Program = Callable[..., Any]
-Trace = dict[str, dict[str, Any]]
 
 
 def draw_and_score(
@@ -48,13 +48,9 @@ def draw_and_score(
     """
     batches = source.once()
     first = next(batches)
-    guide_trace = _trace(guide, params, rng_key, first)
-    model_trace = _trace(handlers.replay(model, guide_trace), params, rng_key, first)
-    plates = {
-        name: (site["args"][0], site["args"][1] or site["args"][0])
-        for name, site in model_trace.items()
-        if site["type"] == "plate"
-    }
+    guide_trace = trace_batch(guide, params, rng_key, first)
+    model_trace = trace_batch(handlers.replay(model, guide_trace), params, rng_key, first)
+    plates = list_plates(model_trace)
     rows, latent = find_rows_plate(plates), _latent(model_trace)
     drawn = {
         name: _plates_around(site) for name, site in _latent(guide_trace).items() if name in latent
@@ -63,14 +59,14 @@ def draw_and_score(
     size = plates[rows][0] if rows else len(first[0])
 
     def draw(key: jax.Array, batch: Batch) -> tuple[dict[str, jax.Array], jax.Array]:
-        trace = _trace(guide, params, key, batch)
+        trace = trace_batch(guide, params, key, batch)
         log_q = sum(jnp.sum(term) for term in score_trace(trace).values())
         return {name: trace[name]["value"] for name in drawn}, log_q
 
     def score(values: dict[str, jax.Array], batch: Batch) -> tuple[jax.Array, jax.Array]:
         """Log density of what all rows share, and of the rows of a batch."""
         run = handlers.substitute(model, values)
-        trace = _trace(run, params, jax.random.key(0), batch)
+        trace = trace_batch(run, params, jax.random.key(0), batch)
         shared = of_rows = jnp.zeros(())
         for name, term in score_trace(trace).items():
             if rows in _plates_around(trace[name]):
@@ -100,14 +96,6 @@ def draw_and_score(
         dims=drawn,
         make_generator=make_generator,
     )
-
-
-def _trace(
-    function: Program, params: Mapping[str, Any], rng_key: jax.Array, batch: Batch
-) -> Trace:
-    seeded = handlers.seed(handlers.substitute(function, dict(params)), rng_key)
-    with handlers.block():
-        return handlers.trace(seeded).get_trace(*batch)
 
 
 def _latent(trace: Trace) -> Trace:

@@ -14,7 +14,9 @@ from ppl_ext.training.minibatches import Batch, Minibatches
 from ppl_ext.training.refusals import refuse_plates, refuse_row_parameters
 from ppl_ext.training.streams import Stream
 
-__all__ = ["run_first"]
+__all__ = ["Trace", "list_plates", "run_first", "trace_batch"]
+
+Trace = dict[str, dict[str, Any]]
 
 
 def run_first(
@@ -44,14 +46,10 @@ def run_first(
         )
     params = svi.get_params(state)
     guide_key, model_key = jax.random.split(rng_key)
-    guide_trace = _trace(svi.guide, params, guide_key, batch)
+    guide_trace = trace_batch(svi.guide, params, guide_key, batch)
     replayed = handlers.replay(svi.model, guide_trace)
-    model_trace = _trace(replayed, params, model_key, batch)
-    plates = {
-        name: (site["args"][0], site["args"][1] or site["args"][0])
-        for name, site in model_trace.items()
-        if site["type"] == "plate"
-    }
+    model_trace = trace_batch(replayed, params, model_key, batch)
+    plates = list_plates(model_trace)
     refuse_plates(source, len(batch[0]), plates)
     if isinstance(svi.guide, AutoGuide) and not isinstance(svi.guide, AutoAmortized):
         around = {
@@ -64,7 +62,18 @@ def run_first(
     return svi.optim.get_params(state.optim_state), sites
 
 
-def _trace(function: Any, params: Any, rng_key: jax.Array, batch: Batch) -> dict[str, Any]:
+def list_plates(trace: Trace) -> dict[str, tuple[int, int]]:
+    """``{plate: (rows of all data, rows that it shows)}``."""
+    return {
+        name: (site["args"][0], site["args"][1] or site["args"][0])
+        for name, site in trace.items()
+        if site["type"] == "plate"
+    }
+
+
+def trace_batch(function: Any, params: Any, rng_key: jax.Array, batch: Batch) -> Trace:
+    """One run of a model or guide with its parameters, apart from what runs around it."""
     seeded = handlers.seed(handlers.substitute(function, params), rng_key)
-    trace: dict[str, Any] = handlers.trace(seeded).get_trace(*batch)
+    with handlers.block():
+        trace: Trace = handlers.trace(seeded).get_trace(*batch)
     return trace

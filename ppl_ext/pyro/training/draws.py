@@ -16,6 +16,7 @@ from ppl_ext.draws.draws import Draws
 from ppl_ext.pyro.tracing.arguments import refuse_invalid
 from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state, vectorised_noise
+from ppl_ext.pyro.training.first_run import list_plates
 from ppl_ext.pyro.training.parts import as_tensors
 from ppl_ext.training.minibatches import Minibatches
 from ppl_ext.training.refusals import find_rows_plate, refuse_missing_rows, refuse_row_draws
@@ -46,11 +47,7 @@ def draw_and_score(
     with own_random_state(seed), model_scope(), torch.no_grad(), poutine.block():
         guide_trace = poutine.trace(guide).get_trace(*first)
         model_trace = poutine.trace(poutine.replay(model, guide_trace)).get_trace(*first)
-    plates = {
-        name: (site["fn"].size, len(site["value"]))
-        for name, site in model_trace.nodes.items()
-        if site["type"] == "sample" and site_is_subsample(site)
-    }
+    plates = list_plates(model_trace)
     rows, latent = find_rows_plate(plates), set(_latent(model_trace))
     sites = _latent(guide_trace)
     drawn = {name: _plates_around(site) for name, site in sites.items() if name in latent}

@@ -16,7 +16,7 @@ from ppl_ext.training.minibatches import Batch, Minibatches
 from ppl_ext.training.refusals import refuse_plates, refuse_row_parameters
 from ppl_ext.training.streams import Stream
 
-__all__ = ["run_first"]
+__all__ = ["list_plates", "run_first"]
 
 
 def run_first(
@@ -44,11 +44,7 @@ def run_first(
     with torch.no_grad(), poutine.block():
         guide_trace = poutine.trace(guide).get_trace(*args)
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args)
-    plates = {
-        name: (site["fn"].size, len(site["value"]))
-        for name, site in model_trace.nodes.items()
-        if site["type"] == "sample" and site_is_subsample(site)
-    }
+    plates = list_plates(model_trace)
     refuse_plates(source, len(args[0]), plates)
     if isinstance(guide, AutoGuide):
         around = {
@@ -75,3 +71,12 @@ def run_first(
         )
     sites = [name for name, site in model_trace.nodes.items() if site["type"] == "sample"]
     return leaves, sites
+
+
+def list_plates(trace: poutine.Trace) -> dict[str, tuple[int, int]]:
+    """``{plate: (rows of all data, rows that it shows)}``."""
+    return {
+        name: (site["fn"].size, len(site["value"]))
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample" and site_is_subsample(site)
+    }
