@@ -13,7 +13,7 @@ which no throw without wind can reach.
 
 import numpy as np
 
-from ppl_ext.commands.demo.reference import Reference
+from ppl_ext.commands.demo.problem import PITCHER
 
 __all__ = [
     "FAR",
@@ -33,14 +33,10 @@ HEIGHT = 1.5
 NOISE = 0.5
 HEIGHTS = 1.0, 2.0
 WIND = 1.0
-LANDED = np.array([3.301430])
+(LANDED,) = PITCHER.data
 FAR = np.array([15.0])
 
-REFERENCE = Reference(
-    mean={"speed": np.array(5.5229551), "angle": np.array(0.6889936)},
-    sd={"speed": np.array(1.3484774), "angle": np.array(0.4408923)},
-    source="quadrature",
-)
+REFERENCE = PITCHER.reference
 LOG_EVIDENCE = -2.2697626
 
 # By Gauss-Legendre quadrature, the wind integrated in closed form: {model: (at LANDED, at FAR)}.

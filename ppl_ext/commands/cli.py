@@ -42,9 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     demo = commands.add_parser(
         "demo",
-        help="fit two posteriors that are known, compare with NUTS, draw pictures",
-        description="Fit eight schools and a regression on real data with a mean-field and a "
-        "full-rank Gaussian, and set the answers beside NUTS and the published posterior.",
+        help="fit three posteriors that are known, compare with NUTS, draw pictures",
+        description="Fit a regression on real data, eight schools and a pitcher's throw: with "
+        "`fit`, and with a mean-field and a full-rank Gaussian. The answers are set beside NUTS "
+        "and the known posterior.",
     )
     demo.add_argument(
         "--host", choices=_HOSTS, help="the host to use; without it, one that is installed"
@@ -191,7 +192,7 @@ def _demo(options: argparse.Namespace) -> int:
             print(f"demo: no pictures can be written to {folder}: {error}. Choose another --out.")
             return 1
 
-    print(f"{_HOSTS[host].name}: fitting, then sampling with NUTS, about a minute in all.")
+    print(f"{_HOSTS[host].name}: fitting, then sampling with NUTS, a minute or two in all.")
     written = run_demo(import_module(f"ppl_ext.{host}.demo").METHODS, folder)
     if folder is not None:
         print(f"\n{len(written)} pictures are in {folder.resolve()}:")

@@ -64,8 +64,8 @@ def advise_on(
     if heavy:
         return (
             f"the posterior of '{details.heavy_site}' has tails beyond the guide: in a hierarchy "
-            "write the non-centred form (LocScaleReparam), otherwise give it a lighter-tailed "
-            "prior or sample with NUTS."
+            "write the non-centred form (LocScaleReparam), or leave guide= out, and fit goes on "
+            "from here."
         )
     if discrete:
         return (

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ppl_ext.commands import cli
-from ppl_ext.commands.demo.problem import PROBLEMS, Entry, Judgement
-from ppl_ext.commands.demo.table import format_table
+from ppl_ext.commands.demo.problem import EIGHT_SCHOOLS, PROBLEMS, Entry
+from ppl_ext.commands.demo.table import format_summary, format_table
 from ppl_ext.diagnostics import judge
 from ppl_ext.draws import Draws
 from ppl_ext.fitting import FitLog
@@ -28,11 +28,11 @@ def draw(problem, seed, count=1000):
 def pretend_to_fit(problem):
     draws = draw(problem, seed=0)
     report = judge([draw(problem, seed) for seed in range(1, 5)], LOG)
-    return Entry("full rank", draws.values, 0.5, 1.5, 512, Judgement(draws, report, 2.5))
+    return Entry("full rank", draws.values, 4.5, 512, report)
 
 
 def pretend_to_sample(problem):
-    return Entry("NUTS", draw(problem, seed=9).values, 2.0, 3.0, 12345)
+    return Entry("NUTS", draw(problem, seed=9).values, 5.0, 12345)
 
 
 @pytest.fixture
@@ -51,12 +51,12 @@ def test_the_reference_measures_errors_in_its_own_sds():
         values = draw(problem, seed=0, count=20_000).values
         assert problem.reference.worst_mean_error(values) < 0.03
         assert problem.reference.worst_log_sd_ratio(values) < 0.03
-        values["sigma" if "sigma" in values else "mu"] *= 2
+        values[min(values)] *= 2
         assert problem.reference.worst_log_sd_ratio(values) == pytest.approx(np.log(2), abs=0.03)
 
 
 def test_the_table_sets_everything_side_by_side():
-    problem = PROBLEMS[0]
+    problem = EIGHT_SCHOOLS
     table = format_table(problem, [pretend_to_fit(problem), pretend_to_sample(problem)])
     head, *rows = table.splitlines()
     assert head.split() == ["reference", "full", "rank", "NUTS"]
@@ -70,18 +70,31 @@ def test_the_table_sets_everything_side_by_side():
     assert rows[-1].startswith("full rank: ")
 
 
+def test_the_summary_tells_right_from_wrong():
+    problem = EIGHT_SCHOOLS
+    wrong = pretend_to_fit(problem)
+    for values in wrong.values.values():
+        values *= 1.3
+    entries = [pretend_to_fit(problem), wrong, pretend_to_sample(problem)]
+    _, _, *rows = format_summary([(problem, entries)]).splitlines()
+    assert [row.split()[-3:] for row in rows[:2]] == [["yes", "yes", "4.5"], ["no", "yes", "4.5"]]
+    assert rows[0].startswith("eight schools  full rank")
+    assert rows[2].split()[-2:] == ["yes", "5.0"]
+
+
 def test_demo_prints_tables_and_names_its_pictures(stand_in, monkeypatch, tmp_path, capsys):
     install(monkeypatch, "numpyro", "matplotlib")
     assert cli.main(["demo", "--out", str(tmp_path / "pictures")]) == 0
     printed = capsys.readouterr().out
     assert str(tmp_path / "pictures") in printed
     written = sorted((tmp_path / "pictures").iterdir())
-    assert len(written) == 8
+    assert len(written) == 6
     for picture in written:
         assert picture.name in printed
         assert picture.read_bytes().startswith(b"\x89PNG")
     for problem in PROBLEMS:
         assert problem.title in printed
+    assert "What was promised, and what was true" in printed
 
 
 def test_demo_goes_on_without_pictures(stand_in, monkeypatch, tmp_path, capsys):

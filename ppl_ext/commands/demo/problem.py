@@ -1,4 +1,4 @@
-"""The two problems of the demonstration, and what a method makes of one.
+"""The three problems of the demonstration, and what a method makes of one.
 
 A problem is data with a known posterior; each room has a model for each.
 """
@@ -16,9 +16,8 @@ from ppl_ext.commands.demo.reference import Reference
 
 if TYPE_CHECKING:
     from ppl_ext.diagnostics import Report
-    from ppl_ext.draws import Draws
 
-__all__ = ["EIGHT_SCHOOLS", "KIDSCORE", "PROBLEMS", "Entry", "Judgement", "Problem"]
+__all__ = ["EIGHT_SCHOOLS", "KIDSCORE", "PITCHER", "PROBLEMS", "Entry", "Problem"]
 
 
 @dataclass(frozen=True)
@@ -66,39 +65,23 @@ class Problem:
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
-    """The verdict on a fit, and the draws that are shown.
-
-    Args:
-        draws: Draws of the guide, with both densities.
-        report: The verdict.
-        seconds: Wall-clock time of the verdict, its compilation included.
-    """
-
-    draws: Draws
-    report: Report
-    seconds: float
-
-
-@dataclass(frozen=True, eq=False)
 class Entry:
     """One column of the demonstration's table.
 
     Args:
-        method: "mean field", "full rank" or "NUTS".
+        method: "fit", "mean field", "full rank" or "NUTS".
         values: ``{site: array[draw, ...]}``, as the method draws them.
-        seconds: Wall-clock time of the run without compilation.
-        compile_seconds: Wall-clock time of compilation, 0 where nothing is compiled beforehand.
+        seconds: Wall-clock time to the draws and their verdict, compilation included; what an
+            earlier method has compiled is not compiled again.
         gradients: Gradients of the log density that were evaluated.
-        judgement: The verdict on a fit; None for NUTS.
+        report: The verdict on a fit; None for NUTS.
     """
 
     method: str
     values: Mapping[str, np.ndarray]
     seconds: float
-    compile_seconds: float
     gradients: int
-    judgement: Judgement | None = None
+    report: Report | None = None
 
 
 # D. B. Rubin (1981), Estimation in parallel randomized experiments, Journal of Educational
@@ -158,4 +141,18 @@ KIDSCORE = Problem(
     pair=("beta[intercept]", "beta[high school]", "beta[IQ]"),
 )
 
-PROBLEMS = (EIGHT_SCHOOLS, KIDSCORE)
+# G. Louppe, Foundations of Data Science (lectures, University of Liege): how fast, and at which
+# angle, was a ball thrown that landed at 3.3 m? Posterior: Gauss-Legendre quadrature.
+PITCHER = Problem(
+    name="pitcher",
+    title="Pitcher, a posterior like a crescent",
+    data=(np.array([3.301430]),),
+    reference=Reference(
+        mean={"speed": np.array(5.5229551), "angle": np.array(0.6889936)},
+        sd={"speed": np.array(1.3484774), "angle": np.array(0.4408923)},
+        source="quadrature",
+    ),
+    pair=("speed", "angle"),
+)
+
+PROBLEMS = (KIDSCORE, EIGHT_SCHOOLS, PITCHER)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ppl_ext.commands.demo.pictures import draw_pictures
 from ppl_ext.commands.demo.problem import PROBLEMS, Entry, Problem
-from ppl_ext.commands.demo.table import format_table
+from ppl_ext.commands.demo.table import format_summary, format_table
 
 __all__ = ["Method", "run_demo"]
 
@@ -26,6 +26,7 @@ def run_demo(methods: Mapping[str, Method], folder: Path | None) -> list[Path]:
         The pictures that were written.
     """
     written: list[Path] = []
+    runs = []
     for problem in PROBLEMS:
         print(f"\n{problem.title}")
         entries = []
@@ -35,6 +36,8 @@ def run_demo(methods: Mapping[str, Method], folder: Path | None) -> list[Path]:
             entries.append(method(problem))
             print(f"{time.perf_counter() - started:.0f} s", flush=True)
         print(f"\n{format_table(problem, entries)}")
+        runs.append((problem, entries))
         if folder is not None:
             written += draw_pictures(problem, entries, folder)
+    print(f"\nWhat was promised, and what was true\n\n{format_summary(runs)}")
     return written

@@ -9,22 +9,19 @@ import numpy as np
 from ppl_ext.commands.demo.problem import Entry, Problem
 from ppl_ext.commands.demo.reference import Reference
 
-__all__ = ["format_table"]
+__all__ = ["format_summary", "format_table"]
 
 _FACTS = (
     "worst error of a mean",
-    "  resampled",
     "worst error of an sd",
-    "  resampled",
     "ELBO",
     "k-hat",
     "draws can be trusted",
-    "  resampled",
     "gradients",
     "seconds",
-    "  compiling",
-    "  judging",
 )
+# What the verdict "good" promises, and what 4,000 draws add to it by chance.
+_MEAN, _LOG_SD, _CHANCE = 0.1, math.log(1.15), 0.05
 
 
 def format_table(problem: Problem, entries: Sequence[Entry]) -> str:
@@ -49,18 +46,22 @@ def format_table(problem: Problem, entries: Sequence[Entry]) -> str:
         drawn_sds = {label: np.std(draw) for label, draw in draws.items()}
         moments = _format_moments(drawn_means, drawn_sds, sds)
         columns.append([entry.method, *moments, *_facts(reference, entry)])
-    widths = [max(map(len, column)) for column in columns]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in zip(*columns, strict=True)
-    ]
-    rule = "-" * (sum(widths) + 2 * len(widths) - 2)
-    lines[1:1] = [rule]
-    lines[-len(_FACTS) : -len(_FACTS)] = [rule]
-    advice = [
-        f"{entry.method}: {entry.judgement.report.advice}" for entry in entries if entry.judgement
-    ]
+    lines = _align(list(zip(*columns, strict=True)), left=1)
+    lines[-len(_FACTS) : -len(_FACTS)] = lines[1:2]
+    advice = [f"{entry.method}: {entry.report.advice}" for entry in entries if entry.report]
     return "\n".join([*lines, "", *advice])
+
+
+def _align(rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    """Columns of text, the first ones flush left, with a rule under the heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            [*map(str.ljust, row[:left], widths), *map(str.rjust, row[left:], widths[left:])]
+        ).rstrip()
+        for row in rows
+    ]
+    return [lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]]
 
 
 def _format_moments(
@@ -75,33 +76,56 @@ def _format_moments(
 
 
 def _facts(reference: Reference, entry: Entry) -> list[str]:
-    def error_of_mean(values: Mapping[str, np.ndarray]) -> str:
-        return f"{reference.worst_mean_error(values):.2f} sd"
-
-    def error_of_sd(values: Mapping[str, np.ndarray]) -> str:
-        return f"factor {math.exp(reference.worst_log_sd_ratio(values)):.2f}"
-
-    elbo = khat = trusted = resampled_trusted = judging = resampled_mean = resampled_sd = ""
-    if entry.judgement:
-        report = entry.judgement.report
-        elbo, khat = f"{report.elbo:,.2f}", f"{report.khat:.2f}"
-        trusted, resampled_trusted = (
-            "yes" if good else "no" for good in (report.ok, report.resampled_ok)
-        )
-        judging = f"{entry.judgement.seconds:.2f}"
-        resampled = entry.judgement.draws.resample(seed=0).values
-        resampled_mean, resampled_sd = error_of_mean(resampled), error_of_sd(resampled)
+    elbo = khat = ""
+    if entry.report:
+        elbo, khat = f"{entry.report.elbo:,.2f}", f"{entry.report.khat:.2f}"
     return [
-        error_of_mean(entry.values),
-        resampled_mean,
-        error_of_sd(entry.values),
-        resampled_sd,
+        *_errors(reference, entry),
         elbo,
         khat,
-        trusted,
-        resampled_trusted,
+        _trust(entry),
         f"{entry.gradients:,}",
-        f"{entry.seconds:.2f}",
-        f"{entry.compile_seconds:.2f}",
-        judging,
+        f"{entry.seconds:.1f}",
     ]
+
+
+def _errors(reference: Reference, entry: Entry) -> tuple[str, str]:
+    mean = reference.worst_mean_error(entry.values)
+    return f"{mean:.2f} sd", f"factor {math.exp(reference.worst_log_sd_ratio(entry.values)):.2f}"
+
+
+def _trust(entry: Entry) -> str:
+    """Whether the verdict lets the draws be used as they are; NUTS has no verdict."""
+    if entry.report is None:
+        return ""
+    return "yes" if entry.report.ok else "no"
+
+
+def format_summary(runs: Sequence[tuple[Problem, Sequence[Entry]]]) -> str:
+    """Lay out what was promised and what was true, a line for each problem and method.
+
+    Args:
+        runs: The problems, and what each method made of them.
+
+    Returns:
+        Lines of text.
+    """
+    rows = [["", "", "mean", "sd", "right", "trusted", "seconds"]]
+    for problem, entries in runs:
+        for entry in entries:
+            reference, values = problem.reference, entry.values
+            right = (
+                reference.worst_mean_error(values) < _MEAN + _CHANCE
+                and reference.worst_log_sd_ratio(values) < _LOG_SD + _CHANCE
+            )
+            rows.append(
+                [
+                    problem.name.replace("_", " ") if entry is entries[0] else "",
+                    entry.method,
+                    *_errors(reference, entry),
+                    "yes" if right else "no",
+                    _trust(entry),
+                    f"{entry.seconds:.1f}",
+                ]
+            )
+    return "\n".join(_align(rows, left=2))
