@@ -68,7 +68,9 @@ def run(host: str, fit_images: Callable[..., VAEFit], argv: Sequence[str] | None
     apart = tell_apart(images.held_out[:1000], train[:1000])
     print(f"images for training and for the test are told apart: {apart:.2f}")
     closed, drawn = (each.std(0).mean() for each in whole.estimate())
-    print(f"noise of one draw: {closed:.2f} nats an image, {drawn:.2f} with the divergence by draws")
+    print(
+        f"noise of one draw: {closed:.2f} nats an image, {drawn:.2f} with the divergence by draws"
+    )
     print(f"independent pixels: {score_pixels(images):.2f}")
     print(f"log-likelihood by 200 weighted draws: {whole.evidence(images.held_out[:500]):.2f}")
 

@@ -144,7 +144,8 @@ def learn(
                 if renew is not None and epoch:
                     pairs = renew(epoch)
                 batches = Batches(pairs, settings.batch_size, rng)
-                parts = [learner.advance(u, f, schedule.rates) for u, f in batches.epoch()]
+                rates = schedule.rates * _anneal(epoch, settings.max_epochs)
+                parts = [learner.advance(u, f, rates) for u, f in batches.epoch()]
                 losses, held_out = np.mean(parts, axis=0), learner.score(*pairs.held_out)
                 progress.losses.append(losses)
                 progress.held_out.append(held_out)
@@ -184,3 +185,12 @@ def learn(
         num_pairs=progress.num_pairs or len(pairs.rows),
         num_held_out=len(pairs.held_out[0]),
     )
+
+
+def _anneal(epoch: int, max_epochs: int) -> float:
+    """Factor of the steps, by which they go to zero over the second half of the most epochs.
+
+    Weights that large steps shake spread their posteriors over all that they are shaken to. Where
+    the limit ends a training, no plateau has cut the steps before.
+    """
+    return min(1.0, 2 * (max_epochs - epoch) / max_epochs)

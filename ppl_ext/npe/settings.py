@@ -23,7 +23,8 @@ class Training:
         patience: Looks at the held-out pairs without a gain, before the step is cut.
         decay: Factor by which it is cut.
         num_decays: How often at most; a cut that brings nothing is the last.
-        max_epochs: Most times that the pairs are gone through.
+        max_epochs: Most times that the pairs are gone through; over the second half of them the
+            steps go to zero, so that a training which this limit ends has settled.
         max_seconds: Most seconds of wall-clock time; the same seed may then give another answer.
 
     Raises:
@@ -36,6 +37,8 @@ class Training:
     References:
         Kingma, Ba (2015), Adam: a method for stochastic optimization, ICLR, arXiv:1412.6980.
         Loshchilov, Hutter (2019), Decoupled weight decay regularization, ICLR, arXiv:1711.05101.
+        Defazio, Cutkosky, Mehta, Mishchenko (2023), Optimal linear decay learning rate schedules
+        and further refinements, arXiv:2310.07831.
         Lakshminarayanan, Pritzel, Blundell (2017), Simple and scalable predictive uncertainty
         estimation using deep ensembles, NeurIPS, arXiv:1612.01474.
     """

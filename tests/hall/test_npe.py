@@ -146,6 +146,21 @@ def test_an_interrupt_keeps_the_best():
     assert learner.at[0] > 1
 
 
+def test_steps_go_to_zero_where_a_limit_ends_the_training():
+    class Watched(Line):
+        rates: list
+
+        def advance(self, u, f, rates):
+            self.rates.append(rates[0])
+            return super().advance(u, f, rates)
+
+    learner = Watched()
+    learner.rates = []
+    settings = Training(max_epochs=8, patience=99, batch_size=1000)
+    learn(learner, make_pairs(), settings, np.random.default_rng(1), progress_bar=False)
+    np.testing.assert_allclose(learner.rates, [1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
+
+
 def test_a_smaller_step_that_brings_nothing_is_the_last():
     schedule = DecayOnPlateau(Training(num_members=2, patience=2))
     losses = [[2.0, 2.0], [2.0, 2.0], [2.0, 2.0], [2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]
