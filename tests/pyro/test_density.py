@@ -166,7 +166,7 @@ def test_improper_factor_scale_mask_and_nested_plates():
 
     y = np.array([[0.1, 0.2], [1e3, 5.0], [0.3, 0.4]])
     density = trace_density(model, torch.tensor(y, dtype=torch.float32))
-    assert density.sites[1].shape == (3,)
+    assert density.sites[1].shape == (3, 1)
     assert density.sites[1].dims == ("i",)
     z = np.random.default_rng(3).normal(size=(2, 4))
     kept = [0, 2]
@@ -174,7 +174,7 @@ def test_improper_factor_scale_mask_and_nested_plates():
     likelihood = stats.norm(z[:, 1:][:, kept, None], 1).logpdf(y[kept])
     expected += 3 * likelihood.sum((-1, -2))
     np.testing.assert_allclose(density.log_p(z), expected, rtol=1e-5)
-    assert density.constrain(z)["a"].shape == (2, 3)
+    assert density.constrain(z)["a"].shape == (2, 3, 1)
 
 
 def test_reparametrised_and_conditioned_models():

@@ -31,6 +31,7 @@ def schools(y=None):
 def log_joint(posterior):
     """SciPy's joint density in constrained space."""
     mu, tau, z = (posterior[name].to_numpy() for name in ("mu", "tau", "z"))
+    z = z[..., 0]
     theta = mu[..., None] + tau[..., None] * z
     log_p = stats.norm(0, 5).logpdf(mu) + stats.halfcauchy(scale=5).logpdf(tau)
     log_p += stats.norm.logpdf(z).sum(-1)
@@ -55,10 +56,10 @@ def test_from_svi(make):
     tree = px.from_svi(svi, Y, num_draws=50, posterior_predictive=True)
     assert torch.equal(torch.random.get_rng_state(), before)
     posterior = tree["posterior"]
-    assert posterior["theta"].dims == ("chain", "draw", "school")
+    assert posterior["theta"].dims == ("chain", "draw", "school", "theta_dim_1")
     assert set(posterior.data_vars) == {"mu", "tau", "z", "theta"}  # nothing auxiliary
     prior, likelihood, theta = log_joint(posterior)
-    np.testing.assert_allclose(posterior["theta"], theta, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(posterior["theta"][..., 0], theta, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(tree["log_likelihood"]["y"], likelihood, rtol=1e-4)
     np.testing.assert_allclose(
         tree["sample_stats"]["lp"], prior + likelihood.sum(-1), rtol=1e-4, atol=1e-3
@@ -74,7 +75,7 @@ def test_log_q_is_the_guides_density():
     tree = px.from_svi(svi, Y, num_draws=20)
     loc, scale = guide.gaussian()
     draws = {name: tree["posterior"][name].to_numpy()[0] for name in ("mu", "tau", "z")}
-    u = np.column_stack([draws["mu"], np.log(draws["tau"]), draws["z"]])
+    u = np.column_stack([draws["mu"], np.log(draws["tau"]), draws["z"][..., 0]])
     expected = stats.norm(loc, scale).logpdf(u).sum(-1) - u[:, 1]
     np.testing.assert_allclose(tree["sample_stats"]["log_q"][0], expected, rtol=1e-3, atol=1e-3)
 
@@ -95,9 +96,9 @@ def test_defect_19_deterministic_sites_are_no_likelihoods():
     tree = px.from_mcmc(mcmc)
     assert list(tree["log_likelihood"].data_vars) == ["y"]
     assert list(tree["observed_data"].data_vars) == ["y"]
-    assert tree["posterior"]["theta"].dims == ("chain", "draw", "school")
+    assert tree["posterior"]["theta"].dims == ("chain", "draw", "school", "theta_dim_1")
     prior, likelihood, theta = log_joint(tree["posterior"])
-    np.testing.assert_allclose(tree["posterior"]["theta"], theta, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(tree["posterior"]["theta"][..., 0], theta, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(
         tree["sample_stats"]["lp"], prior + likelihood.sum(-1), rtol=1e-4, atol=1e-3
     )

@@ -75,7 +75,7 @@ class Coordinates:
         """Values ``{site: array[draw, ...]}`` of coordinates ``[draw, dim]``."""
         return {
             site.name: site.latent.transform(self._cut(site, z))
-            .reshape(-1, *site.latent.unpadded_shape)
+            .reshape(-1, *site.latent.shape)
             .cpu()
             .numpy()
             for site in self.sites

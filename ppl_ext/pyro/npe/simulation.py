@@ -50,6 +50,8 @@ class ModelSimulator:
         self._names = tuple(latent), tuple(observed)
         known = {site.name: site for site in (*bound.sites.latents, *bound.sites.observed)}
         self._sites = {name: known[name] for name in (*latent, *observed)}
+        shapes = {site.name: site.unpadded_shape for site in bound.sites.observed}
+        self._shapes = {n: shapes.get(n, site.shape) for n, site in self._sites.items()}
         (look, *_) = look_at_simulations(bound, 1)
         self._dtypes = {
             name: str(look.nodes[name]["value"].dtype).removeprefix("torch.")
@@ -78,15 +80,14 @@ class ModelSimulator:
 
     def _draw(self, block: int) -> Arrays:
         mixed = np.random.SeedSequence([self._seed, block]).generate_state(1)[0]
-        shapes = {name: site.unpadded_shape for name, site in self._sites.items()}
         points = torch.zeros(self._size)
         with own_random_state(int(mixed)), own_param_store(), vectorised_noise():
-            return over_draws(self._run, points, shapes, self._size, "different")
+            return over_draws(self._run, points, self._shapes, self._size, "different")
 
     def _run(self, _: torch.Tensor) -> Tensors:
         nodes = trace_simulation(self._bound).nodes
         return {
-            name: nodes[name]["value"].expand(site.shape).reshape(site.unpadded_shape)
+            name: nodes[name]["value"].expand(site.shape).reshape(self._shapes[name])
             for name, site in self._sites.items()
         }
 

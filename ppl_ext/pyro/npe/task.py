@@ -60,7 +60,7 @@ class Task:
             {name: to_array(array) for name, array in group.items()}
             for group in (latent, observed)
         )
-        shapes = {site.name: site.latent.unpadded_shape for site in self.coordinates.sites}
+        shapes = {site.name: site.latent.shape for site in self.coordinates.sites}
         return take_table(latent, shapes, observed, self.observed)
 
     def read(self, x: Any) -> tuple[dict[str, np.ndarray], bool]:

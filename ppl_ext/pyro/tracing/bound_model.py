@@ -89,7 +89,7 @@ class BoundModel:
         found, stop = [], 0
         for latent in self.sites.latents:
             start, stop = stop, stop + self.pieces[latent.name][0].numel()
-            found.append(Site(latent.name, latent.unpadded_shape, start, stop, latent.dims))
+            found.append(Site(latent.name, latent.shape, start, stop, latent.dims))
         return tuple(found)
 
     @functools.cached_property

@@ -62,12 +62,7 @@ class Latent:
     @property
     def dims(self) -> tuple[str, ...]:
         """Names of the leading dimensions of a value, down to the last plate."""
-        return _lay_out(self.name, self.shape, self.event_dim, self.plates)[0]
-
-    @property
-    def unpadded_shape(self) -> tuple[int, ...]:
-        """Shape without the dimensions that only pad the value for broadcasting."""
-        return _lay_out(self.name, self.shape, self.event_dim, self.plates)[1]
+        return _name_leading(self.name, len(self.shape) - self.event_dim, self.plates)
 
 
 @dataclass(frozen=True)
@@ -122,12 +117,7 @@ class DeterministicSite:
     @property
     def dims(self) -> tuple[str, ...]:
         """Names of the leading dimensions of a value, down to the last plate."""
-        return _lay_out(self.name, self.shape, self.event_dim, self.plates)[0]
-
-    @property
-    def unpadded_shape(self) -> tuple[int, ...]:
-        """Shape without the dimensions that only pad the value for broadcasting."""
-        return _lay_out(self.name, self.shape, self.event_dim, self.plates)[1]
+        return _name_leading(self.name, len(self.shape) - self.event_dim, self.plates)
 
 
 @dataclass(frozen=True)
@@ -168,9 +158,9 @@ class Sites:
 
     @property
     def valued(self) -> Mapping[str, tuple[int, ...]]:
-        """Shapes, without padding, of what a draw carries: latent, then deterministic sites."""
+        """Shapes of what a draw carries: latent, then deterministic sites."""
         every = (*self.latents, *self.enumerated, *self.deterministics)
-        return {site.name: site.unpadded_shape for site in every}
+        return {site.name: site.shape for site in every}
 
     def follow_discrete(self) -> "Sites":
         """The same with no site summed out, for a guide that draws them all."""
@@ -183,10 +173,16 @@ def name_dims(sites: Sites) -> dict[str, tuple[str, ...]]:
     return {site.name: site.dims for site in every if site.dims}
 
 
+def _name_leading(name: str, batch_ndim: int, plates: tuple[Plate, ...]) -> tuple[str, ...]:
+    # Values keep the dimensions that pad them: the host's Predictive hands them to the model.
+    names = {batch_ndim + plate.dim: plate.name for plate in plates if plate.dim is not None}
+    return tuple(names.get(i, f"{name}_dim_{i}") for i in range(max(names, default=-1) + 1))
+
+
 def _lay_out(
     name: str, shape: tuple[int, ...], event_dim: int, plates: tuple[Plate, ...]
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Names the plate dimensions of a value and drops those that only pad it for broadcasting."""
+    """Names the plate dimensions of data and drops those that only pad them for broadcasting."""
     num_batch = len(shape) - event_dim
     around = {plate.dim: plate.name for plate in plates}
     names: list[str | None] = []
