@@ -5,8 +5,10 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro import poutine
 from pyro.contrib.autoname import scope
-from scipy import stats
+from pyro.infer.reparam import ProjectedNormalReparam
+from scipy import special, stats
 
 from ppl_ext.pyro import AutoFullRank, AutoMeanField, Stochastic, fit, trace_density
 
@@ -109,3 +111,22 @@ def test_a_mixture_whose_components_differ_in_support_is_refused():
 
     with pytest.raises(ValueError, match=r"site 'x'.*no bijection"):
         fit(model, progress_bar=False)
+
+
+def test_a_site_without_a_bijection_is_reparametrised():
+    """A point on the circle that is seen with noise of variance 1/4: von Mises about it."""
+
+    def model(y):
+        x = pyro.sample("x", dist.ProjectedNormal(torch.zeros(2)))
+        pyro.sample("y", dist.Normal(x, 0.5).to_event(1), obs=y)
+
+    y = np.array([0.5, 0.9])
+    moved = poutine.reparam(model, config={"x": ProjectedNormalReparam()})
+    fitted = fit(moved, torch.tensor(y).float(), progress_bar=False)
+    assert fitted.report().verdict == "good"
+    x = fitted.draws(4000, seed=1).values["x"]
+    length = 4 * np.linalg.norm(y)
+    mean = special.iv(1, length) / special.iv(0, length)
+    np.testing.assert_allclose(x.mean(0), mean * y / np.linalg.norm(y), atol=0.02)
+    with pytest.raises(ValueError, match=r"site 'x'.*no bijection.*ProjectedNormalReparam"):
+        AutoFullRank(model)(torch.tensor(y).float())

@@ -28,6 +28,9 @@ def finite_start(init_loc_fn: Callable, caller: str) -> Callable[[dict], torch.T
         if is_marked(site):  # summed out by whoever scores the model
             return site["fn"].sample()
         latent = describe_latent(site)
+        if latent.support and latent.transform is None and not latent.discrete:
+            # The host asks before it reparametrises a site; the set-up refuses what stays.
+            return init_loc_fn(site)
         refuse_latent(caller, latent)
         transform = latent.transform
         try:
