@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from ppl_ext.climbing.result import RESAMPLING, SAMPLING, Climb
 from ppl_ext.correction.settings import Correction
 from ppl_ext.density import Density
-from ppl_ext.diagnostics.report import Report
+from ppl_ext.diagnostics.report import Details, Report
 from ppl_ext.diagnostics.steps import Step
 from ppl_ext.diagnostics.verdict import Verdict
 from ppl_ext.fitting.fit_log import INTERRUPTED, FitLog
@@ -200,7 +200,7 @@ def _sample(
     """The last step, from the best Gaussian, where the model allows it."""
     assert fit.density is not None
     assert fit.solution is not None
-    bar = _find_bar(fit.density)
+    bar = _find_bar(fit.density, report.details)
     if bar:
         return Climb(
             tuple(steps), notes=(f"the climb ended before sequential Monte Carlo: {bar}",)
@@ -227,8 +227,10 @@ def _sample(
     return Climb(tuple(steps), corrected)
 
 
-def _find_bar(density: Density) -> str:
+def _find_bar(density: Density, details: Details) -> str:
     """Why sequential Monte Carlo is not for a density; empty where it is."""
+    if details.jumps is not None and details.jumps.precision:
+        return f"{details.jumps.precision} is too coarse for the density."
     if not density.batched:
         names = ", ".join(f"'{site.name}'" for site in density.sites[:3])
         return (

@@ -43,6 +43,12 @@ def advise_on(
         )
     if details.log.interrupted:
         return "the fit was interrupted; run it to its end before judging it."
+    if details.jumps is not None and details.jumps.precision == "float32":
+        return (
+            "float32 is too coarse for this model and its data; no draws can be judged: run it "
+            "in float64 (enable_x64=True of NumPyro's fit; in Pyro data and constants as "
+            "torch.float64), or centre and scale the data."
+        )
     missed = details.missed_modes or ()
     if any(mode.apart for mode in missed):
         return (

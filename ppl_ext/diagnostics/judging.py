@@ -144,6 +144,8 @@ def judge(
         and correction_error < _MEAN_TOLERANCE
         and (tail_shift is None or tail_shift < _MEAN_TOLERANCE)
         and not missed
+        # Weights that are rounded this much tell neither what is wrong nor what is right.
+        and not (jumps and jumps.precision)
     )
     # The weighted moments may themselves fall short of the tails: the distances add up.
     beyond = tail_shift or 0.0

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from ppl_ext.diagnostics import Gaussian
 from ppl_ext.diagnostics.jumps import find_jumps
@@ -63,3 +63,32 @@ def test_steps_are_measured(height):
         assert found.size == pytest.approx(height, rel=0.01)
         assert 0 < found.share < 1
         assert "'z'" in str(found)
+
+
+def counts_of_a_million(dtype):
+    """A Poisson count of 1.2 million, and the logarithm of its rate as it is off the best."""
+    count = np.asarray(1_200_345.0, dtype)
+    constant = special.gammaln(count).astype(dtype)
+
+    def log_density(z):
+        log_rate = (np.log(1_200_345.0) + z[:, 0]).astype(dtype)
+        log_p = count * log_rate - np.exp(log_rate) - constant
+        return log_p.astype(float), (count - np.exp(log_rate)).astype(float)[:, None]
+
+    return make_density(1, log_density, dtype)
+
+
+def test_terms_that_cancel_are_told_from_steps():
+    sd = 1_200_345.0**-0.5
+    for seed in range(10):
+        found = search(counts_of_a_million(np.float32), sd, seed)
+        assert found.precision == "float32"
+        assert 0.1 < found.size < 4  # log densities of 1.6e7 in units of 1 or 2
+        assert search(counts_of_a_million(np.float64), sd, seed) is None
+
+
+def test_steps_are_not_taken_for_rounding():
+    def stepped(z):
+        return stats.norm.logpdf(z).sum(1) + 0.5 * np.floor(3 * z[:, 0]), -z
+
+    assert all(search(make_density(1, stepped), seed=seed).precision == "" for seed in range(10))
