@@ -9,6 +9,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from numpyro import handlers
+from scipy import stats
 
 from ppl_ext.numpyro import Stochastic, fit, trace_density
 
@@ -78,3 +79,30 @@ def test_a_guide_of_the_users_own_meets_every_step_with_new_draws():
     fitted = fit(jax.random.key(0), model, Y, guide=guide, optimizer=settings, progress_bar=False)
     noise = fitted.draws(jax.random.key(1), 2000).values["noise"]
     assert noise.std() == pytest.approx(1.0, abs=0.1)
+
+
+def chain():
+    a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+    b = numpyro.sample("b", dist.Normal(a, 1.0))
+    numpyro.sample("y", dist.Normal(b, 1.0), obs=2.0)
+
+
+VALUES = {"a": jnp.array(1.0)}
+TRACE = {"a": {"type": "sample", "name": "a", "value": 1.0, "is_observed": False, "infer": {}}}
+
+
+@pytest.mark.parametrize(
+    "model", [handlers.substitute(chain, data=VALUES), handlers.replay(chain, trace=TRACE)]
+)
+@pytest.mark.parametrize("call", [trace_density, lambda model: fit(jax.random.key(0), model)])
+def test_a_value_that_would_not_be_heeded_is_refused(call, model):
+    """The host's NUTS leaves 'a' free: b has mean 4/3 where with a held at 1 it is 3/2."""
+    with pytest.raises(ValueError, match=r"site 'a' a value.*handlers.condition\(model, data="):
+        call(model)
+
+
+def test_the_line_that_holds_a_site_holds_it():
+    held = trace_density(handlers.condition(chain, data=VALUES))
+    b = np.linspace(-1.0, 3.0, 5)
+    expected = stats.norm.logpdf(1.0) + stats.norm.logpdf(b, 1.0) + stats.norm.logpdf(2.0, b)
+    np.testing.assert_allclose(held.log_p(b[:, None]), expected, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Threads wait for each other, and a fork is refused by name where JAX would hang."""
+"""Threads wait for each other; a fork, where JAX would hang, and traced programs are refused."""
 
 import multiprocessing
 import sys
@@ -75,3 +75,28 @@ def test_funsor_reckons_in_jax_and_is_left_as_it_was(monkeypatch, before, asked)
     monkeypatch.setitem(sys.modules, "funsor", funsor)
     assert in_turn(lambda: len(calls))() == len(asked[:1])
     assert calls == asked
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda y: jax.jit(lambda y: fit(jax.random.key(0), centre, y))(y),
+        lambda y: jax.jit(lambda key: fit(key, centre, y))(jax.random.key(0)),
+        lambda y: fit(jax.random.key(0), nested, y, progress_bar=False),
+    ],
+    ids=["data", "key", "model"],
+)
+def test_inside_of_a_traced_program_is_refused(call):
+    with pytest.raises(ValueError, match=r"fit: .* are traced.*Fit outside"):
+        call(np.array([0.5, 1.5]))
+
+
+def centre(y):
+    mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+    numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+
+
+def nested(y):
+    inner = fit(jax.random.key(0), centre, np.ones(3), progress_bar=False)
+    mean = inner.draws(jax.random.key(1), 100).values["mu"].mean()
+    numpyro.sample("mu", dist.Normal(mean, 1.0))

@@ -37,7 +37,7 @@ from ppl_ext.numpyro.tracing.refusals import (
     refuse_latents,
     refuse_subsampling,
 )
-from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
+from ppl_ext.numpyro.tracing.rng_keys import check_rng_key, refuse_traced
 from ppl_ext.numpyro.tracing.turns import in_turn
 
 __all__ = ["fit"]
@@ -125,6 +125,7 @@ def fit(
     correction = read_climb(climb, named="guide" if guide is not None else road, line=_LINE)
     with x64_scope(True) if enable_x64 else contextlib.nullcontext():
         bound = bind_model("fit", model, args, kwargs)
+        refuse_traced("fit", (rng_key, *bound.arrays))
         if isinstance(guide, type):
             guide = guide(show_to(guide, bound))
         bound = leave_to(guide, bound)

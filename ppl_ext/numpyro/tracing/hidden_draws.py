@@ -1,4 +1,4 @@
-"""What a model draws where no handler sees it: one compiled program would keep one such draw."""
+"""What a model draws where no handler sees it, and values of its sites that no fit would heed."""
 
 import contextlib
 import random
@@ -10,12 +10,16 @@ import numpy as np
 from numpyro import handlers
 from numpyro.primitives import Messenger
 
-__all__ = ["watch_hidden_draws"]
+from ppl_ext.numpyro.tracing.data.data_kinds import DataError
+
+__all__ = ["RefusesGivenValues", "watch_hidden_draws"]
 
 
 @contextlib.contextmanager
 def watch_hidden_draws() -> Iterator[list[str]]:
     """List what is drawn inside of the context and is no site of the trace.
+
+    One compiled program would keep one such draw.
 
     Yields:
         A list that holds the names at the end: hidden sites, random keys, global generators.
@@ -61,3 +65,24 @@ def _who_asks() -> tuple[Messenger | None, dict[str, Any]]:
             return handler, msg
         frame = frame.f_back
     return None, {}
+
+
+class RefusesGivenValues(Messenger):
+    """Refuses latent sites that ``substitute`` or ``replay`` around the model has set.
+
+    Whoever fits or samples sets latent sites himself, after those handlers: the host's ``NUTS``
+    and ``SVI`` leave the site free without a word.
+    """
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        """Look at a site before anybody else sets it."""
+        latent = msg["type"] == "sample" and not msg["is_observed"]
+        # What leaves the host's scan has its value.
+        if latent and msg["value"] is not None and not msg.get("_control_flow_done"):
+            name = msg["name"]
+            raise DataError(
+                f"handlers.substitute or handlers.replay gives site '{name}' a value, and it "
+                "would be fitted all the same; expected a latent site without a value, or an "
+                "observed one. Hold it there: "
+                f"handlers.condition(model, data={{'{name}': value}})"
+            )

@@ -28,6 +28,7 @@ from ppl_ext.numpyro.tracing.held_parameters import (
     ParameterLayout,
     trace_parameters,
 )
+from ppl_ext.numpyro.tracing.hidden_draws import RefusesGivenValues
 from ppl_ext.numpyro.tracing.sites import Sites
 
 __all__ = ["Arrays", "Given", "ModelCall", "split_call", "take_off_wrappers"]
@@ -217,7 +218,7 @@ class _Leaf:
 def _look(call: ModelCall) -> tuple[Sites, Callable]:
     shapes = tuple(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.avals)
     if not call.whole:
-        return trace_sites(call.run, shapes, summed=call.summed)
+        return trace_sites(RefusesGivenValues(call.run), shapes, summed=call.summed)
     try:
         # Data of a minibatch show only when they are scored that they are not those of all rows.
         found = trace_sites(call.run, shapes, score_data=True, summed=call.summed)

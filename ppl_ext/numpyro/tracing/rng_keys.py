@@ -1,5 +1,6 @@
-"""Random keys: what is one, and the NumPy seed that comes of it."""
+"""Random keys: what is one, whether it has a value, and the NumPy seed that comes of it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import numpy as np
 
 from ppl_ext.draws import seeds
 
-__all__ = ["check_rng_key", "make_generator", "seed_from", "whole_seed_from"]
+__all__ = ["check_rng_key", "make_generator", "refuse_traced", "seed_from", "whole_seed_from"]
 
 
 def _is_rng_key(value: Any) -> bool:
@@ -37,6 +38,25 @@ def check_rng_key(caller: str, rng_key: Any, line: str) -> None:
         raise ValueError(
             f"{caller}: rng_key is {found}; expected one random key, such as jax.random.key(0). "
             f"Write {line}."
+        )
+
+
+def refuse_traced(caller: str, arrays: Iterable[Any]) -> None:
+    """Refuse keys and data without values: those of a program that is being traced.
+
+    Args:
+        caller: What was called.
+        arrays: The key and the data.
+
+    Raises:
+        ValueError: One of them is traced.
+    """
+    if any(isinstance(array, jax.core.Tracer) for array in arrays):
+        raise ValueError(
+            f"{caller}: the random key or the data are traced: it was called inside of jax.jit, "
+            "vmap, grad or scan, or inside of a model that is being fitted; expected arrays with "
+            "values, for a fit decides by them when it ends. Fit outside, and pass the result in: "
+            "fit.params, or fit.draws(rng_key).values."
         )
 
 
