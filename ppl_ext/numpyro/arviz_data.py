@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from numpyro import handlers
 from numpyro.infer import MCMC, SVI
+from numpyro.infer.autoguide import AutoLaplaceApproximation
 
 from ppl_ext.draws.datatree import build_tree
 from ppl_ext.numpyro.fitting.guide_draws import draw_guide
@@ -61,7 +62,8 @@ def from_svi(
         ``observed_data`` and, if asked for, ``posterior_predictive``.
 
     Raises:
-        ValueError: The guide does not draw every latent site of the model.
+        ValueError: The guide does not draw every latent site of the model, or is the host's
+            ``AutoLaplaceApproximation``, which draws its mode alone.
 
     Example:
         >>> import jax, numpyro, numpyro.distributions as dist, optax
@@ -78,6 +80,12 @@ def from_svi(
         (1, 100)
     """
     check_rng_key("from_svi", rng_key, "from_svi(jax.random.key(0), svi, result, *args)")
+    if isinstance(svi.guide, AutoLaplaceApproximation):
+        raise ValueError(
+            "from_svi: the guide is AutoLaplaceApproximation, whose program draws the mode alone, "
+            "without a spread; expected a guide that draws its distribution. Fit the Gaussian "
+            "itself: fit(rng_key, model, *args, guide=AutoFullRank).to_datatree(rng_key)."
+        )
     kwargs = {**svi.static_kwargs, **kwargs}
     if isinstance(result, Mapping):
         params = result

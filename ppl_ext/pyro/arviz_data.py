@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyro.infer import MCMC, SVI
+from pyro.infer.autoguide import AutoLaplaceApproximation
 
 from ppl_ext.draws.datatree import build_tree
 from ppl_ext.pyro.fitting.discrete_guides import follow_guide
@@ -48,7 +49,8 @@ def from_svi(
         ``observed_data`` and, if asked for, ``posterior_predictive``.
 
     Raises:
-        ValueError: The guide does not draw every latent site of the model.
+        ValueError: The guide does not draw every latent site of the model, or is the host's
+            ``AutoLaplaceApproximation``, which draws its mode alone.
 
     Example:
         >>> import pyro, pyro.distributions as dist, torch
@@ -63,6 +65,12 @@ def from_svi(
         >>> tree["posterior"]["mu"].shape
         (1, 100)
     """
+    if isinstance(svi.guide, AutoLaplaceApproximation):
+        raise ValueError(
+            "from_svi: the guide is AutoLaplaceApproximation, whose program draws the mode alone, "
+            "without a spread; expected a guide that draws its distribution. Give the Gaussian "
+            "around the mode: svi.guide = svi.guide.laplace_approximation(*args)."
+        )
     bound = bind_model("from_svi", svi.model, args, kwargs)
     refuse_data(bound)
     with own_random_state(seed):

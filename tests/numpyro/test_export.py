@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 from numpyro import handlers
 from numpyro.infer import MCMC, NUTS, SVI, Trace_ELBO
-from numpyro.infer.autoguide import AutoGuideList, AutoNormal
+from numpyro.infer.autoguide import AutoGuideList, AutoLaplaceApproximation, AutoNormal
 
 from ppl_ext.numpyro import AutoFullRank, AutoMeanField, from_mcmc, from_svi
 from tests.numpyro.models import X, Y, regression, regression_posterior
@@ -109,3 +109,10 @@ def test_data_of_another_shape_are_refused_here_too():
     svi = SVI(model, guide, optax.adam(0.05), Trace_ELBO())
     with pytest.raises(ValueError, match=r"^from_svi: .*'y' has shape \(3, 1\).*squeeze"):
         from_svi(jax.random.key(1), svi, params, np.ones((3, 1)))
+
+
+def test_a_mode_is_not_taken_for_the_gaussian_around_it():
+    svi = SVI(regression, AutoLaplaceApproximation(regression), optax.adam(0.05), Trace_ELBO())
+    result = svi.run(jax.random.key(0), 5, X, Y, progress_bar=False)
+    with pytest.raises(ValueError, match=r"AutoLaplaceApproximation.*guide=AutoFullRank"):
+        from_svi(jax.random.key(1), svi, result, X, Y)

@@ -10,7 +10,13 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.infer import MCMC, NUTS, SVI, Trace_ELBO
-from pyro.infer.autoguide import AutoGuideList, AutoIAFNormal, AutoNormal, AutoStructured
+from pyro.infer.autoguide import (
+    AutoGuideList,
+    AutoIAFNormal,
+    AutoLaplaceApproximation,
+    AutoNormal,
+    AutoStructured,
+)
 from scipy import stats
 
 import ppl_ext.pyro as px
@@ -193,3 +199,20 @@ def test_refused_files_and_fits(saved, tmp_path):
     with pytest.raises(ValueError, match="AutoNormal"):
         host.save(tmp_path / "host")
     assert not (tmp_path / "host").exists()
+
+
+def test_a_mode_is_not_taken_for_the_gaussian_around_it():
+    def model(y):
+        mu = pyro.sample("mu", dist.Normal(0.0, 1.0))
+        pyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+
+    adam = pyro.optim.Adam({"lr": 0.05})
+    svi = SVI(model, AutoLaplaceApproximation(model), adam, Trace_ELBO())
+    for _ in range(300):
+        svi.step(torch.tensor(1.0))
+    with pytest.raises(ValueError, match=r"svi.guide.laplace_approximation\(\*args\)"):
+        px.from_svi(svi, torch.tensor(1.0))
+    svi.guide = svi.guide.laplace_approximation(torch.tensor(1.0))
+    mu = px.from_svi(svi, torch.tensor(1.0))["posterior"]["mu"]
+    assert float(mu.mean()) == pytest.approx(0.5, abs=0.05)
+    assert float(mu.std()) == pytest.approx(0.5**0.5, abs=0.03)
