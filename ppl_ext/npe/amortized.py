@@ -73,7 +73,7 @@ class Amortized:
         """
         f = self.features.apply(observed)
         u = self.frame.pull(z, self._locate(f))
-        log_q: np.ndarray = self.log_q_u(u, f) - self.frame.log_scale
+        log_q: np.ndarray = self.log_q_u(u, f) + self.frame.log_slope(z)
         return log_q
 
     def _locate(self, f: np.ndarray) -> np.ndarray:

@@ -175,6 +175,6 @@ def _sum_pairs(prepared: Prepared) -> int:
     parts = [*prepared.pairs.held_out, prepared.simulated, frame.weights, frame.bias]
     for scaling in prepared.features.scalings.values():
         parts += asdict(scaling).values()
-    for part in (*parts, frame.scale_tril):
+    for part in (*parts, frame.scale_tril, frame.clip.softness):
         total = zlib.crc32(np.ascontiguousarray(part).tobytes(), total)
     return total

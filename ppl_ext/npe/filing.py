@@ -12,6 +12,7 @@ import numpy as np
 from ppl_ext.npe.features import Features, ObservedSite, Scaling
 from ppl_ext.npe.frame import Frame
 from ppl_ext.npe.learning import LearningLog
+from ppl_ext.npe.soft_clip import SoftClip
 from ppl_ext.storage import read_arrays, write_arrays
 
 __all__ = ["SavedNPE"]
@@ -69,6 +70,7 @@ class SavedNPE:
             arrays |= {f"scaling/{part}/{name}": array for part, array in asdict(scaling).items()}
         for part in ("weights", "bias", "scale_tril"):
             arrays[f"frame/{part}"] = getattr(self.frame, part)
+        arrays["frame/softness"] = self.frame.clip.softness
         arrays |= {f"log/{name}": getattr(self.log, name) for name in _LOG_ARRAYS}
         arrays["simulated"] = self.simulated
         header: dict[str, Any] = {
@@ -133,6 +135,8 @@ class SavedNPE:
                 arrays["frame/bias"],
                 arrays["frame/scale_tril"],
                 header["squares"],
+                # Earlier files have none: they know logits alone.
+                SoftClip(arrays.get("frame/softness", np.full(len(arrays["frame/bias"]), np.inf))),
             ),
             log=LearningLog(
                 arrays["log/losses"], arrays["log/held_out"], arrays["log/best"], **words

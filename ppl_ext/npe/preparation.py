@@ -66,6 +66,7 @@ def prepare(
     rng: np.random.Generator,
     *,
     missing: bool = False,
+    bounded: np.ndarray | None = None,
 ) -> Prepared:
     """Make simulations ready.
 
@@ -78,6 +79,7 @@ def prepare(
         settings: How much is held out.
         rng: Source of randomness.
         missing: Whether observations may lack values and rows.
+        bounded: Which coordinates are logits of bounded values, ``[dim]``; None if none is.
 
     Raises:
         ValueError: There are too few, or a site is the same in all of them.
@@ -101,7 +103,7 @@ def prepare(
     some = simulations.take(order[:_MOST_SCALED])
     features = Features.read(sites, some.observed, missing)
     f = features.hide(features.apply(some.observed), rng)
-    frame = Frame.read(_leave_edges(pull(some.latent)), f, features.layout)
+    frame = Frame.read(_leave_edges(pull(some.latent)), f, features.layout, bounded)
 
     def convert(some: Simulations) -> tuple[np.ndarray, np.ndarray]:
         # What is hidden is hidden from the frame too.

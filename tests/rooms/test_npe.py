@@ -14,6 +14,10 @@ def train(host, npe, *args, **options):
     return host.random(npe.train, *args, **QUIET, **options)
 
 
+def plain(value):
+    return np.asarray(value.detach() if hasattr(value, "detach") else value)
+
+
 def normal_model(host):
     """A mean and four data in no order: the posterior is N(sum / 5, 1 / 5)."""
 
@@ -119,8 +123,9 @@ def test_a_posterior_is_a_guide(host, trained):
     np.testing.assert_array_equal(trained.posterior(y).log_prob({"mu": [0.3]}), before)
 
 
-def test_draws_stay_in_the_support(host):
-    """A uniform prior cut by the data near its edge, against quadrature."""
+@pytest.fixture(scope="module")
+def bounded(host):
+    """The place of one noisy datum under a uniform prior."""
 
     def model(y):
         theta = host.ppl.sample("theta", host.dist.Uniform(0.0, 2.0))
@@ -128,8 +133,12 @@ def test_draws_stay_in_the_support(host):
 
     flow = functools.partial(host.room.flows.CouplingFlow, num_layers=1)
     npe = host.room.NPE(model, host.array(np.array(0.0)), estimator=flow)
-    npe = train(host, npe, 4000, settings=host.room.npe.Training(max_epochs=12))
-    posterior = npe.posterior(np.array(1.9))
+    return train(host, npe, 4000, settings=host.room.npe.Training(max_epochs=12))
+
+
+def test_draws_stay_in_the_support(host, bounded):
+    """A uniform prior cut by the data near its edge, against quadrature."""
+    posterior = bounded.posterior(np.array(1.9))
 
     def weight(theta):
         return stats.norm.pdf(1.9, theta, 0.5)
@@ -144,6 +153,17 @@ def test_draws_stay_in_the_support(host):
     assert drawn.max() < 2
     mean = integrate.quad(lambda theta: theta * weight(theta), 0, 2)[0] / total
     assert abs(drawn.mean() - mean) < 0.05
+
+
+def test_a_guide_has_the_density_of_its_posterior(host, bounded):
+    """Through coordinates that are bounded values, by the host's own sites."""
+    assert bounded.trained.frame.clip.bent.all()
+    y = host.array(np.array(1.9))
+    posterior = bounded.posterior(y)
+    sites = [site for site in host.trace(posterior, y).values() if site["type"] == "sample"]
+    value = next(plain(site["value"]) for site in sites if site["name"] == "theta")
+    found = sum(plain(site["fn"].log_prob(site["value"])) for site in sites)
+    np.testing.assert_allclose(found, posterior.log_prob({"theta": value[None]})[0], atol=1e-3)
 
 
 def test_missing_rows_and_values(host):

@@ -9,6 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 from numpyro.distributions import biject_to
+from numpyro.distributions.transforms import (
+    ComposeTransform,
+    IndependentTransform,
+    SigmoidTransform,
+)
 from numpyro.distributions.util import sum_rightmost
 
 from ppl_ext.numpyro.guides.coordinates import GuideSite, lay_out
@@ -67,6 +72,12 @@ class Coordinates:
         """Number of coordinates."""
         return self.sites[-1].stop
 
+    @property
+    def bounded(self) -> np.ndarray:
+        """Which coordinates are logits of values between two bounds, ``[dim]``."""
+        found = [_begins_with_sigmoid(self.transforms[site.name]) for site in self.sites]
+        return np.repeat(found, [site.stop - site.start for site in self.sites])
+
     def pull(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """Coordinates ``[draw, dim]`` of values ``{site: array[draw, ...]}``."""
         return np.asarray(self._pull({site.name: values[site.name] for site in self.sites}))
@@ -112,3 +123,11 @@ class Coordinates:
 
 def _cut(site: GuideSite, z: jax.Array) -> jax.Array:
     return z[:, site.start : site.stop].reshape(-1, *site.shape)
+
+
+def _begins_with_sigmoid(transform: Any) -> bool:
+    while isinstance(transform, IndependentTransform):
+        transform = transform.base_transform
+    # The identity of a host may be a composition of nothing.
+    parts = transform.parts if isinstance(transform, ComposeTransform) else [transform]
+    return isinstance(next(iter(parts), None), SigmoidTransform)

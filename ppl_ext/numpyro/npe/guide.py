@@ -13,6 +13,7 @@ from numpyro.distributions.util import sum_rightmost, validate_sample
 
 from ppl_ext.numpyro.npe.coordinates import Coordinates
 from ppl_ext.numpyro.npe.network import Network
+from ppl_ext.numpyro.npe.soft_clip import Unclip
 from ppl_ext.numpyro.npe.trained import Trained
 
 __all__ = ["AveragedMembers", "sample_sites"]
@@ -72,10 +73,11 @@ def sample_sites(
     weights = numpyro.param(f"{prefix}_weights", trained.weights)
     location = trained.frame.locate(f, trained.features.layout)[0]
     members = AveragedMembers(trained.network, weights, f[0])
+    unclip = Unclip(jnp.asarray(trained.frame.clip.softness))
     affine = LowerCholeskyAffine(jnp.asarray(location), jnp.asarray(trained.frame.scale_tril))
     z = numpyro.sample(
         f"_{prefix}_latent",
-        dist.TransformedDistribution(members, affine),
+        dist.TransformedDistribution(members, [affine, unclip]),
         infer={"is_auxiliary": True},
     )
     values, plates = {}, {}

@@ -6,6 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.distributions.transforms import (
+    ComposeTransform,
+    IndependentTransform,
+    SigmoidTransform,
+    Transform,
+)
 
 from ppl_ext.pyro.npe.simulation import look_at_simulations
 from ppl_ext.pyro.tracing.bound_model import BoundModel
@@ -62,6 +68,12 @@ class Coordinates:
         """Number of coordinates."""
         return self.sites[-1].stop
 
+    @property
+    def bounded(self) -> np.ndarray:
+        """Which coordinates are logits of values between two bounds, ``[dim]``."""
+        found = [_begins_with_sigmoid(site.latent.transform) for site in self.sites]
+        return np.repeat(found, [site.stop - site.start for site in self.sites])
+
     def pull(self, values: Mapping[str, Any]) -> np.ndarray:
         """Coordinates ``[draw, dim]`` of values ``{site: array[draw, ...]}``."""
         parts = []
@@ -110,3 +122,11 @@ def to_array(values: Any) -> np.ndarray:
     return (
         values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
     )
+
+
+def _begins_with_sigmoid(transform: Transform) -> bool:
+    while isinstance(transform, IndependentTransform):
+        transform = transform.base_transform
+    # The identity of a host may be a composition of nothing.
+    parts = transform.parts if isinstance(transform, ComposeTransform) else [transform]
+    return isinstance(next(iter(parts), None), SigmoidTransform)

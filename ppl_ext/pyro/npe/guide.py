@@ -6,12 +6,13 @@ from contextlib import ExitStack
 import numpy as np
 import pyro
 import torch
-from pyro.distributions import TorchDistribution
+from pyro.distributions import TorchDistribution, TransformedDistribution
 from torch.distributions import constraints
 
 from ppl_ext.pyro.guides.point import Point
 from ppl_ext.pyro.npe.coordinates import Coordinates
 from ppl_ext.pyro.npe.network import Network
+from ppl_ext.pyro.npe.soft_clip import Unclip
 from ppl_ext.pyro.npe.trained import Trained
 
 __all__ = ["AveragedMembers", "sample_sites"]
@@ -94,7 +95,12 @@ def sample_sites(
         network.to_tensor(location),
         network.to_tensor(trained.frame.scale_tril),
     )
-    z = pyro.sample(f"_{prefix}_latent", members, infer={"is_auxiliary": True})
+    unclip = Unclip(network.to_tensor(trained.frame.clip.softness))
+    z = pyro.sample(
+        f"_{prefix}_latent",
+        TransformedDistribution(members, [unclip]),
+        infer={"is_auxiliary": True},
+    )
     values, plates = {}, {}
     for site in where.sites:
         latent = site.latent

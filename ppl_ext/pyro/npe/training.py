@@ -108,7 +108,13 @@ def _prepare(
     task: Task, simulations: Simulations, settings: Training, rng: np.random.Generator
 ) -> Prepared:
     return prepare(
-        simulations, task.coordinates.pull, task.observed, settings, rng, missing=task.missing
+        simulations,
+        task.coordinates.pull,
+        task.observed,
+        settings,
+        rng,
+        missing=task.missing,
+        bounded=task.coordinates.bounded,
     )
 
 
