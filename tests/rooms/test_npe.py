@@ -33,7 +33,7 @@ def normal_model(host):
 def trained(host):
     gaussian = host.room.npe.FullRankGaussian
     npe = host.room.NPE(normal_model(host), host.array(np.zeros(ROWS)), estimator=gaussian)
-    return train(host, npe, 2000, settings=host.room.npe.Training(max_epochs=15))
+    return train(host, npe, 5000, settings=host.room.npe.Training(max_epochs=10))
 
 
 def test_rows_in_no_order_are_found(trained):
