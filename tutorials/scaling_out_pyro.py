@@ -62,7 +62,8 @@ def model(rows):
         pyro.sample("y", dist.Normal(rows[:, :2] @ b, 1.0), obs=rows[:, 2])
 
 
-batches = px.Minibatches(np.load(folder / "rows.npy", mmap_mode="r"), batch_size=400 if SMOKE else 1000)
+rows = np.load(folder / "rows.npy", mmap_mode="r")
+batches = px.Minibatches(rows, batch_size=400 if SMOKE else 1000)
 guide = px.AutoFullRank(model)
 fitted = px.fit_minibatches(model, guide, batches, progress_bar=False)
 print(fitted)

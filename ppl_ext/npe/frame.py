@@ -14,6 +14,9 @@ __all__ = ["Frame"]
 _MOST_ROWS = 20_000  # simulations from which the regression is learned
 _MOST_COLUMNS = 1000  # beyond, squares are left out
 _STRENGTHS = 10.0 ** np.arange(-6, 5)  # of the ridge, relative to the mean square of a column
+# Nats that a coordinate has to gain to be clipped. Where the data tell little more than the prior
+# it gains a few hundredths, and a posterior that piles up at a bound ends more steeply there.
+_WORTH_IT = 0.1
 
 
 @dataclass(frozen=True)
@@ -153,8 +156,7 @@ def _choose_clip(regression: _Regression, z: np.ndarray, bounded: np.ndarray) ->
     if not bounded.any():
         return SoftClip(chosen)
     plain = regression.fit(z, _STRENGTHS)
-    # What is gained by chance alone is less.
-    best = np.log(len(z)) / len(z) - np.log(plain.errors.std(0))
+    best = _WORTH_IT - np.log(plain.errors.std(0))
     for softness in SOFTNESS:
         clip = SoftClip(np.full(dim, softness))
         errors = regression.fit(clip.push(z), np.array([plain.strength])).errors

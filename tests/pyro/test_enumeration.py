@@ -193,7 +193,8 @@ def test_plates_nest(one_hot):
     density = trace_density(nested, one_hot)
     np.testing.assert_allclose(density.log_p(z), expected, rtol=1e-10)
     draws = fit(nested, one_hot, climb=False, progress_bar=False).draws(10)
-    assert draws.values["kind"].shape == ((10, 2, 3) if one_hot else (10, 2))
+    # As the host has it: the site stands outside of the inner plate, at dim=-1.
+    assert draws.values["kind"].shape == ((10, 2, 1, 3) if one_hot else (10, 2, 1))
     assert draws.values["feature"].shape == (10, 2, 3)
     assert not draws.log_likelihood  # rows share the kind of their group
 

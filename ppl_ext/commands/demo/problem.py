@@ -33,8 +33,7 @@ class Problem:
         pair: The scalars that the pair plot shows.
 
     Example:
-        >>> schools = PROBLEMS[0]
-        >>> list(schools.split(schools.reference.mean))[:3]
+        >>> list(EIGHT_SCHOOLS.split(EIGHT_SCHOOLS.reference.mean))[:3]
         ['mu', 'tau', 'theta[A]']
     """
 
