@@ -24,10 +24,8 @@ def fit_counts(host, number, data, **options):
 def test_counts_of_a_million(host):
     fitted = fit_counts(host, host.array, host.array(COUNTS.astype(np.float32)))
     report = fitted.report()
-    values = host.random(fitted.draws, 4000).values["rate"]
     assert report.verdict == "not to be trusted"
     assert "run it in float64" in report.advice
-    assert max(shift(values)) < 0.1  # the gradient does not cancel
 
 
 def test_the_same_in_double_precision(host):
