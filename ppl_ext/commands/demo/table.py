@@ -80,7 +80,7 @@ def _facts(reference: Reference, entry: Entry) -> list[str]:
     if entry.report:
         elbo, khat = f"{entry.report.elbo:,.2f}", f"{entry.report.khat:.2f}"
     return [
-        *_errors(reference, entry),
+        *_write_errors(*_measure(reference, entry)),
         elbo,
         khat,
         _trust(entry),
@@ -89,9 +89,13 @@ def _facts(reference: Reference, entry: Entry) -> list[str]:
     ]
 
 
-def _errors(reference: Reference, entry: Entry) -> tuple[str, str]:
-    mean = reference.worst_mean_error(entry.values)
-    return f"{mean:.2f} sd", f"factor {math.exp(reference.worst_log_sd_ratio(entry.values)):.2f}"
+def _measure(reference: Reference, entry: Entry) -> tuple[float, float]:
+    """The worst error of a mean, in standard deviations, and the worst log ratio of those."""
+    return reference.worst_mean_error(entry.values), reference.worst_log_sd_ratio(entry.values)
+
+
+def _write_errors(mean: float, log_sd: float) -> tuple[str, str]:
+    return f"{mean:.2f} sd", f"factor {math.exp(log_sd):.2f}"
 
 
 def _trust(entry: Entry) -> str:
@@ -113,16 +117,13 @@ def format_summary(runs: Sequence[tuple[Problem, Sequence[Entry]]]) -> str:
     rows = [["", "", "mean", "sd", "right", "trusted", "seconds"]]
     for problem, entries in runs:
         for entry in entries:
-            reference, values = problem.reference, entry.values
-            right = (
-                reference.worst_mean_error(values) < _MEAN + _CHANCE
-                and reference.worst_log_sd_ratio(values) < _LOG_SD + _CHANCE
-            )
+            mean, log_sd = _measure(problem.reference, entry)
+            right = mean < _MEAN + _CHANCE and log_sd < _LOG_SD + _CHANCE
             rows.append(
                 [
                     problem.name.replace("_", " ") if entry is entries[0] else "",
                     entry.method,
-                    *_errors(reference, entry),
+                    *_write_errors(mean, log_sd),
                     "yes" if right else "no",
                     _trust(entry),
                     f"{entry.seconds:.1f}",
