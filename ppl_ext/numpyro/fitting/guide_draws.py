@@ -19,6 +19,7 @@ from ppl_ext.numpyro.guides.guide_call import GuideCall, call_guide
 from ppl_ext.numpyro.tracing.bound_model import BoundModel
 from ppl_ext.numpyro.tracing.compiled_density import batch_size, compile_density
 from ppl_ext.numpyro.tracing.data.arrays import to_numpy
+from ppl_ext.numpyro.tracing.data.predictions import draw_data
 from ppl_ext.numpyro.tracing.enumeration.assignments import draw_assignments
 from ppl_ext.numpyro.tracing.enumeration.model_scores import score_model
 from ppl_ext.numpyro.tracing.enumeration.site_scores import score_trace
@@ -212,11 +213,9 @@ def _compile(
             "log_p": log_p,
             "log_q": _total(score_trace(guide_trace)),
             "log_likelihood": log_likelihood if likelihood else {},
-            "posterior_predictive": {
-                name: model_trace[name]["fn"].sample(jax.random.fold_in(data_key, i))
-                for i, name in enumerate(observed)
-                if posterior_predictive
-            },
+            "posterior_predictive": (
+                draw_data(model_trace, observed, data_key) if posterior_predictive else {}
+            ),
             "z": jnp.concatenate(z) if z else jnp.zeros(0),
         }
 

@@ -17,6 +17,7 @@ from ppl_ext.density import Site
 from ppl_ext.numpyro.tracing.arguments import locate_invalid_arguments
 from ppl_ext.numpyro.tracing.bound_model import x64_scope
 from ppl_ext.numpyro.tracing.data.arrays import to_numpy
+from ppl_ext.numpyro.tracing.data.predictions import draw_data
 from ppl_ext.numpyro.tracing.enumeration.assignments import draw_assignments
 from ppl_ext.numpyro.tracing.enumeration.model_scores import score_model
 from ppl_ext.numpyro.tracing.enumeration.site_scores import score_trace
@@ -217,11 +218,7 @@ def compile_density(call: ModelCall) -> CompiledDensity:
         return {name: trace[name]["value"] for name in found.assigned}
 
     def predict(z, arrays, seed):
-        trace, rng_key = assigned(z, arrays, seed), jax.random.key(seed)
-        return {
-            name: trace[name]["fn"].sample(jax.random.fold_in(rng_key, i))
-            for i, name in enumerate(observed)
-        }
+        return draw_data(assigned(z, arrays, seed), observed, jax.random.key(seed))
 
     def over_draws(function, *per_draw):
         return jax.jit(jax.vmap(function, in_axes=(0, None, *per_draw)))
