@@ -18,9 +18,10 @@ from ppl_ext.pyro.guides.flat import AbstractFlatGuide
 from ppl_ext.pyro.guides.gaussian import AbstractGaussianGuide
 from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
 from ppl_ext.pyro.tracing.bound_model import BoundModel
-from ppl_ext.pyro.tracing.isolation import own_random_state, vectorised_noise, whole_plates
+from ppl_ext.pyro.tracing.isolation import own_random_state, whole_plates
 from ppl_ext.pyro.tracing.run_at_point import Visit, bijection_of
 from ppl_ext.pyro.tracing.sites import Latent, Observed, name_dims
+from ppl_ext.pyro.tracing.vectorisation.operations import vectorised_noise
 
 __all__ = ["draw_flat", "draw_guide", "score_points", "score_samples"]
 

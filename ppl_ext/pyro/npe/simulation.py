@@ -15,10 +15,10 @@ from ppl_ext.pyro.tracing.isolation import (
     model_scope,
     own_param_store,
     own_random_state,
-    vectorised_noise,
 )
 from ppl_ext.pyro.tracing.run_at_point import is_deterministic
 from ppl_ext.pyro.tracing.turns import in_turn
+from ppl_ext.pyro.tracing.vectorisation.operations import vectorised_noise
 
 __all__ = ["ModelSimulator", "find_exchangeable", "look_at_simulations"]
 

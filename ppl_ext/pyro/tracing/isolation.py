@@ -7,13 +7,10 @@ from contextlib import contextmanager
 import pyro
 import torch
 from pyro.poutine.subsample_messenger import SubsampleMessenger
-from torch.distributions import (
-    Distribution,
-    lowrank_multivariate_normal,
-    multivariate_normal,
-    normal,
-    studentT,
-)
+from torch.distributions import Distribution
+
+from ppl_ext.pyro.tracing.vectorisation.distributions import vectorised_distributions
+from ppl_ext.pyro.tracing.vectorisation.operations import vectorised_operations
 
 __all__ = [
     "choose_seed",
@@ -21,17 +18,21 @@ __all__ = [
     "one_row_more",
     "own_param_store",
     "own_random_state",
-    "vectorised_noise",
     "whole_plates",
 ]
 
 
 @contextmanager
 def model_scope() -> Iterator[None]:
-    """Runs models without validation, which ``vmap`` cannot follow, and without its remarks."""
+    """Runs models without what ``vmap`` cannot follow, validation above all, and its remarks."""
     torch_default = Distribution._validate_args
     try:
-        with pyro.validation_enabled(False), warnings.catch_warnings():
+        with (
+            pyro.validation_enabled(False),
+            vectorised_distributions(),
+            vectorised_operations(),
+            warnings.catch_warnings(),
+        ):
             warnings.filterwarnings("ignore", message="There is a performance drop")
             warnings.filterwarnings("ignore", message="Encountered (NaN|[+-]?inf)")
             warnings.filterwarnings("ignore", message="Singular sample detected")
@@ -109,25 +110,3 @@ def _other_rows(choose: Callable[[int, int], int | None]) -> Iterator[None]:
         yield
     finally:
         SubsampleMessenger._subsample = found
-
-
-@contextmanager
-def vectorised_noise() -> Iterator[None]:
-    """Lets ``vmap`` follow torch's normal distributions where none of their parameters is batched.
-
-    They fill an empty tensor in place, which ``vmap`` refuses, so that the draws of most guides
-    would have to be made one by one; ``torch.randn`` draws the same numbers.
-    """
-    modules = (normal, multivariate_normal, lowrank_multivariate_normal, studentT)
-    found = [module._standard_normal for module in modules]
-
-    def draw(shape, dtype, device):
-        return torch.randn(shape, dtype=dtype, device=device)
-
-    for module in modules:
-        module._standard_normal = draw
-    try:
-        yield
-    finally:
-        for module, function in zip(modules, found, strict=True):
-            module._standard_normal = function

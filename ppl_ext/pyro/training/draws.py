@@ -15,7 +15,8 @@ from pyro.poutine.util import site_is_subsample
 from ppl_ext.draws.draws import Draws
 from ppl_ext.pyro.tracing.arguments import refuse_invalid
 from ppl_ext.pyro.tracing.batched_density import Arrays, Tensors, batch_size, over_draws
-from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state, vectorised_noise
+from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
+from ppl_ext.pyro.tracing.vectorisation.operations import vectorised_noise
 from ppl_ext.pyro.training.first_run import list_plates
 from ppl_ext.pyro.training.parts import as_tensors
 from ppl_ext.training.minibatches import Minibatches
