@@ -23,6 +23,7 @@ def build_tree(
     chains: int = 1,
     sample_stats: Mapping[str, np.ndarray] | None = None,
     log_likelihood: Mapping[str, np.ndarray] | None = None,
+    weighted_log_likelihood: Mapping[str, np.ndarray] | None = None,
     posterior_predictive: Mapping[str, np.ndarray] | None = None,
     observed: Mapping[str, np.ndarray] | None = None,
     dims: Mapping[str, Sequence[str]] | None = None,
@@ -43,6 +44,7 @@ def build_tree(
         chains: Number of chains (or independent fits) among the draws.
         sample_stats: ``{name: array[draw, ...]}``, for instance ``lp``.
         log_likelihood: ``{observed site: array[draw, ...]}``.
+        weighted_log_likelihood: The same of sites whose data are scaled, times their weights.
         posterior_predictive: ``{observed site: array[draw, ...]}``.
         observed: ``{site: array}``, no draw axis.
         dims: ``{site: names}`` of the leading axes after the draw axis; valid in every group.
@@ -74,6 +76,7 @@ def build_tree(
         "posterior": posterior,
         "sample_stats": sample_stats,
         "log_likelihood": log_likelihood,
+        "weighted_log_likelihood": weighted_log_likelihood,
         "posterior_predictive": posterior_predictive,
         "observed_data": observed,
     }
@@ -123,7 +126,7 @@ def _name_dims(
     group: str, site: str, shape: tuple[int, ...], given: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Names for every axis of one value, the given ones first."""
-    if group == "log_likelihood":
+    if group.endswith("log_likelihood"):
         # Event axes are summed in a log density, so it may have fewer axes than its site.
         given = given[: len(shape)]
     if len(given) > len(shape):

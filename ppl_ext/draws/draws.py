@@ -25,6 +25,8 @@ __all__ = ["Draws"]
 
 _WIDTH = 88  # columns of a printed line
 _SHOWN = 20  # elements in a notebook
+# What has a value for each draw, beside the two densities.
+_GROUPS = ("values", "log_likelihood", "weighted_log_likelihood", "posterior_predictive")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,6 +44,8 @@ class Draws:
         coords: ``{dimension: labels}``.
         observed: ``{site: array}``.
         log_likelihood: ``{observed site: array[draw, ...]}``, one entry for each datum.
+        weighted_log_likelihood: The same of the sites whose data a handler scales, as ``log_p``
+            counts them: times their weights.
         posterior_predictive: ``{observed site: array[draw, ...]}``.
         chains: Number of independent fits, their draws stored one after the other.
         resampled: True where the draws follow the posterior and not the guide: after `resample`,
@@ -68,6 +72,7 @@ class Draws:
     coords: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     observed: Mapping[str, np.ndarray] = field(default_factory=dict)
     log_likelihood: Mapping[str, np.ndarray] = field(default_factory=dict)
+    weighted_log_likelihood: Mapping[str, np.ndarray] = field(default_factory=dict)
     posterior_predictive: Mapping[str, np.ndarray] = field(default_factory=dict)
     chains: int = 1
     resampled: bool = False
@@ -77,7 +82,7 @@ class Draws:
     def __post_init__(self) -> None:
         for name in ("log_p", "log_q"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
-        for name in ("values", "observed", "log_likelihood", "posterior_predictive"):
+        for name in ("observed", *_GROUPS):
             arrays = {site: np.asarray(array) for site, array in getattr(self, name).items()}
             object.__setattr__(self, name, arrays)
         if self.log_p.ndim != 1 or self.log_p.shape != self.log_q.shape or not self.num_draws:
@@ -90,7 +95,7 @@ class Draws:
                 f"Draws: {self.num_draws} draws cannot be divided into chains={self.chains}; "
                 "give every chain the same number of draws."
             )
-        for group in ("values", "log_likelihood", "posterior_predictive"):
+        for group in _GROUPS:
             for site, array in getattr(self, group).items():
                 if array.shape[:1] != (self.num_draws,):
                     raise ValueError(
@@ -179,11 +184,9 @@ class Draws:
 
         return replace(
             self,
-            values=pick(self.values),
             log_p=self.log_p[chosen],
             log_q=self.log_q[chosen],
-            log_likelihood=pick(self.log_likelihood),
-            posterior_predictive=pick(self.posterior_predictive),
+            **{group: pick(getattr(self, group)) for group in _GROUPS},
             chains=1,
             resampled=True,
             khat=smoothed.khat,
@@ -193,7 +196,8 @@ class Draws:
         """Arrange the draws as an ArviZ tree, for every plot and statistic of ArviZ.
 
         Groups ``posterior``, ``sample_stats`` (``lp`` and ``log_q``), and, where there is
-        something to put in, ``log_likelihood``, ``posterior_predictive`` and ``observed_data``.
+        something to put in, ``log_likelihood``, ``weighted_log_likelihood`` (where a handler
+        scales the data), ``posterior_predictive`` and ``observed_data``.
         Write it with ``tree.to_netcdf(path)``. Not for leave-one-out with ArviZ's ``loo``, which
         takes the draws for the posterior's own: see `ppl_ext.draws.estimate_loo`.
 
@@ -220,6 +224,7 @@ class Draws:
             chains=self.chains,
             sample_stats={"lp": self.log_p, "log_q": self.log_q},
             log_likelihood=self.log_likelihood,
+            weighted_log_likelihood=self.weighted_log_likelihood,
             posterior_predictive=self.posterior_predictive,
             observed=self.observed,
             dims=self.dims,

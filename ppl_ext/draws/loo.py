@@ -23,6 +23,9 @@ def estimate_loo(
     much as the guide is. Draws that follow the posterior, resampled or from the chains of a fit,
     are taken for what they are. Draws of MCMC belong to ``arviz_stats.loo``.
 
+    Where a handler scales the data, as for a tempered posterior or weighted rows, a datum is left
+    out with its weight, ``log p - log q - weight log p(y_i | draw)``, and predicted without.
+
     Args:
         draws: Draws with ``log_likelihood``, or their tree.
         site: The observed site; may be None where there is one.
@@ -85,8 +88,24 @@ def estimate_loo(
             f"estimate_loo: site={site!r}, but the observed sites are {sites}. "
             f"Choose one: estimate_loo(draws, site={sites[0]!r})."
         )
-    tree = _drop_missing(tree, sites[0] if site is None else site)
+    chosen = sites[0] if site is None else site
+    tree = _drop_missing(tree, chosen)
     arviz: Any = arviz_stats  # untyped
+    weighted = tree.children.get("weighted_log_likelihood", {})
+    if chosen in weighted:
+        left_out = weighted[chosen]
+        if not own:
+            assert stats is not None
+            left_out = left_out - (stats["lp"] - stats["log_q"])
+        log_weights, khat = left_out.azstats.psislw(r_eff=1.0, dim=["chain", "draw"])
+        return arviz.loo(
+            tree,
+            pointwise=pointwise,
+            var_name=site,
+            reff=1.0,
+            log_weights=log_weights,
+            pareto_k=khat,
+        )
     if own:
         # Draws thinned over chains are as good as independent; ArviZ would estimate it.
         return arviz.loo(tree, pointwise=pointwise, var_name=site, reff=1.0)
@@ -100,18 +119,21 @@ def _drop_missing(tree: xarray.DataTree, site: str) -> xarray.DataTree:
     """The tree without the data whose log likelihood is NaN, the others of that site in a row."""
     import xarray
 
-    log_likelihood = tree["log_likelihood"].dataset[site]
-    missing = log_likelihood.isnull().all(("chain", "draw"))
+    missing = tree["log_likelihood"].dataset[site].isnull().all(("chain", "draw"))
     if not missing.any():
         return tree
     present = ~missing.values.ravel()
-    rows = log_likelihood.values.reshape(*log_likelihood.shape[:2], -1)[..., present]
     row = f"{site}_present"
-    dataset = tree["log_likelihood"].to_dataset().drop_vars(site)
     kept = tree.copy()
-    kept["log_likelihood"] = xarray.DataTree(
-        dataset.assign({site: (("chain", "draw", row), rows)}).assign_coords(
-            chain=log_likelihood["chain"], draw=log_likelihood["draw"]
+    for group in ("log_likelihood", "weighted_log_likelihood"):
+        if group not in tree.children or site not in tree[group].data_vars:
+            continue
+        log_likelihood = tree[group].dataset[site]
+        rows = log_likelihood.values.reshape(*log_likelihood.shape[:2], -1)[..., present]
+        dataset = tree[group].to_dataset().drop_vars(site)
+        kept[group] = xarray.DataTree(
+            dataset.assign({site: (("chain", "draw", row), rows)}).assign_coords(
+                chain=log_likelihood["chain"], draw=log_likelihood["draw"]
+            )
         )
-    )
     return kept

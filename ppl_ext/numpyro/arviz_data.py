@@ -155,8 +155,10 @@ def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
     refuse_enumerated(bound)
     whole = bound.whole
     names = [site.name for site in whole.sites.latents if site.name in samples]
-    log_p, log_likelihood = _score_samples(bound.call)(
-        {k: samples[k] for k in names}, bound.arrays
+    scored = _score_samples(bound.call)({k: samples[k] for k in names}, bound.arrays)
+    log_likelihood, weighted = (
+        whole.drop_missing({k: np.asarray(v) for k, v in group.items()})
+        for group in (scored.log_likelihood, scored.weighted)
     )
     extra = {
         name: np.asarray(value)
@@ -166,8 +168,9 @@ def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
     return build_tree(
         {name: np.asarray(value) for name, value in samples.items()},
         chains=mcmc.num_chains,
-        sample_stats={"lp": np.asarray(log_p, np.float64), **extra},
-        log_likelihood=whole.drop_missing({k: np.asarray(v) for k, v in log_likelihood.items()}),
+        sample_stats={"lp": np.asarray(scored.log_p, np.float64), **extra},
+        log_likelihood=log_likelihood,
+        weighted_log_likelihood=weighted,
         observed=whole.observed,
         dims=name_dims(whole.sites),
     )

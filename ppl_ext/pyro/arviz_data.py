@@ -131,6 +131,7 @@ def from_mcmc(mcmc: MCMC, *args: Any, **kwargs: Any) -> "xarray.DataTree":
         chains=chains,
         sample_stats={"lp": draws.log_p, **_divergences(mcmc, chains, num_draws)},
         log_likelihood=draws.log_likelihood,
+        weighted_log_likelihood=draws.weighted_log_likelihood,
         observed=draws.observed,
         dims=draws.dims,
     )

@@ -11,8 +11,8 @@ from numpyro import handlers
 
 from ppl_ext.calibration.simulate_and_fit import Simulation
 from ppl_ext.numpyro.tracing.bound_model import BoundModel, x64_scope
-from ppl_ext.numpyro.tracing.compiled_density import score_trace
 from ppl_ext.numpyro.tracing.data.arrays import to_numpy
+from ppl_ext.numpyro.tracing.enumeration.site_scores import score_site
 
 __all__ = ["condition_on", "make_simulator", "refuse_factors", "refuse_improper"]
 
@@ -54,11 +54,12 @@ def make_simulator(bound: BoundModel) -> Callable[[jax.Array], Simulation]:
         with handlers.block():
             trace = handlers.trace(model).get_trace(arrays)
         refuse_factors(bound, trace)
-        log_probs = score_trace(trace)
+        # As in the draws of a fit: without the weights that handlers give the data.
+        log_probs = {name: score_site(trace[name], scaled=False) for name in observed}
         return {
             "truth": {name: trace[name]["value"] for name in valued},
             "data": {name: trace[name]["value"] for name in observed},
-            "log_likelihood": sum(jnp.sum(log_probs[name]) for name in observed),
+            "log_likelihood": sum(jnp.sum(log_prob) for log_prob in log_probs.values()),
         }
 
     program = jax.jit(run)

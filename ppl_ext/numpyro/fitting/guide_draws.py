@@ -104,6 +104,7 @@ def score_points(
         log_p=scored["log_p"],
         log_q=scored["log_p"] if points.log_q is None else points.log_q,
         log_likelihood=bound.drop_missing(scored["log_likelihood"]),
+        weighted_log_likelihood=bound.drop_missing(scored["weighted_log_likelihood"]),
         posterior_predictive=(
             compiled.run(compiled.predict, arrays, z, seeds) if posterior_predictive else {}
         ),
@@ -161,6 +162,7 @@ def draw_guide(
         log_p=drawn["log_p"],
         log_q=drawn["log_q"],
         log_likelihood=bound.drop_missing(drawn["log_likelihood"]),
+        weighted_log_likelihood=bound.drop_missing(drawn["weighted_log_likelihood"]),
         posterior_predictive=drawn["posterior_predictive"],
         dims=name_dims(sites),
         observed=bound.observed,
@@ -201,7 +203,7 @@ def _compile(
                 model = handlers.substitute(handlers.replay(model, guide_trace), data=params)
             run_model = functools.partial(model, arrays)
             model_trace = handlers.trace(run_model).get_trace()
-            log_p, log_likelihood = score_model(run_model, model_trace, sites)
+            scored = score_model(run_model, model_trace, sites)
             if sites.enumerated:
                 model_trace = draw_assignments(run_model, sites, assign_key)
         z = [
@@ -210,9 +212,10 @@ def _compile(
         ]
         return {
             "values": {name: model_trace[name]["value"] for name in names},
-            "log_p": log_p,
+            "log_p": scored.log_p,
             "log_q": _total(score_trace(guide_trace)),
-            "log_likelihood": log_likelihood if likelihood else {},
+            "log_likelihood": scored.log_likelihood if likelihood else {},
+            "weighted_log_likelihood": scored.weighted if likelihood else {},
             "posterior_predictive": (
                 draw_data(model_trace, observed, data_key) if posterior_predictive else {}
             ),

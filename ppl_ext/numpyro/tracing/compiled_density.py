@@ -141,16 +141,18 @@ class CompiledDensity:
                 what hangs on them.
 
         Returns:
-            ``values`` of latent and deterministic sites, ``log_p`` and ``log_likelihood``.
+            ``values`` of latent and deterministic sites, ``log_p``, ``log_likelihood`` and
+            ``weighted_log_likelihood``.
         """
-        keep = ("values", "log_p", *(["log_likelihood"] if likelihood else []))
+        data = ("log_likelihood", "weighted_log_likelihood")
+        keep = ("values", "log_p", *(data if likelihood else ()))
         scored = self.run(self.score, arrays, z, keep=keep)
         # JAX sorts the keys of a dictionary; the model's order is the readable one.
         found = scored["values"]
         if seeds is not None and self.assigned:
             found = {**found, **self.run(self.assign, arrays, z, seeds)}
         values = {name: found[name] for name in self.names if name in found}
-        return {"log_likelihood": {}, **scored, "values": values}
+        return {**{group: {} for group in data}, **scored, "values": values}
 
 
 @functools.lru_cache(maxsize=64)
@@ -197,11 +199,12 @@ def compile_density(call: ModelCall) -> CompiledDensity:
 
     def score(z, arrays):
         trace, log_jacobians = run(z, arrays)
-        log_p, log_likelihood = score_model(place(z, arrays)[1], trace, found)
+        scored = score_model(place(z, arrays)[1], trace, found)
         return {
             "values": {name: trace[name]["value"] for name in names},
-            "log_p": sum(log_jacobians.values(), start=log_p),
-            "log_likelihood": log_likelihood,
+            "log_p": sum(log_jacobians.values(), start=scored.log_p),
+            "log_likelihood": scored.log_likelihood,
+            "weighted_log_likelihood": scored.weighted,
         }
 
     def log_p(z, arrays):

@@ -6,6 +6,7 @@ from typing import Any
 import pyro.distributions as dist
 import torch
 from pyro import poutine
+from pyro.distributions.util import scale_and_mask
 from pyro.poutine.trace_struct import Trace
 from pyro.poutine.uncondition_messenger import UnconditionMessenger
 
@@ -57,7 +58,11 @@ def draw_simulation(bound: BoundModel, seed: int) -> Simulation:
         site.name: nodes[site.name]["value"].expand(site.shape).cpu().numpy()
         for site in sites.observed
     }
-    total = sum(float(nodes[name]["log_prob_sum"]) for name in data)
+    # As in the draws of a fit: without the weights that handlers give the data.
+    total = sum(
+        float(scale_and_mask(node["unscaled_log_prob"], 1.0, node["mask"]).sum())
+        for node in map(nodes.__getitem__, data)
+    )
     return Simulation(truth, data, None if sites.enumerated else total)
 
 

@@ -206,6 +206,7 @@ def _to_draws(bound: BoundModel, out: Arrays, log_q: np.ndarray) -> Draws:
         dims=name_dims(bound.sites),
         observed=bound.observed,
         log_likelihood=group("log_likelihood"),
+        weighted_log_likelihood=group("weighted_log_likelihood"),
         posterior_predictive=read_counts(
             _discrete(bound.sites.observed), group("posterior_predictive")
         ),

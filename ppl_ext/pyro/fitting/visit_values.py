@@ -27,6 +27,8 @@ def list_shapes(
     for site in bound.sites.observed:
         if likelihood and (told is None or site.name in told.separable):
             shapes["log_likelihood", site.name] = site.likelihood_shape
+            if site.weighted:
+                shapes["weighted_log_likelihood", site.name] = site.likelihood_shape
         if posterior_predictive:
             shapes["posterior_predictive", site.name] = site.unpadded_shape
     return shapes
@@ -44,6 +46,8 @@ def read_visit(bound: BoundModel, visit: Visit, shapes: Shapes) -> Tensors:
                 out[key] = assigned.sites[name]["value"].reshape(shape)
             case ("log_likelihood", name):
                 out[key] = _hide(_score_data(visit, name), visit.sites[name]).reshape(shape)
+            case ("weighted_log_likelihood", name):
+                out[key] = _hide(visit.terms[name], visit.sites[name]).reshape(shape)
             case ("posterior_predictive", name):
                 # Data without a plate share a distribution of fewer values.
                 fn, batch = assigned.sites[name]["fn"], assigned.terms[name].shape
@@ -61,7 +65,8 @@ def _score_data(visit: Visit, name: str) -> torch.Tensor:
             "first run, and do so at a draw; expected the same structure in every run. Write "
             "the choice with torch.where."
         )
-    return score_data(visit.factors, name, local) if local else visit.terms[name]
+    # Data that hang on enumerated sites are never scaled.
+    return score_data(visit.factors, name, local) if local else visit.unscaled[name]
 
 
 def _hide(term: torch.Tensor, msg: dict) -> torch.Tensor:

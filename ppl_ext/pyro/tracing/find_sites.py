@@ -207,6 +207,7 @@ def _describe_observed(msg: dict, term: torch.Tensor, plates: tuple[Plate, ...])
         discrete=support is not None and bool(support.is_discrete),
         problem=find_problem(msg, plates),
         log_prob_shape=tuple(term.shape),
+        weighted=bool((torch.as_tensor(msg["scale"]) != 1).any()),
     )
 
 

@@ -64,6 +64,7 @@ class Visit(Messenger):
         self.first_dim = first_dim
         self.sites: dict[str, dict] = {}
         self.terms: dict[str, torch.Tensor] = {}
+        self.unscaled: dict[str, torch.Tensor] = {}
         self.jacobians: dict[str, torch.Tensor] = {}
 
     @property
@@ -117,6 +118,8 @@ class Visit(Messenger):
                 self.terms[msg["name"]] = score_enumerated(msg, log_prob, mask_of(msg))
                 return
             self.terms[msg["name"]] = scale_and_mask(log_prob, msg["scale"], msg["mask"])
+            if is_data(msg):
+                self.unscaled[msg["name"]] = scale_and_mask(log_prob, 1.0, msg["mask"])
 
 
 class PriorVisit(Visit):

@@ -78,6 +78,7 @@ class Observed:
         discrete: Whether the support is discrete.
         problem: Why its data cannot be scored and what to do, empty if they can.
         log_prob_shape: Shape of its log density before it is summed.
+        weighted: Whether its log density is scaled, by a handler or a minibatch.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Observed:
     discrete: bool
     problem: str
     log_prob_shape: tuple[int, ...]
+    weighted: bool = False
 
     @property
     def dims(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def score_data(trace: Trace, plain: Trace, sites: Sites) -> dict[str, jax.Array]
     for site in sites.observed:
         own = _own_assignments(site.name, trace, factors, enumerated)
         if own is not None and not own:
-            scored[site.name] = score_site(plain[site.name])
+            scored[site.name] = score_site(plain[site.name], scaled=False)
         if not own or site.name in loose:
             continue
         terms = [_as_funsor(trace[name]) for name in (site.name, *sorted(own))]
