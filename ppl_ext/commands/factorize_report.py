@@ -73,6 +73,7 @@ def format_report(trial: Trial, assessment: Assessment | None) -> str:
         ("ELBO", f"{factors.elbo[-1]:,.1f} nats, "
                  f"{factors.elbo[-1] / len(trial.train):.4f} for each rating"),
         ("noise", _describe_noise(factors)),
+        *(("note", note) for note in log.notes),
     ]  # fmt: skip
     for name, side in (("user", factors.users), ("item", factors.items)):
         if side.regression is not None and factors.posterior.biases:

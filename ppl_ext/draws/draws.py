@@ -184,9 +184,12 @@ class Draws:
 
         return replace(
             self,
+            values=pick(self.values),
             log_p=self.log_p[chosen],
             log_q=self.log_q[chosen],
-            **{group: pick(getattr(self, group)) for group in _GROUPS},
+            log_likelihood=pick(self.log_likelihood),
+            weighted_log_likelihood=pick(self.weighted_log_likelihood),
+            posterior_predictive=pick(self.posterior_predictive),
             chains=1,
             resampled=True,
             khat=smoothed.khat,

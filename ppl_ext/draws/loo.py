@@ -91,9 +91,9 @@ def estimate_loo(
     chosen = sites[0] if site is None else site
     tree = _drop_missing(tree, chosen)
     arviz: Any = arviz_stats  # untyped
-    weighted = tree.children.get("weighted_log_likelihood", {})
-    if chosen in weighted:
-        left_out = weighted[chosen]
+    weighted = tree.children.get("weighted_log_likelihood")
+    if weighted is not None and chosen in weighted:
+        left_out: Any = weighted[chosen]
         if not own:
             assert stats is not None
             left_out = left_out - (stats["lp"] - stats["log_q"])

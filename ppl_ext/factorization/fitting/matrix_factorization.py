@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from ppl_ext.factorization.data.ratings import Ratings
 from ppl_ext.factorization.fitting.climb import climb_elbo
+from ppl_ext.factorization.fitting.excess import describe_excess
 from ppl_ext.factorization.fitting.first_state import open_start, read_both, start_posterior
 from ppl_ext.factorization.model.checks import check_held_out, check_ratings, check_settings
 from ppl_ext.factorization.model.noise import Noise
@@ -146,7 +148,7 @@ class MatrixFactorization:
             progress_bar: Draw a bar; silent where stderr is neither a terminal nor a notebook.
 
         Returns:
-            The factors.
+            The factors. Where the ratings cannot carry so many, a warning says so, and their log.
 
         Raises:
             ValueError: There are no ratings, or they are too spread for the ``dtype``; ``start``
@@ -196,6 +198,10 @@ class MatrixFactorization:
         best = max(runs, key=lambda factors: factors.elbo[-1])
         ends = tuple(-float(factors.elbo[-1]) for factors in runs)
         best = replace(best, log=replace(best.log, start_losses=ends))
+        # Before the end the noise may still be on its way down.
+        if best.log.converged and (excess := describe_excess(best.posterior, ratings)):
+            best = replace(best, log=replace(best.log, notes=(*best.log.notes, excess)))
+            warnings.warn(f"{_CALLED}: {excess}", stacklevel=2)
         if checkpoint is not None:
             best.save(checkpoint)
         return best

@@ -43,6 +43,7 @@ def render_factors(factors: Factors) -> str:
         ("sweeps", f"{factors.sweeps} in {factors.log.seconds:.1f} s; {factors.log.reason}"),
         ("ELBO", f"{factors.elbo[-1]:,.1f} nats"),
         ("noise", f"standard deviation {factors.noise_precision**-0.5:.3f}"),
+        *(("note", note) for note in factors.log.notes),
     ]
     heading = render_heading(f"Factors: {factors.num_factors} for each user and item")
     return render_fragment([heading, render_table(rows)])

@@ -175,6 +175,7 @@ def test_newcomers_need_the_features_of_the_fit(plain, factors):
         factors.predict(0, 1, item_features=(np.arange(300), X[:, :4]))
 
 
+@pytest.mark.filterwarnings("ignore:.*more than the ratings can carry")
 @pytest.mark.parametrize(
     ("ratings", "features"),
     [

@@ -168,6 +168,7 @@ def test_rows_without_ratings_have_the_prior_as_posterior():
     assert np.all(factors.predict(RATINGS.num_users, np.arange(5)).mean_sd > known)
 
 
+@pytest.mark.filterwarnings("ignore:.*more than the ratings can carry")
 @pytest.mark.parametrize(
     "ratings",
     [
