@@ -91,7 +91,7 @@ def take_table(
         sites: The observed sites.
 
     Raises:
-        ValueError: A site is missing or of another shape.
+        ValueError: A site is missing or of another shape, but for dimensions of one.
 
     Example:
         >>> y = np.zeros((5, 3))
@@ -99,24 +99,32 @@ def take_table(
         5
     """
     observed_shapes = {site.name: site.shape for site in sites}
-    for kind, given, shapes in (
-        ("latent", latent, latent_shapes),
-        ("observed", observed, observed_shapes),
-    ):
-        for name, shape in shapes.items():
-            found = np.shape(given[name]) if name in given else None
-            if found is None or found[1:] != shape:
-                what = "is missing" if found is None else f"has shape {found}"
-                raise ValueError(
-                    f"NPE.train: {kind} site '{name}' {what} in the table of simulations; "
-                    f"expected [row, {', '.join(map(str, shape))}]. Give all sites that are to be "
-                    "learned or observed: simulations=({latent site: array}, {observed site: "
-                    "array})."
-                )
     return Simulations(
-        {name: np.asarray(latent[name]) for name in latent_shapes},
-        {name: np.asarray(observed[name]) for name in observed_shapes},
+        {name: _take_site("latent", name, latent, shape) for name, shape in latent_shapes.items()},
+        {
+            name: _take_site("observed", name, observed, shape)
+            for name, shape in observed_shapes.items()
+        },
     )
+
+
+def _take_site(
+    kind: str, name: str, given: Mapping[str, np.ndarray], shape: tuple[int, ...]
+) -> np.ndarray:
+    """The values of a site; dimensions of one, with which the hosts pad, may be left out."""
+    found = np.shape(given[name]) if name in given else None
+    if found is None or _without_ones(found[1:]) != _without_ones(shape) or not found:
+        what = "is missing" if found is None else f"has shape {found}"
+        raise ValueError(
+            f"NPE.train: {kind} site '{name}' {what} in the table of simulations; "
+            f"expected [{', '.join(map(str, ('row', *shape)))}]. Give all sites that are to be "
+            "learned or observed: simulations=({latent site: array}, {observed site: array})."
+        )
+    return np.asarray(given[name]).reshape(found[0], *shape)
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
 
 
 def take_one(

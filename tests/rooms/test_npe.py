@@ -296,6 +296,30 @@ def test_observations_that_do_not_fit(host, trained):
         untrained.posterior(np.zeros(ROWS))
 
 
+def nested_model(host):
+    """Groups in the outer of two plates, whose values the hosts pad to [group, 1]."""
+
+    def model(y):
+        with host.ppl.plate("group", 3, dim=-2):
+            level = host.ppl.sample("level", host.dist.Normal(0.0, 1.0))
+            with host.ppl.plate("row", 2, dim=-1):
+                host.ppl.sample("y", host.dist.Normal(level, 1.0), obs=y)
+
+    return model
+
+
+def test_a_table_needs_no_dimensions_that_pad_its_sites(host):
+    npe = host.room.NPE(nested_model(host), host.array(np.zeros((3, 2))))
+    rng = np.random.default_rng(0)
+    level = rng.normal(size=(200, 3))
+    y = level[:, :, None] + rng.normal(size=(200, 3, 2))
+    tables = [npe.task.take_table({"level": each}, {"y": y}) for each in (level, level[..., None])]
+    for table in tables:
+        np.testing.assert_array_equal(table.latent["level"], level[..., None])
+    with pytest.raises(ValueError, match=r"'level' has shape \(200, 2\).*expected \[row, 3, 1\]"):
+        train(host, npe, simulations=({"level": level[:, :2]}, {"y": y}))
+
+
 def test_tables_that_do_not_fit(host):
     npe = host.room.NPE(normal_model(host), host.array(np.zeros(ROWS)))
     mu, y = np.zeros(200), np.random.default_rng(0).normal(size=(200, ROWS))
