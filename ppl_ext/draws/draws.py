@@ -25,6 +25,7 @@ __all__ = ["Draws"]
 
 _WIDTH = 88  # columns of a printed line
 _SHOWN = 20  # elements in a notebook
+_LOO = "ppl_ext.draws.estimate_loo"
 # What has a value for each draw, beside the two densities.
 _GROUPS = ("values", "log_likelihood", "weighted_log_likelihood", "posterior_predictive")
 
@@ -202,7 +203,8 @@ class Draws:
         something to put in, ``log_likelihood``, ``weighted_log_likelihood`` (where a handler
         scales the data), ``posterior_predictive`` and ``observed_data``.
         Write it with ``tree.to_netcdf(path)``. Not for leave-one-out with ArviZ's ``loo``, which
-        takes the draws for the posterior's own: see `ppl_ext.draws.estimate_loo`.
+        takes the draws for the posterior's own: `ppl_ext.draws.estimate_loo`, as the tree's
+        attribute ``leave_one_out`` says.
 
         Args:
             attrs: Further attributes of the tree and its posterior.
@@ -219,7 +221,7 @@ class Draws:
             >>> sorted(tree.children), tree["posterior"]["mu"].shape
             (['posterior', 'sample_stats'], (2, 2))
         """
-        known: dict[str, Any] = {"resampled": int(self.resampled)}
+        known: dict[str, Any] = {"resampled": int(self.resampled), "leave_one_out": _LOO}
         if self.khat is not None:
             known["khat"] = self.khat
         return build_tree(

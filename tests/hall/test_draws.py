@@ -172,6 +172,7 @@ def test_tree_has_both_densities_and_says_whether_it_was_resampled():
     assert tree.attrs["guide"] == "AutoFullRank"
     assert tree.attrs["resampled"] == 0
     assert "khat" not in tree.attrs
+    assert tree.attrs["leave_one_out"] == "ppl_ext.draws.estimate_loo"
 
     resampled = draws.resample(seed=0)
     tree = resampled.to_datatree()

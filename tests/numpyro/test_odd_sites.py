@@ -10,7 +10,7 @@ from numpyro import handlers
 from numpyro.contrib.control_flow import scan
 from numpyro.infer.reparam import LocScaleReparam
 
-from ppl_ext.numpyro import fit, trace_density
+from ppl_ext.numpyro import AutoMeanField, fit, trace_density
 
 
 def test_a_point_is_a_deterministic_value():
@@ -89,6 +89,11 @@ def test_sites_inside_scan_are_fitted():
     x = fitted.draws(jax.random.key(1), 20_000).values["x"]
     np.testing.assert_allclose(x.mean(0), gain @ y, atol=0.03)
     np.testing.assert_allclose(np.cov(x.T), prior - gain @ prior, atol=0.02)
+    # Everything after a fit goes on from there, as of other sites.
+    assert fitted.report().ok
+    diagonal = fit(jax.random.key(0), walk, y, guide=AutoMeanField(walk), progress_bar=False)
+    repaired = diagonal.linear_response().draws(jax.random.key(1), 20_000).values["x"]
+    np.testing.assert_allclose(np.cov(repaired.T), prior - gain @ prior, atol=0.02)
 
 
 def test_reparametrising_a_scan_from_outside_is_refused():
