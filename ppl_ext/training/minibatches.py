@@ -33,7 +33,7 @@ class Minibatches:
         seed: Seed of the order.
 
     Raises:
-        TypeError: There is no array, or one without a first axis.
+        TypeError: There is no array, one without a first axis, or one that holds no numbers.
         ValueError: The arrays have different lengths, or the batch is no positive whole number
             or larger than the data.
 
@@ -182,6 +182,12 @@ def _as_array(position: int, array: Any) -> Any:
         raise TypeError(
             f"Minibatches: argument {position} is a masked array, whose mask no model sees; "
             "expected a plain one. Write x.filled(np.nan), and a mask in the model."
+        )
+    if getattr(getattr(found, "dtype", None), "kind", "f") not in "biufc":
+        raise TypeError(
+            f"Minibatches: argument {position} holds {found.dtype}, of which no model makes "
+            "numbers; expected an array of numbers. Write x.astype(float), for each column by "
+            "itself where they are of different kinds."
         )
     if not len(found.shape):
         raise TypeError(

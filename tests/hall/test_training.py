@@ -99,6 +99,7 @@ def test_parts_of_a_split_share_no_row():
         (lambda: as_source(3), "batches is a int"),
         (lambda: as_source(ROWS), "batches is a ndarray"),
         (lambda: Minibatches(np.ma.masked_less(ROWS, 3), batch_size=2), "is a masked array"),
+        (lambda: Minibatches(ROWS.astype(object), batch_size=2), "argument 0 holds object"),
         (lambda: list(as_source([ROWS[:3], ROWS[3:]]).epoch(0)), "batch 1 has 20 rows, those"),
         (lambda: MinibatchSettings(max_epochs=2.5), "max_epochs = 2.5; expected a positive whole"),
         (lambda: MinibatchSettings(decay=1.0), "decay = 1.0; expected a number between"),
