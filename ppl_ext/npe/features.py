@@ -13,7 +13,6 @@ __all__ = ["Features", "Layout", "ObservedSite", "Scaling"]
 # A column is heavy-tailed where more than so many of its values lie more than so many robust
 # standard deviations away: a network would see nothing else.
 _FAR, _SHARE = 8.0, 0.002
-_GONE = 0.05  # share of the values that are hidden in training, where some may be missing
 
 
 @dataclass(frozen=True)
@@ -215,26 +214,27 @@ class Features:
     def hide(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Features with rows and values missing at random, for a network to learn from.
 
-        Half of the observations stay whole; the others keep a number of rows that is uniform, and
-        lose one value in twenty.
+        Half of the observations stay whole; the others keep numbers of rows and values that are
+        uniform, so that no number is strange to the network.
         """
         if not self.missing:
             return features
         hidden, count, layout = features.copy(), len(features), self.layout
         thinned = rng.uniform(size=count) < 0.5
         alone = hidden[:, : layout.vector_width].reshape(count, -1, 2)
-        alone[thinned[:, None] & (rng.uniform(size=alone.shape[:2]) < _GONE)] = 0.0
+        share = np.where(thinned, rng.uniform(size=count), 0.0)
+        alone[rng.uniform(size=alone.shape[:2]) < share[:, None]] = 0.0
         hidden[:, : layout.vector_width] = alone.reshape(count, -1)
         if not layout.num_rows:
             return hidden
         rows = hidden[:, layout.vector_width :].reshape(count, -1, layout.row_width)
         pairs = rows[..., :-1].reshape(count, rows.shape[1], -1, 2)
-        gone = thinned[:, None, None] & (rng.uniform(size=pairs.shape[:3]) < _GONE)
-        pairs[gone] = 0.0
+        if pairs.shape[2] > 1:
+            pairs[rng.uniform(size=pairs.shape[:3]) < share[:, None, None]] = 0.0
         rows[..., :-1] = pairs.reshape(count, rows.shape[1], -1)
-        kept = rng.integers(1, rows.shape[1] + 1, count)
+        rows[..., -1] = pairs[..., 1].any(-1)
         place = rng.permuted(np.tile(np.arange(rows.shape[1]), (count, 1)), axis=1)
-        rows[thinned[:, None] & (place >= kept[:, None])] = 0.0
+        rows[thinned[:, None] & (place >= rng.integers(1, rows.shape[1] + 1, (count, 1)))] = 0.0
         hidden[:, layout.vector_width :] = rows.reshape(count, -1)
         return hidden
 

@@ -55,6 +55,16 @@ def test_what_is_missing_is_flagged_and_what_is_hidden_too():
     np.testing.assert_allclose(counts, [1 / 6, 1 / 6, 2 / 3], atol=0.04)
 
 
+def test_any_number_of_values_may_be_missing():
+    x = np.random.default_rng(0).normal(size=(4000, 7))
+    features = Features.read([ObservedSite("x", (7,))], {"x": x}, missing=True)
+    hidden = features.hide(features.apply({"x": x}), np.random.default_rng(1))
+    kept = hidden.reshape(4000, 7, 2)[..., 1].sum(1)
+    # Half are whole; a share that is uniform keeps 0 to 7 of 7, each as often.
+    counts = np.array([(kept == number).mean() for number in range(8)])
+    np.testing.assert_allclose(counts, [1 / 16] * 7 + [9 / 16], atol=0.02)
+
+
 def test_the_frame_is_the_posterior_of_a_linear_gaussian_model():
     rng = np.random.default_rng(0)
     z = rng.normal(size=(20_000, 2))

@@ -174,7 +174,7 @@ def test_missing_rows_and_values(host):
     npe = host.room.NPE(
         normal_model(host), host.array(np.zeros(ROWS)), estimator=gaussian, missing=True
     )
-    npe = train(host, npe, 4000, fresh=True, settings=host.room.npe.Training(max_epochs=15))
+    npe = train(host, npe, 4000, fresh=True, settings=host.room.npe.Training(max_epochs=25))
     for y in (np.ones(ROWS), np.ones(2), np.array([1.0, np.nan, np.nan, np.nan])):
         seen = np.isfinite(y).sum()
         drawn = host.random(npe.posterior(y).sample, 4000)["mu"]
