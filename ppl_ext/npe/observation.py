@@ -61,7 +61,7 @@ def choose_sites(
         exchangeable: ``{site: axis}``, in place of those; None where nothing was given.
 
     Raises:
-        ValueError: A name is not known.
+        ValueError: A name is not known, an axis is not there, or sets have other numbers of rows.
 
     Example:
         >>> choose_sites("y", [ObservedSite("y", (4,)), ObservedSite("z", ())], {"y": 0})
@@ -70,10 +70,32 @@ def choose_sites(
     chosen = choose_names(names, "observed", [site.name for site in known])
     sites = [site for site in known if site.name in chosen]
     if exchangeable is not None:
-        sites = [
-            ObservedSite(site.name, site.shape, exchangeable.get(site.name)) for site in sites
-        ]
+        axes = _read_axes(exchangeable, {site.name: site.shape for site in sites})
+        sites = [ObservedSite(site.name, site.shape, axes.get(site.name)) for site in sites]
     return tuple(sites)
+
+
+def _read_axes(
+    exchangeable: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, int]:
+    """Axes counted from the front, after a look at them."""
+    axes: dict[str, int] = {}
+    for name, axis in exchangeable.items():
+        shape = shapes.get(name, ())
+        whole = isinstance(axis, int | np.integer) and not isinstance(axis, bool)
+        if not whole or not -len(shape) <= axis < len(shape):
+            raise ValueError(
+                f"NPE: exchangeable = {{'{name}': {axis!r}}}; expected an axis of an observed "
+                f"site, of {dict(shapes)}. Write exchangeable={{'{next(iter(shapes))}': 0}}."
+            )
+        axes[name] = int(axis) % len(shape)
+    rows = {name: shapes[name][axis] for name, axis in axes.items()}
+    if len(set(rows.values())) > 1:
+        raise ValueError(
+            f"NPE: the exchangeable rows of the sites are {rows} in number; expected the same, "
+            "for a row of all of them is read at once. Name one of the sites."
+        )
+    return axes
 
 
 def take_table(
@@ -161,7 +183,8 @@ def check_observation(
         The observations, and whether there was an axis for them.
 
     Raises:
-        ValueError: A site is missing or unknown, of another shape, or not finite.
+        ValueError: A site is missing or unknown, of another shape, or not finite, or nothing
+            is seen.
 
     Example:
         >>> site = ObservedSite("y", (4,), set_axis=0)
@@ -188,6 +211,12 @@ def check_observation(
             "NPE.posterior: the sites have different numbers of observations, "
             f"{sorted(count for count, _ in counts)}; expected the same for all of them. Give "
             "each site as many rows."
+        )
+    seen = sum(np.isfinite(x).reshape(len(x), -1).sum(1) for x in found.values())
+    if not np.all(seen):
+        raise ValueError(
+            f"NPE.posterior: observation {int(np.argmin(seen))} holds no value; expected one at "
+            "least. Leave it out: without data the posterior is the prior."
         )
     return found, counts.pop()[1]
 

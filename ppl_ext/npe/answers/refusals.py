@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["refuse_many", "refuse_without_density"]
+__all__ = [
+    "refuse_data_reader",
+    "refuse_many",
+    "refuse_masked",
+    "refuse_scaled",
+    "refuse_without_density",
+]
 
 
 def refuse_many(called: str) -> None:
@@ -35,4 +41,55 @@ def refuse_without_density(sites: Sequence[str]) -> None:
         f"NeuralPosterior.correct: the model has no density of the sites of interest "
         f"{list(sites)} alone; expected all of its latent sites to be learned, no site of another "
         "simulator, and no value missing. Leave latent= out."
+    )
+
+
+def refuse_masked(site: str, hidden: int, total: int) -> None:
+    """Raise for data below a mask: simulations would show the network what it hides.
+
+    Args:
+        site: Name of the observed site.
+        hidden: Values that the mask hides.
+        total: Values of the site.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(
+        f"NPE: a mask hides {hidden} of {total} values of observed site '{site}', which "
+        "simulations would show; expected none hidden, whatever the values. Leave the mask out, "
+        "learn with NPE(model, ..., missing=True), and give the posterior NaN in their place."
+    )
+
+
+def refuse_scaled(site: str) -> None:
+    """Raise for a site whose density counts more or less than once: no simulation is so.
+
+    Args:
+        site: Name of the site.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(
+        f"NPE: the density of site '{site}' is scaled by a handler, which simulations cannot "
+        "follow; expected each site to count once. Leave the scale out, and repeat data that "
+        "count several times in a plate."
+    )
+
+
+def refuse_data_reader(sites: Sequence[str]) -> None:
+    """Raise for a model that reads its data elsewhere than in ``obs=``.
+
+    Args:
+        sites: The sites whose densities hang on the data.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(
+        f"NPE: {', '.join(map(repr, sites))} hangs on the values of the data that the model was "
+        "given, which are not those of an observation; expected data that are read as obs= alone. "
+        "Draw what hangs on earlier data step by step, with scan or a loop of sample statements, "
+        "and write priors without the data."
     )

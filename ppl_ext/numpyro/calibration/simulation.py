@@ -27,7 +27,7 @@ def condition_on(model: Callable[..., Any]) -> Callable[..., Any]:
         ``(data, *args, **kwargs)``, data as ``{site: array}``.
     """
 
-    def conditioned(data: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+    def conditioned(data: Mapping[str, Any], /, *args: Any, **kwargs: Any) -> Any:
         return handlers.condition(handlers.uncondition(model), data=data)(*args, **kwargs)
 
     return conditioned

@@ -73,6 +73,11 @@ class Coordinates:
         return self.sites[-1].stop
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the sites' values."""
+        return {site.name: site.latent.shape for site in self.sites}
+
+    @property
     def bounded(self) -> np.ndarray:
         """Which coordinates are logits of values between two bounds, ``[dim]``."""
         found = [_begins_with_sigmoid(self.transforms[site.name]) for site in self.sites]

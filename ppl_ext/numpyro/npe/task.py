@@ -8,9 +8,11 @@ import jax
 import numpy as np
 from numpyro import handlers
 
+from ppl_ext.npe.answers.values import as_drawn
 from ppl_ext.npe.features import Layout, ObservedSite
 from ppl_ext.npe.observation import check_observation, choose_names, choose_sites, take_table
 from ppl_ext.npe.pair_source import PairSource
+from ppl_ext.numpyro.calibration.drawn_data import read_types
 from ppl_ext.numpyro.calibration.simulation import condition_on
 from ppl_ext.numpyro.npe.coordinates import Coordinates
 from ppl_ext.numpyro.npe.network import Network, build_network
@@ -35,6 +37,7 @@ class Task:
         missing: Whether observations may lack values and rows.
         make_source: ``rng_key -> PairSource``.
         make_network: ``layout -> Network``.
+        types: ``{observed site: type}`` in which the model draws them; empty for a simulator.
         condition: Binds the model to data ``{site: array}``; None where it has no density of the
             sites of interest alone.
     """
@@ -45,6 +48,7 @@ class Task:
     missing: bool
     make_source: Callable[[jax.Array], PairSource]
     make_network: Callable[[Layout], Network]
+    types: Mapping[str, np.dtype]
     condition: Callable[[Mapping[str, np.ndarray]], BoundModel] | None
 
     @property
@@ -56,8 +60,7 @@ class Task:
         self, latent: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray]
     ) -> Simulations:
         """Pairs that came from elsewhere, after a look at their sites and shapes."""
-        shapes = {site.name: site.latent.shape for site in self.coordinates.sites}
-        return take_table(latent, shapes, observed, self.observed)
+        return take_table(latent, self.coordinates.shapes, observed, self.observed)
 
     def read(self, x: Any) -> tuple[dict[str, np.ndarray], bool]:
         """One observation or many, and whether there are many."""
@@ -68,7 +71,12 @@ class Task:
         whole = all(np.isfinite(x).all() for x in observed.values())
         if self.condition is None or not whole:
             return None
-        data = {name: x[0].astype(self.bound.data[name][0].dtype) for name, x in observed.items()}
+        data = {
+            site.name: as_drawn(
+                site.name, observed[site.name][0], self.types[site.name], site.discrete
+            )
+            for site in self.bound.sites.observed
+        }
         with x64_scope(self.bound.x64):
             return self.condition(data)
 
@@ -99,9 +107,10 @@ def read_task(
     latent = choose_names(latent, "latent", [site.name for site in sites.latents])
     coordinates = Coordinates.read(bound, latent)
 
-    drawn, seen_in_model = latent, []
+    drawn, seen_in_model, types = latent, [], {}
     if simulator is None:
         seen_in_model = choose_names(observed, "observed", [site.name for site in sites.observed])
+        types = read_types(bound, seen_in_model)
     else:
         drawn = [site.name for site in sites.latents]
 
@@ -129,6 +138,7 @@ def read_task(
         missing,
         make_source,
         lambda layout: build_network(coordinates.dim, layout, estimator, embedding),
+        types,
         condition if whole else None,
     )
 

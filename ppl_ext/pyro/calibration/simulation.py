@@ -27,7 +27,7 @@ def condition_on(model: Callable[..., Any]) -> Callable[..., Any]:
         ``(data, *args, **kwargs)``, data as ``{site: tensor}``.
     """
 
-    def conditioned(data: Mapping[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+    def conditioned(data: Mapping[str, torch.Tensor], /, *args: Any, **kwargs: Any) -> Any:
         return poutine.condition(_Uncondition()(model), data=data)(*args, **kwargs)
 
     return conditioned

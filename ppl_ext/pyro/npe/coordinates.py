@@ -69,6 +69,11 @@ class Coordinates:
         return self.sites[-1].stop
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the sites' values."""
+        return {site.name: site.latent.shape for site in self.sites}
+
+    @property
     def bounded(self) -> np.ndarray:
         """Which coordinates are logits of values between two bounds, ``[dim]``."""
         found = [_begins_with_sigmoid(site.latent.transform) for site in self.sites]
@@ -79,6 +84,8 @@ class Coordinates:
         parts = []
         for site in self.sites:
             x = torch.as_tensor(to_array(values[site.name]), device=self.device)
+            # Tables may hold whole numbers, which bijections of torch do not take.
+            x = x if x.is_floating_point() else x.double()
             z = site.latent.transform.inv(x.reshape(-1, *site.latent.shape))
             parts.append(z.reshape(len(z), -1).double().cpu().numpy())
         return np.concatenate(parts, 1)

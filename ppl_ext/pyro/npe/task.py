@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from pyro import poutine
 
+from ppl_ext.npe.answers.values import as_drawn
 from ppl_ext.npe.features import Layout, ObservedSite
 from ppl_ext.npe.observation import check_observation, choose_names, choose_sites, take_table
 from ppl_ext.npe.pair_source import PairSource
+from ppl_ext.pyro.calibration.drawn_data import read_types
 from ppl_ext.pyro.calibration.simulation import condition_on
 from ppl_ext.pyro.npe.coordinates import Coordinates, to_array
 from ppl_ext.pyro.npe.network import Network, build_network
@@ -34,6 +36,7 @@ class Task:
         missing: Whether observations may lack values and rows.
         make_source: ``seed -> PairSource``.
         make_network: ``(layout, num_members, seed) -> Network``.
+        types: ``{observed site: type}`` in which the model draws them; empty for a simulator.
         condition: Binds the model to data ``{site: tensor}``; None where it has no density of the
             sites of interest alone.
     """
@@ -44,6 +47,7 @@ class Task:
     missing: bool
     make_source: Callable[[int], PairSource]
     make_network: Callable[[Layout, int, int], Network]
+    types: Mapping[str, np.dtype]
     condition: Callable[[Mapping[str, torch.Tensor]], BoundModel] | None
 
     @property
@@ -60,8 +64,7 @@ class Task:
             {name: to_array(array) for name, array in group.items()}
             for group in (latent, observed)
         )
-        shapes = {site.name: site.latent.shape for site in self.coordinates.sites}
-        return take_table(latent, shapes, observed, self.observed)
+        return take_table(latent, self.coordinates.shapes, observed, self.observed)
 
     def read(self, x: Any) -> tuple[dict[str, np.ndarray], bool]:
         """One observation or many, and whether there are many; tensors are taken too."""
@@ -79,7 +82,7 @@ class Task:
             return None
         data = {}
         for site in self.bound.sites.observed:
-            x = observed[site.name][0].astype(self.bound.observed[site.name].dtype)
+            x = as_drawn(site.name, observed[site.name][0], self.types[site.name], site.discrete)
             data[site.name] = torch.as_tensor(x.reshape(site.shape), device=self.bound.device)
         return self.condition(data)
 
@@ -110,9 +113,10 @@ def read_task(
     latent = choose_names(latent, "latent", [site.name for site in sites.latents])
     coordinates = Coordinates(bound, [site for site in sites.latents if site.name in latent])
 
-    drawn, seen_in_model = latent, []
+    drawn, seen_in_model, types = latent, [], {}
     if simulator is None:
         seen_in_model = choose_names(observed, "observed", [site.name for site in sites.observed])
+        types = read_types(bound, seen_in_model)
     else:
         drawn = [site.name for site in sites.latents]
 
@@ -147,6 +151,7 @@ def read_task(
         missing,
         make_source,
         make_network,
+        types,
         condition if whole else None,
     )
 
