@@ -82,7 +82,8 @@ def prepare(
         bounded: Which coordinates are logits of bounded values, ``[dim]``; None if none is.
 
     Raises:
-        ValueError: There are too few, or a site is the same in all of them.
+        ValueError: There are too few, a site is the same in all of them, or latent values lie
+            outside of their supports.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -103,12 +104,13 @@ def prepare(
     some = simulations.take(order[:_MOST_SCALED])
     features = Features.read(sites, some.observed, missing)
     f = features.hide(features.apply(some.observed), rng)
-    frame = Frame.read(_leave_edges(pull(some.latent)), f, features.layout, bounded)
+    z = _leave_edges(pull(some.latent), list(some.latent))
+    frame = Frame.read(z, f, features.layout, bounded)
 
     def convert(some: Simulations) -> tuple[np.ndarray, np.ndarray]:
         # What is hidden is hidden from the frame too.
         f = features.hide(features.apply(some.observed), rng)
-        z = _leave_edges(pull(some.latent))
+        z = _leave_edges(pull(some.latent), list(some.latent))
         u = frame.pull(z, frame.locate(f, features.layout))
         return u.astype(np.float32), f
 
@@ -129,7 +131,7 @@ def prepare(
     return Prepared(features, frame, pairs, simulated, convert)
 
 
-def _leave_edges(z: np.ndarray) -> np.ndarray:
+def _leave_edges(z: np.ndarray, names: list[str]) -> np.ndarray:
     """Put what has no finite coordinate to the furthest that has one.
 
     In single precision a uniform draw in eight million is the end of its support itself, and one
@@ -138,5 +140,12 @@ def _leave_edges(z: np.ndarray) -> np.ndarray:
     finite = np.isfinite(z)
     if finite.all():
         return z
+    outside = np.isnan(z)
+    if outside.any():
+        raise ValueError(
+            f"NPE.train: {int(outside.any(1).sum())} rows have values of the latent sites {names} "
+            f"outside of their supports (coordinate {int(outside.any(0).argmax())} of all); "
+            "expected values that the prior can draw. Leave those rows out of simulations=."
+        )
     low, high = (bound(z, axis=0, where=finite, initial=0.0) for bound in (np.min, np.max))
     return np.clip(z, low, high)

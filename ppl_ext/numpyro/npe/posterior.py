@@ -16,6 +16,7 @@ from ppl_ext.fitting.calls import check_count
 from ppl_ext.npe.answers.correction import CorrectedPosterior, correct_answer
 from ppl_ext.npe.answers.mode import find_mode
 from ppl_ext.npe.answers.refusals import refuse_many, refuse_without_density
+from ppl_ext.npe.answers.values import flatten_values
 from ppl_ext.numpyro.fitting.guide_draws import score_points
 from ppl_ext.numpyro.npe.coordinates import Coordinates
 from ppl_ext.numpyro.npe.guide import sample_sites
@@ -87,6 +88,7 @@ class NeuralPosterior:
             ``{site: array[observation, draw, ...]}``, without the first axis for one observation.
         """
         check_rng_key("NeuralPosterior.sample", rng_key, "posterior.sample(jax.random.key(0))")
+        check_count("NeuralPosterior.sample", "num_draws", num_draws, "sample(rng_key, 1000)")
         z = self._draw(rng_key, num_draws)
         values = self.coordinates.push(z.reshape(-1, z.shape[-1]))
         shape = z.shape[:2] if self.many else z.shape[1:2]
@@ -137,14 +139,13 @@ class NeuralPosterior:
 
         Returns:
             ``[draw]``, or ``[observation, draw]``.
+
+        Raises:
+            ValueError: A site is missing, or has another shape.
         """
-        count = len(next(iter(self.observed.values())))
-        flat = {
-            site.name: np.asarray(values[site.name]).reshape(-1, *site.latent.shape)
-            for site in self.coordinates.sites
-        }
-        z = self.coordinates.pull(flat)
-        log_q = self._log_prob_at(z.reshape(count, -1, z.shape[-1]))
+        count = len(next(iter(self.observed.values()))) if self.many else None
+        z = self.coordinates.pull(flatten_values(values, self.coordinates.shapes, count))
+        log_q = self._log_prob_at(z.reshape(count or 1, -1, z.shape[-1]))
         return log_q if self.many else log_q[0]
 
     def quantiles(

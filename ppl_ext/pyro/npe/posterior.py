@@ -16,6 +16,7 @@ from ppl_ext.fitting.calls import check_count
 from ppl_ext.npe.answers.correction import CorrectedPosterior, correct_answer
 from ppl_ext.npe.answers.mode import find_mode
 from ppl_ext.npe.answers.refusals import refuse_many, refuse_without_density
+from ppl_ext.npe.answers.values import flatten_values
 from ppl_ext.pyro.fitting.guide_draws import score_points
 from ppl_ext.pyro.npe.coordinates import Coordinates, to_array
 from ppl_ext.pyro.npe.guide import sample_sites
@@ -63,14 +64,13 @@ class NeuralPosterior:
         many: bool,
     ) -> None:
         self.trained, self.amortized, self._own = trained, trained.amortized, trained.clone()
-        self.coordinates = coordinates
-        self.observed, self.bound, self.many = observed, bound, many
+        self.coordinates, self.observed, self.bound, self.many = coordinates, observed, bound, many
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         """Draw every site of interest once: the guide of the host for one observation.
 
-        For ``Predictive(model, guide=posterior)``, and for ``SVI``, which refines the weights
-        ``npe_weights`` for this observation alone: a copy. The arguments are not read.
+        For ``Predictive(model, guide=posterior)``, and for ``SVI``, which refines a copy of the
+        weights, ``npe_weights``, for this observation alone. The arguments are not read.
         """
         self._refuse_many("__call__")
         f = self.trained.features.apply(self.observed)
@@ -140,11 +140,14 @@ class NeuralPosterior:
 
         Returns:
             ``[draw]``, or ``[observation, draw]``.
+
+        Raises:
+            ValueError: A site is missing, or has another shape.
         """
-        count = len(next(iter(self.observed.values())))
-        names = [site.name for site in self.coordinates.sites]
-        z = self.coordinates.pull({name: to_array(values[name]).astype(float) for name in names})
-        log_q = self._log_prob_at(z.reshape(count, -1, z.shape[-1]))
+        count = len(next(iter(self.observed.values()))) if self.many else None
+        values = {name: to_array(x) for name, x in values.items()}
+        z = self.coordinates.pull(flatten_values(values, self.coordinates.shapes, count))
+        log_q = self._log_prob_at(z.reshape(count or 1, -1, z.shape[-1]))
         return log_q if self.many else log_q[0]
 
     def quantiles(
