@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class SavedNPE:
         frame: Where the network starts.
         log: How the training went.
         simulated: Data of some simulations, ``[simulation, width]``.
+        marks: Values of the sites at coordinates that are always the same, by which supports are
+            known again; empty in earlier files.
 
     Example:
         >>> import pathlib, tempfile
@@ -56,6 +58,7 @@ class SavedNPE:
     frame: Frame
     log: LearningLog
     simulated: np.ndarray
+    marks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def write(self, path: str | os.PathLike[str], *, host: str, host_version: str) -> None:
         """Write the file.
@@ -73,6 +76,7 @@ class SavedNPE:
         arrays["frame/softness"] = self.frame.clip.softness
         arrays |= {f"log/{name}": getattr(self.log, name) for name in _LOG_ARRAYS}
         arrays["simulated"] = self.simulated
+        arrays |= {f"marks/{name}": np.asarray(array) for name, array in self.marks.items()}
         header: dict[str, Any] = {
             "kind": "npe",
             "host": host,
@@ -124,11 +128,7 @@ class SavedNPE:
         return cls(
             latent={name: tuple(shape) for name, shape in header["latent"].items()},
             network=header["network"],
-            weights={
-                name.removeprefix("weights/"): array
-                for name, array in arrays.items()
-                if name.startswith("weights/")
-            },
+            weights=_take_group("weights", arrays),
             features=Features(sites, scalings, header["missing"]),
             frame=Frame(
                 arrays["frame/weights"],
@@ -142,6 +142,7 @@ class SavedNPE:
                 arrays["log/losses"], arrays["log/held_out"], arrays["log/best"], **words
             ),
             simulated=arrays["simulated"],
+            marks=_take_group("marks", arrays),
         )
 
     def check(
@@ -176,3 +177,35 @@ class SavedNPE:
                     f"{found}; expected the same. Make it as the one that was saved: "
                     "NPE(model, *args, ...).load(path)."
                 )
+
+    def check_model(
+        self, path: str | os.PathLike[str], marks: Mapping[str, np.ndarray], missing: bool
+    ) -> None:
+        """Refuse a model with other supports, or other words on what its data may lack.
+
+        Args:
+            path: The file.
+            marks: Values of the sites of interest, as above.
+            missing: Whether observations may lack values.
+
+        Raises:
+            ValueError: They differ.
+        """
+        moved = [n for n, x in self.marks.items() if not np.allclose(x, marks[n], 1e-3, 1e-4)]
+        if moved:
+            raise ValueError(
+                f"NPE.load: '{os.fspath(path)}' was learned where site '{moved[0]}' had another "
+                "support than it has in this model; expected the same. Make it as the one that "
+                "was saved: NPE(model, *args, ...).load(path)."
+            )
+        if missing != self.features.missing:
+            raise ValueError(
+                f"NPE.load: '{os.fspath(path)}' was learned with missing={self.features.missing}, "
+                f"this object has missing={missing}; expected the same. Write NPE(model, *args, "
+                f"missing={self.features.missing}).load(path)."
+            )
+
+
+def _take_group(group: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    start = f"{group}/"
+    return {n.removeprefix(start): x for n, x in arrays.items() if n.startswith(start)}

@@ -46,3 +46,22 @@ def test_values_in_another_order_of_axes_are_refused(host):
     assert one.log_prob({"mu": np.zeros(7)}).shape == (7,)
     with pytest.raises(ValueError, match="site 'mu'"):
         one.log_prob({"mu": np.zeros((7, 2))})
+
+
+def test_files_of_other_supports_and_of_whole_data_are_refused(host, tmp_path):
+    def model(prior):
+        def bounded(y):
+            theta = host.ppl.sample("theta", prior)
+            host.ppl.sample("y", host.dist.Normal(theta, 1.0), obs=y)
+
+        return bounded
+
+    path, given = tmp_path / "npe.safetensors", host.array(np.array(0.0))
+    uniform, wider = host.dist.Uniform(0.0, 10.0), host.dist.Uniform(0.0, 20.0)
+    train(host, gaussian(host, model(uniform), given)).save(path)
+    gaussian(host, model(uniform), given).load(path)
+    for other in (wider, host.dist.Normal(0.0, 1.0)):
+        with pytest.raises(ValueError, match="site 'theta' had another support"):
+            gaussian(host, model(other), given).load(path)
+    with pytest.raises(ValueError, match="learned with missing=False"):
+        gaussian(host, model(uniform), given, missing=True).load(path)

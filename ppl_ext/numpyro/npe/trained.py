@@ -2,7 +2,6 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +11,12 @@ import numpyro
 
 from ppl_ext.npe.amortized import Amortized
 from ppl_ext.npe.answers.strangers import Familiar
-from ppl_ext.npe.features import Features, Layout, ObservedSite
+from ppl_ext.npe.features import Features
 from ppl_ext.npe.filing import SavedNPE
 from ppl_ext.npe.frame import Frame
 from ppl_ext.npe.learning import LearningLog
 from ppl_ext.numpyro.npe.network import Network, flatten_weights
+from ppl_ext.numpyro.npe.task import Task
 
 __all__ = ["Trained", "load_trained", "save_trained"]
 
@@ -57,52 +57,44 @@ class Trained:
         return Familiar(self.simulated, self.features.sites)
 
 
-def save_trained(
-    trained: Trained, path: str | os.PathLike[str], latent: Mapping[str, tuple[int, ...]]
-) -> None:
+def save_trained(trained: Trained, path: str | os.PathLike[str], task: Task) -> None:
     """Write a trained network to a file.
 
     Args:
         trained: The network.
         path: Where to.
-        latent: Unconstrained shapes of the sites of interest.
+        task: What was learned.
     """
     SavedNPE(
-        latent,
+        task.shapes,
         trained.network.names,
         {name: np.asarray(leaf) for name, leaf in flatten_weights(trained.weights).items()},
         trained.features,
         trained.frame,
         trained.log,
         trained.simulated,
+        task.coordinates.marks,
     ).write(path, host="numpyro", host_version=numpyro.__version__)
 
 
-def load_trained(
-    path: str | os.PathLike[str],
-    latent: Mapping[str, tuple[int, ...]],
-    sites: Sequence[ObservedSite],
-    make: Callable[[Layout], Network],
-) -> Trained:
+def load_trained(path: str | os.PathLike[str], task: Task) -> Trained:
     """Read a trained network from a file.
 
     Args:
         path: The file.
-        latent: Unconstrained shapes of the sites of interest.
-        sites: The observed sites.
-        make: Makes the network for features.
+        task: What it has learned.
 
     Raises:
         ValueError: The file is damaged, or of another model or network.
     """
     saved = SavedNPE.read(path, host="numpyro")
-    network = make(saved.features.layout)
+    network = task.make_network(saved.features.layout)
     members = len(saved.log.best)
     shapes = jax.eval_shape(jax.vmap(network.init), jax.random.split(jax.random.key(0), members))
     named = flatten_weights(shapes)
-    saved.check(
-        path, latent, sites, network.names, {name: leaf.shape for name, leaf in named.items()}
-    )
+    found = {name: leaf.shape for name, leaf in named.items()}
+    saved.check(path, task.shapes, task.observed, network.names, found)
+    saved.check_model(path, task.coordinates.marks, task.missing)
     leaves = [saved.weights[name] for name in named]
     weights = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return Trained(network, weights, saved.features, saved.frame, saved.log, saved.simulated)

@@ -74,6 +74,11 @@ class Coordinates:
         return {site.name: site.latent.shape for site in self.sites}
 
     @property
+    def marks(self) -> dict[str, np.ndarray]:
+        """Values at coordinates from -1 to 1, by which the supports are known again."""
+        return self.push(np.linspace(-1.0, 1.0, self.dim)[None])
+
+    @property
     def bounded(self) -> np.ndarray:
         """Which coordinates are logits of values between two bounds, ``[dim]``."""
         found = [_begins_with_sigmoid(site.latent.transform) for site in self.sites]

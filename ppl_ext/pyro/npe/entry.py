@@ -229,7 +229,7 @@ class NPE:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the trained network to a file, ``*.safetensors`` by custom."""
-        save_trained(self._ready("save"), path, self.task.shapes)
+        save_trained(self._ready("save"), path, self.task)
 
     def load(self, path: str | os.PathLike[str]) -> NPE:
         """Read the network that was saved from an object made alike. Nothing is executed.
@@ -237,8 +237,7 @@ class NPE:
         Raises:
             ValueError: The file is damaged, or of another model or network.
         """
-        task = self.task
-        self.trained = load_trained(path, task.shapes, task.observed, task.make_network)
+        self.trained = load_trained(path, self.task)
         return self
 
     def _ready(self, called: str) -> Trained:

@@ -3,7 +3,6 @@
 import copy
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,11 +11,12 @@ import torch
 
 from ppl_ext.npe.amortized import Amortized
 from ppl_ext.npe.answers.strangers import Familiar
-from ppl_ext.npe.features import Features, Layout, ObservedSite
+from ppl_ext.npe.features import Features
 from ppl_ext.npe.filing import SavedNPE
 from ppl_ext.npe.frame import Frame
 from ppl_ext.npe.learning import LearningLog
 from ppl_ext.pyro.npe.network import Network
+from ppl_ext.pyro.npe.task import Task
 
 __all__ = ["Trained", "load_trained", "save_trained"]
 
@@ -54,49 +54,42 @@ class Trained:
         return Familiar(self.simulated, self.features.sites)
 
 
-def save_trained(
-    trained: Trained, path: str | os.PathLike[str], latent: Mapping[str, tuple[int, ...]]
-) -> None:
+def save_trained(trained: Trained, path: str | os.PathLike[str], task: Task) -> None:
     """Write a trained network to a file.
 
     Args:
         trained: The network.
         path: Where to.
-        latent: Unconstrained shapes of the sites of interest.
+        task: What was learned.
     """
     SavedNPE(
-        latent,
+        task.shapes,
         trained.network.names,
         {name: value.cpu().numpy() for name, value in trained.network.state_dict().items()},
         trained.features,
         trained.frame,
         trained.log,
         trained.simulated,
+        task.coordinates.marks,
     ).write(path, host="pyro", host_version=pyro.__version__)
 
 
-def load_trained(
-    path: str | os.PathLike[str],
-    latent: Mapping[str, tuple[int, ...]],
-    sites: Sequence[ObservedSite],
-    make: Callable[[Layout, int, int], Network],
-) -> Trained:
+def load_trained(path: str | os.PathLike[str], task: Task) -> Trained:
     """Read a trained network from a file.
 
     Args:
         path: The file.
-        latent: Unconstrained shapes of the sites of interest.
-        sites: The observed sites.
-        make: Makes networks for features, ``(layout, num_members, seed) -> Network``.
+        task: What it has learned.
 
     Raises:
         ValueError: The file is damaged, or of another model or network.
     """
     saved = SavedNPE.read(path, host="pyro")
-    network = make(saved.features.layout, len(saved.log.best), 0)
+    network = task.make_network(saved.features.layout, len(saved.log.best), 0)
     state = network.state_dict()
     shapes = {name: tuple(value.shape) for name, value in state.items()}
-    saved.check(path, latent, sites, network.names, shapes)
+    saved.check(path, task.shapes, task.observed, network.names, shapes)
+    saved.check_model(path, task.coordinates.marks, task.missing)
     network.load_state_dict(
         {name: torch.as_tensor(saved.weights[name]).to(value) for name, value in state.items()}
     )
