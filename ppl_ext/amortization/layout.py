@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["CONTEXT_DIM", "FlatSite", "RowLayout", "lay_out_rows"]
@@ -73,7 +73,7 @@ class RowLayout:
     local: tuple[FlatSite, ...]
     shared: tuple[FlatSite, ...]
     observed: tuple[tuple[str, int], ...]
-    other_plates: dict[str, tuple[int, int]]
+    other_plates: dict[str, tuple[int, int]] = field(hash=False)
 
     @property
     def local_dim(self) -> int:

@@ -16,7 +16,7 @@ from ppl_ext.numpyro.amortized.gaussians import Gaussian
 from ppl_ext.numpyro.amortized.network import RowNetwork
 from ppl_ext.numpyro.amortized.posterior import RowPosterior
 from ppl_ext.numpyro.amortized.refinement import RefinedRows, refine_rows
-from ppl_ext.numpyro.amortized.row_terms import RowTerms
+from ppl_ext.numpyro.amortized.refinement_programs import RefinementSettings
 from ppl_ext.numpyro.amortized.rows import Shown
 from ppl_ext.numpyro.tracing.rng_keys import check_rng_key
 from ppl_ext.numpyro.tracing.turns import in_turn
@@ -145,8 +145,8 @@ class AbstractRowGuide(AutoGuide):
 
         All rows at once, each by Adam on numbers of its own; the shared sites keep their Gaussian
         and the model its parameters. What the bound of a row gains is its amortization gap. Not
-        for rows that sites outside of the plate tie together. Compiled at every call: give it
-        many rows.
+        for rows that sites outside of the plate tie together. Compiled once for a model, a number
+        of rows and these settings.
 
         Args:
             rng_key: Random key.
@@ -182,16 +182,8 @@ class AbstractRowGuide(AutoGuide):
         )
         args, kwargs = to_native((args, kwargs))
         posterior, shown = self._answer(params, args, kwargs)
-        terms = RowTerms(self.model, args, kwargs, params, posterior.layout, shown)
-        return refine_rows(
-            rng_key,
-            posterior,
-            terms,
-            max_steps=max_steps,
-            step_size=step_size,
-            num_particles=num_particles,
-            num_draws=num_draws,
-        )
+        settings = RefinementSettings(max_steps, step_size, num_particles)
+        return refine_rows(rng_key, posterior, shown.bound, params, settings, num_draws)
 
     def _answer(
         self, params: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -61,6 +62,11 @@ class FramedFlow(Distribution):
         return self.base.log_prob(frame.shrink(value)) - frame.log_volume
 
 
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("frame", "params", "context"),
+    meta_fields=("flow",),
+)
 @dataclass(frozen=True)
 class RowFlow:
     """A flow for each row, all of one network, and each of its own frame and context.

@@ -14,6 +14,7 @@ __all__ = ["Change", "Gaussian", "make_tril", "read_encoded"]
 Change = Mapping[str, jax.Array]
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Gaussian:
     """A Gaussian, or one for each row.

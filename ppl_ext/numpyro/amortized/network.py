@@ -99,10 +99,10 @@ class RowNetwork:
 
     def run_whole(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Shown:
         """A run of the model with all rows that it can show."""
-        bound = bind_model(_CALLER, self.model, args, kwargs)
-        whole = _show_all(bound) is not bound
-        trace = run_model(self.model, args, kwargs, {}, whole=whole)
-        return Shown(trace, trace[self.layout.plate]["value"], whole)
+        given = bind_model(_CALLER, self.model, args, kwargs)
+        bound = _show_all(given)
+        trace = run_model(self.model, args, kwargs, {}, whole=bound is not given)
+        return Shown(trace, trace[self.layout.plate]["value"], bound)
 
     def read(
         self,

@@ -1,6 +1,6 @@
 """The log density of every row, at given coordinates of its local sites and of shared ones."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ from numpyro.distributions import biject_to
 from numpyro.distributions.util import sum_rightmost
 
 from ppl_ext.amortization.layout import RowLayout
-from ppl_ext.amortization.refusals import refuse_ties
 from ppl_ext.numpyro.amortized import emission
-from ppl_ext.numpyro.amortized.rows import Shown, run_model
+from ppl_ext.numpyro.amortized.rows import run_model
+from ppl_ext.numpyro.tracing.model_call import Arrays, ModelCall
 
 __all__ = ["RowTerms"]
 
@@ -23,20 +23,16 @@ class RowTerms:
     """The model as a function of coordinates, its terms told apart by rows.
 
     Args:
-        model: NumPyro model.
-        args: Its positional arguments.
-        kwargs: Its keyword arguments.
+        call: The model and its fixed arguments.
+        arrays: Its array arguments.
         params: Its parameters, and those of the guide, which it does not ask for.
         layout: The sites.
-        shown: A run of the model with the rows that are meant.
     """
 
-    model: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
+    call: ModelCall
+    arrays: Arrays
     params: Mapping[str, Any]
     layout: RowLayout
-    shown: Shown
 
     def evaluate(self, shared: jax.Array | None, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Log density on unconstrained space.
@@ -49,10 +45,11 @@ class RowTerms:
             Of each row ``[row]``, and of all that lies outside of the plate.
         """
         parts = emission.split_sites(self.layout, shared, z)
-        transforms = {name: biject_to(self.shown.trace[name]["fn"].support) for name in parts}
+        model, given = handlers.substitute(self.call.run, data=dict(self.params)), (self.arrays,)
+        supports = run_model(self.call.run, given, {}, {})
+        transforms = {name: biject_to(supports[name]["fn"].support) for name in parts}
         values = {name: transforms[name](part) for name, part in parts.items()}
-        model = handlers.substitute(self.model, data=dict(self.params))
-        trace = run_model(model, self.args, self.kwargs, values, whole=self.shown.whole)
+        trace = run_model(model, given, {}, values)
         rows, rest = jnp.zeros(len(z)), jnp.zeros(())
         for site in trace.values():
             if site["type"] != "sample":
@@ -71,7 +68,7 @@ class RowTerms:
         # The plate counts what it shows for all that it has; a row counts for itself.
         return rows * (len(z) / size), rest
 
-    def refuse_ties(self, shared: jax.Array | None, z: jax.Array) -> None:
-        """Raise where something outside of the plate hangs on local sites."""
+    def hangs_outside(self, shared: jax.Array | None, z: jax.Array) -> jax.Array:
+        """Whether something outside of the plate hangs on local sites."""
         slope = jax.grad(lambda z: self.evaluate(shared, z)[1])(z)
-        refuse_ties(self.layout, bool((slope != 0).any()))
+        return (slope != 0).any()

@@ -12,6 +12,7 @@ from numpyro.primitives import Messenger
 
 from ppl_ext.amortization.layout import RowLayout
 from ppl_ext.amortization.refusals import check_batch
+from ppl_ext.numpyro.tracing.bound_model import BoundModel
 from ppl_ext.numpyro.tracing.find_sites import (
     WholePlates,
     mask_of,
@@ -31,12 +32,13 @@ class Shown:
     Args:
         trace: What it has sampled.
         rows: Which rows of the plate these are.
-        whole: Whether its plates had to be asked for all of them.
+        bound: The model bound to its arguments, its plates asked for all of their rows where it
+            has these.
     """
 
     trace: Trace
     rows: jax.Array
-    whole: bool
+    bound: BoundModel
 
 
 class CheckedBatches(Messenger):
