@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import fields
 from itertools import islice
 from typing import Any
 
@@ -34,6 +34,7 @@ def open_checkpoint(
     seed: int,
     num_parts: int,
     objective: list[Any],
+    optimizer: Any,
 ) -> StateFile | None:
     """The file of a training.
 
@@ -48,6 +49,7 @@ def open_checkpoint(
         seed: Seed of the noise.
         num_parts: Parts of a batch.
         objective: Class of the objective, and its draws.
+        optimizer: What is seen of the optimiser that was given; None where none was.
 
     Raises:
         FileNotFoundError: The folder does not exist.
@@ -55,12 +57,17 @@ def open_checkpoint(
     """
     if path is None:
         return None
-    kept = {name: value for name, value in asdict(settings).items() if name not in _LIMITS}
+    kept = {
+        each.name: getattr(settings, each.name)
+        for each in fields(settings)
+        if each.name not in ("optim", *_LIMITS)
+    }
     identity: dict[str, Any] = {
         "the host": host,
         "the objective": objective,
         "the sites of the model": sites,
         "the shapes of the parameters": shapes,
+        "settings.optim": optimizer,
         **{f"settings.{name}": value for name, value in kept.items()},
         "the key or seed": seed,
         "num_parts": num_parts,

@@ -17,6 +17,7 @@ from ppl_ext.training.learner import Learner
 from ppl_ext.training.log import MinibatchLog
 from ppl_ext.training.minibatches import Batch, Minibatches
 from ppl_ext.training.progress import Progress
+from ppl_ext.training.refusals import say_nothing_is_finite
 from ppl_ext.training.settings import MinibatchSettings
 from ppl_ext.training.state_file import StateFile
 from ppl_ext.training.streams import Place, Stream, walk
@@ -106,11 +107,7 @@ class _Training:
         self._carry_out(verdict, finite=finite)
         hopeless = progress.spoiled and progress.reason and not self._kept
         if progress.spoiled == _MOST_SPOILED or hopeless:
-            raise FloatingPointError(
-                f"fit_minibatches: no loss is finite any more at step {progress.step:,}; expected "
-                "finite ones. Lower the step: MinibatchSettings(step_size="
-                f"{step_size / 10:.1g}), or look for extreme data and supports that do not fit."
-            )
+            raise say_nothing_is_finite(progress.step, self.settings, step_size)
 
     def close(self) -> None:
         """Leave the learner with what is best, or with all there is."""
@@ -216,8 +213,10 @@ def train(
     began -= progress.seconds
     try:
         if not resumed:
-            network = settings.step_size or (_OF_NETWORKS if held_out else None)
-            progress.step_size = network or training.choose_step_size()
+            # That of an optimiser which brings its own is a factor of its updates.
+            given = settings.step_size if settings.optim is None else 1.0
+            given = given or (_OF_NETWORKS if held_out else None)
+            progress.step_size = given or training.choose_step_size()
         with open_bar(None, progress_bar, "train", unit=" steps") as bar:
             while not progress.reason:
                 before = progress.step

@@ -17,7 +17,9 @@ __all__ = [
     "refuse_row_draws",
     "refuse_row_parameters",
     "refuse_unequal_parts",
+    "say_nothing_is_finite",
     "say_process_is_gone",
+    "say_wrong_optimizer",
 ]
 
 
@@ -56,6 +58,22 @@ def check_objects(
             raise TypeError(
                 f"fit_minibatches: {name} is {found}; expected {expected}. The order is {line}."
             )
+
+
+def say_wrong_optimizer(optim: Any, expected: str, line: str) -> TypeError:
+    """The error of an optimiser that a room cannot train with.
+
+    Args:
+        optim: What was given.
+        expected: What was expected.
+        line: Right settings.
+    """
+    kind = isinstance(optim, type)
+    found = f"the class {optim.__name__}" if kind else f"a {type(optim).__name__}"
+    return TypeError(
+        f"fit_minibatches: settings.optim is {found}; expected {expected}. Write "
+        f"MinibatchSettings(optim={line})."
+    )
 
 
 def refuse_plates(
@@ -186,6 +204,25 @@ def refuse_unequal_parts(rows: int, num_parts: int) -> None:
             "parts of equal size. Write Minibatches(x, batch_size="
             f"{max(1, rows // num_parts) * num_parts})."
         )
+
+
+def say_nothing_is_finite(
+    step: int, settings: MinibatchSettings, step_size: float
+) -> FloatingPointError:
+    """The error of a training that is lost.
+
+    Args:
+        step: Where it was.
+        settings: How to train.
+        step_size: The last one.
+    """
+    remedy = "step of the optimiser that is given as optim"
+    if settings.optim is None:
+        remedy = f"step: MinibatchSettings(step_size={step_size / 10:.1g})"
+    return FloatingPointError(
+        f"fit_minibatches: no loss is finite any more at step {step:,}; expected finite ones. "
+        f"Lower the {remedy}, or look for extreme data and supports that do not fit."
+    )
 
 
 def say_process_is_gone(step: int) -> RuntimeError:

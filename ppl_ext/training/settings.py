@@ -15,11 +15,13 @@ class MinibatchSettings:
 
     Adam with a warm-up, its iterates averaged with weights that grow. Where held-out batches, or
     the losses of whole epochs, tell that nothing is gained any more, the step is cut, until a
-    smaller one gains nothing either.
+    smaller one gains nothing either. With another optimiser: its updates as they are, at first,
+    without a warm-up or a search; where the step would be cut, the updates are made smaller by
+    the same factor. Iterates are averaged, and the end is found, as with Adam.
 
     Args:
-        step_size: Of Adam. None takes 0.001 where batches are held out, for networks, and else
-            the one of 0.03, 0.01, 0.003 and 0.001 that leads lowest in the first 200 steps.
+        step_size: Of Adam. None takes 0.001 where batches are held out, for networks, and
+            else the one of 0.03, 0.01, 0.003 and 0.001 that leads lowest in the first 200 steps.
         patience: Looks at held-out batches without a gain before the step is cut; eight times
             that number of epochs, at least, where none are held out.
         decay: Factor by which it is cut.
@@ -27,9 +29,12 @@ class MinibatchSettings:
         max_epochs: Most passes over the data.
         max_seconds: Most seconds of wall-clock time; asked when a look is due, so that the same
             seed may then give another answer.
+        optim: In NumPyro an optimiser of optax, which sees the parameters by name, on
+            unconstrained space; in Pyro one of ``pyro.optim``, or a function of the list of these
+            parameters that makes one of ``torch.optim``. None for Adam.
 
     Raises:
-        ValueError: A number is out of its range.
+        ValueError: A number is out of its range, or ``step_size`` is given beside ``optim``.
 
     Example:
         >>> MinibatchSettings(max_epochs=10).patience
@@ -47,6 +52,7 @@ class MinibatchSettings:
     num_decays: int = 4
     max_epochs: int = 1000
     max_seconds: float = math.inf
+    optim: Any = None
 
     def __post_init__(self) -> None:
         whole = "a positive whole number"
@@ -64,6 +70,11 @@ class MinibatchSettings:
                     f"MinibatchSettings: {name} = {getattr(self, name)!r}; expected {expected}. "
                     "MinibatchSettings() has settings that were measured."
                 )
+        if self.optim is not None and self.step_size is not None:
+            raise ValueError(
+                f"MinibatchSettings: step_size = {self.step_size!r} beside optim; expected one of "
+                "them, since an optimiser brings its own. Write MinibatchSettings(optim=...)."
+            )
 
 
 def _is_whole(value: Any, least: int) -> bool:

@@ -19,6 +19,7 @@ from ppl_ext.numpyro.tracing.turns import in_turn
 from ppl_ext.numpyro.training.draws import draw_and_score
 from ppl_ext.numpyro.training.first_run import run_first
 from ppl_ext.numpyro.training.learner import MinibatchLearner, compile_programs
+from ppl_ext.numpyro.training.optimizers import check_optimizer, describe_optimizer
 from ppl_ext.numpyro.training.parts import place_parts
 from ppl_ext.training.checkpoint import open_checkpoint
 from ppl_ext.training.log import MinibatchLog
@@ -183,13 +184,16 @@ def fit_minibatches(
         check_count("fit_minibatches", "num_parts", num_parts, "num_parts=2")
     check_objects(model, guide, elbo, settings, objective=ELBO, line=_LINE)
     settings = settings or MinibatchSettings()
+    check_optimizer(settings.optim)
     source, parts = as_source(batches), place_parts(num_parts)
     scored = None if held_out is None else read_held_out(held_out)
     start_key, noise_key = jax.random.split(rng_key)
     svi = SVI(model, guide, numpyro.optim.SGD(1.0), elbo or Trace_ELBO())
     # Guides look at their first data: to standardise, one batch is few.
     params, sites = run_first(start_key, svi, join_batches(source), source)
-    learner = MinibatchLearner(compile_programs(svi, params, parts), noise_key, parts)
+    learner = MinibatchLearner(
+        compile_programs(svi, params, parts, settings.optim), noise_key, parts
+    )
     file = open_checkpoint(
         checkpoint,
         host="numpyro",
@@ -201,6 +205,7 @@ def fit_minibatches(
         seed=whole_seed_from(rng_key),
         num_parts=parts.count,
         objective=[type(svi.loss).__name__, getattr(svi.loss, "num_particles", 1)],
+        optimizer=describe_optimizer(settings.optim, params),
     )
     log = train(
         learner,

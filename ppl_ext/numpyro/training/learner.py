@@ -17,14 +17,13 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import PartitionSpec
 from numpyro.infer import SVI
 
+from ppl_ext.numpyro.training.optimizers import DEFAULT_OPTIMIZER, put_in_a_row
 from ppl_ext.numpyro.training.parts import PARTS, Parts
 from ppl_ext.training.minibatches import Batch
 from ppl_ext.training.refusals import say_process_is_gone
 
 __all__ = ["MinibatchLearner", "Programs", "compile_programs"]
 
-_WARM_UP = 100  # steps until the step size is reached
-_ADAM = optax.scale_by_adam()
 _SCORING = 0x5C0E  # folded into the key of the noise of scores
 
 
@@ -32,9 +31,8 @@ class _State(NamedTuple):
     """Parameters as the optimiser sees them, in a row, and what belongs to each of them."""
 
     parameters: jax.Array
-    adam: Any
+    optimizer: Any
     average: jax.Array
-    step: jax.Array
     averaged: jax.Array
 
 
@@ -43,6 +41,7 @@ class Programs:
     """The compiled functions of a training, and where it starts."""
 
     start: jax.Array
+    optimizer: optax.GradientTransformation
     constrain: Callable[[jax.Array], dict[str, Any]]
     advance: Callable[..., tuple[_State, jax.Array]]
     score: Callable[..., jax.Array]
@@ -60,9 +59,9 @@ class MinibatchLearner:
     def __init__(self, programs: Programs, rng_key: jax.Array, parts: Parts) -> None:
         self._programs, self._key, self._parts = programs, rng_key, parts
         self._longest = 0
-        start = programs.start
-        zero = jnp.zeros((), jnp.int32)
-        self._state = self._best = _State(start, _ADAM.init(start), start, zero, zero)
+        start, averaged = programs.start, jnp.zeros((), jnp.int32)
+        optimizer = programs.optimizer.init(start)
+        self._state = self._best = _State(start, optimizer, start, averaged)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -129,15 +128,19 @@ class MinibatchLearner:
         self._best, self._state = both
 
 
-def compile_programs(svi: SVI, params: Any, parts: Parts) -> Programs:
+def compile_programs(
+    svi: SVI, params: Any, parts: Parts, optim: optax.GradientTransformation | None
+) -> Programs:
     """The programs of a training.
 
     Args:
         svi: The host's object with model, guide and objective.
         params: Parameters as its optimiser sees them.
         parts: How batches are divided.
+        optim: Optimiser of these parameters; None for the default one.
     """
     start, unravel = ravel_pytree(params)
+    optimizer = DEFAULT_OPTIMIZER if optim is None else put_in_a_row(optim, unravel)
 
     def constrain(flat: jax.Array) -> dict[str, Any]:
         return svi.constrain_fn(unravel(flat))
@@ -165,16 +168,14 @@ def compile_programs(svi: SVI, params: Any, parts: Parts) -> Programs:
     def one_step(state: _State, rng_key: jax.Array, step_size: jax.Array, given: Any):
         number, batch = given
         found = learn_batch(state.parameters, jax.random.fold_in(rng_key, number), batch)
-        direction, adam = _ADAM.update(found[1:], state.adam)
-        made = state.step + 1
-        rate = step_size * jnp.minimum(1.0, made / _WARM_UP)
-        parameters = state.parameters - rate * direction
+        update, moments = optimizer.update(found[1:], state.optimizer, state.parameters)
+        parameters = state.parameters + (step_size * update).astype(update.dtype)
         # Weights that grow with the step: what was at first soon counts for nothing.
         weight = 4.0 / (state.averaged + 4.0)
         mean = state.average + weight * (parameters - state.average)
         # Under a mask a loss can be finite where its gradient is not.
         loss = jnp.where(jnp.isfinite(found).all(), found[0], jnp.nan)
-        return _State(parameters, adam, mean, made, state.averaged + 1), loss
+        return _State(parameters, moments, mean, state.averaged + 1), loss
 
     def advance(state: _State, rng_key: jax.Array, steps: Any, step_size: Any, block: Any):
         first, count = steps
@@ -196,7 +197,7 @@ def compile_programs(svi: SVI, params: Any, parts: Parts) -> Programs:
             out_specs=everywhere,
             check_vma=False,
         )
-    return Programs(start, jax.jit(constrain), jax.jit(advance), jax.jit(loss_of))
+    return Programs(start, optimizer, jax.jit(constrain), jax.jit(advance), jax.jit(loss_of))
 
 
 def _shapes(batch: Batch) -> tuple[tuple[int, ...], ...]:

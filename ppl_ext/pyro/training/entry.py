@@ -18,6 +18,7 @@ from ppl_ext.pyro.tracing.turns import in_turn
 from ppl_ext.pyro.training.draws import draw_and_score
 from ppl_ext.pyro.training.first_run import run_first
 from ppl_ext.pyro.training.learner import MinibatchLearner
+from ppl_ext.pyro.training.optimizers import describe_optimizer
 from ppl_ext.pyro.training.parts import place_parts
 from ppl_ext.training.checkpoint import open_checkpoint
 from ppl_ext.training.log import MinibatchLog
@@ -187,7 +188,7 @@ def fit_minibatches(
     with own_random_state(seed):
         # Guides look at their first data: to standardise, one batch is few.
         leaves, sites = run_first(model, guide, join_batches(source), source)
-    learner = MinibatchLearner(model, guide, elbo, leaves, seed, parts)
+    learner = MinibatchLearner(model, guide, elbo, leaves, seed, parts, settings.optim)
     file = open_checkpoint(
         checkpoint,
         host="pyro",
@@ -199,6 +200,7 @@ def fit_minibatches(
         seed=seed,
         num_parts=parts.count,
         objective=[type(elbo).__name__, elbo.num_particles],
+        optimizer=describe_optimizer(settings.optim, list(leaves.values())),
     )
     log = train(
         learner,

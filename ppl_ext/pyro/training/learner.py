@@ -13,29 +13,25 @@ import pyro
 import torch
 from pyro.infer import ELBO
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
-from torch.optim.adam import adam
 
 from ppl_ext.pyro.tracing.isolation import model_scope, own_random_state
+from ppl_ext.pyro.training.optimizers import make_optimizer
 from ppl_ext.pyro.training.parts import Parts, as_tensors
 from ppl_ext.training.minibatches import Batch
 from ppl_ext.training.refusals import say_process_is_gone
 
 __all__ = ["MinibatchLearner"]
 
-_WARM_UP = 100  # steps until the step size is reached
-_ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+_OPTIMIZER = "optimizer/"  # before what it remembers, in a checkpoint
 _SCORING = 0x5C0E  # beside the seed of the noise of scores
 
 
 @dataclass
 class _State:
-    """Parameters as the optimiser sees them, in a row, and what belongs to each of them."""
+    """Parameters as the optimiser sees them, in a row, and their average."""
 
     parameters: torch.Tensor
-    mean: torch.Tensor
-    square: torch.Tensor
     average: torch.Tensor
-    step: torch.Tensor
     averaged: torch.Tensor
 
     def copy(self) -> _State:
@@ -55,6 +51,10 @@ class MinibatchLearner:
         leaves: Parameters as the host's optimisers see them.
         seed: Seed of the noise; that of a step follows from its number.
         parts: How batches are divided.
+        optim: Optimiser that was given; None for the default one.
+
+    Raises:
+        TypeError: It is none.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class MinibatchLearner:
         leaves: Mapping[str, torch.Tensor],
         seed: int,
         parts: Parts,
+        optim: Any,
     ) -> None:
         self._model, self._guide, self._elbo = model, guide, elbo
         self._leaves = list(leaves.values())
         self._seed, self._parts = seed, parts
         self._known = set(pyro.get_param_store().keys())
         start = parameters_to_vector(self._leaves).detach().clone()
-        zeros = torch.zeros_like(start)
-        step = torch.zeros((), device=start.device)
-        self._state = _State(start, zeros, zeros.clone(), start.clone(), step, step.clone())
-        self._best = self._state.copy()
+        self._optimizer = make_optimizer(optim, self._leaves, start)
+        self._state = _State(start, start.clone(), torch.zeros((), device=start.device))
+        self._best, self._best_optimizer = self._state.copy(), self._optimizer.state()
 
     def advance(self, step: int, batches: list[Batch], step_size: float) -> np.ndarray:
         """Make a step with each batch: ``losses[step]``, up to the first that is not finite."""
@@ -111,11 +111,12 @@ class MinibatchLearner:
 
     def keep(self) -> None:
         """Remember the averaged parameters as the best."""
-        self._best = self._state.copy()
+        self._best, self._best_optimizer = self._state.copy(), self._optimizer.state()
 
     def restore(self) -> None:
         """Put the best parameters back, with the optimiser as it was then."""
         self._state = self._best.copy()
+        self._optimizer.load_state(self._best_optimizer)
         self._state.parameters = self._state.average.clone()
         self.restart_average()
         vector_to_parameters(self._state.parameters, self._leaves)
@@ -126,10 +127,14 @@ class MinibatchLearner:
 
     def state(self) -> dict[str, np.ndarray]:
         """All that the training has reached, for a checkpoint."""
+        both = (
+            ("best", vars(self._best), self._best_optimizer),
+            ("now", vars(self._state), self._optimizer.state()),
+        )
         return {
             f"{when}/{name}": value.cpu().numpy().copy()
-            for when, state in (("best", self._best), ("now", self._state))
-            for name, value in vars(state).items()
+            for when, state, optimizer in both
+            for name, value in (state | _name_optimizer(optimizer)).items()
         }
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
@@ -137,11 +142,21 @@ class MinibatchLearner:
         for when, each in (("best", self._best), ("now", self._state)):
             for name, value in vars(each).items():
                 setattr(each, name, torch.tensor(state[f"{when}/{name}"]).to(value))
+        names = _name_optimizer(self._best_optimizer)
+        best, now = (
+            {
+                name.removeprefix(_OPTIMIZER): torch.tensor(state[f"{when}/{name}"])
+                for name in names
+            }
+            for when in ("best", "now")
+        )
+        self._best_optimizer = best
+        self._optimizer.load_state(now)
 
     def _step(
         self, state: _State, sums: torch.Tensor, number: int, batch: Batch, step_size: float
     ) -> float:
-        """One step of Adam: the loss before it."""
+        """One step of the optimiser: the loss before it."""
         sums.zero_()
         for part in self._parts.mine:
             with own_random_state(_mix(self._seed, number, part)):
@@ -149,24 +164,13 @@ class MinibatchLearner:
                 sums[0] += self._elbo.loss_and_grads(self._model, self._guide, *given)
         with torch.no_grad():
             self._parts.average(sums)
-            adam(
-                [state.parameters],
-                [sums[1:]],
-                [state.mean],
-                [state.square],
-                [],
-                [state.step],
-                fused=True,
-                amsgrad=False,
-                maximize=False,
-                lr=step_size * min(1.0, (1 + int(state.step)) / _WARM_UP),
-                **_ADAM,
-            )
+            # Under a mask a loss can be finite where its gradient is not.
+            loss = float(sums[0]) if sums.isfinite().all() else math.nan
+            self._optimizer.step(state.parameters, sums[1:], step_size)
             # Weights that grow with the step: what was at first soon counts for nothing.
             state.average.lerp_(state.parameters, 4.0 / (float(state.averaged) + 4.0))
             state.averaged += 1
-        # Under a mask a loss can be finite where its gradient is not.
-        return float(sums[0]) if sums.isfinite().all() else math.nan
+        return loss
 
     def _refuse_late_parameters(self) -> None:
         late = set(pyro.get_param_store().keys()) - self._known
@@ -180,7 +184,7 @@ class MinibatchLearner:
     @contextmanager
     def _gather(self) -> Iterator[torch.Tensor]:
         """One vector into which the host adds up the loss and all gradients."""
-        sums = torch.zeros_like(torch.cat([self._state.mean[:1], self._state.mean]))
+        sums = torch.zeros_like(torch.cat([self._state.average[:1], self._state.average]))
         pieces = sums[1:].split([leaf.numel() for leaf in self._leaves])
         try:
             for leaf, piece in zip(self._leaves, pieces, strict=True):
@@ -189,6 +193,10 @@ class MinibatchLearner:
         finally:
             for leaf in self._leaves:
                 leaf.grad = None
+
+
+def _name_optimizer(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{_OPTIMIZER}{name}": value for name, value in state.items()}
 
 
 def _mix(*numbers: int) -> int:
