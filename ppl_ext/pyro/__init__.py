@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ppl_ext.pyro.objectives.mismatch import RelaxedDensityWarning, check_densities
     from ppl_ext.pyro.objectives.stick_the_landing import StickTheLanding
     from ppl_ext.pyro.tracing.density import trace_density
-    from ppl_ext.pyro.training.entry import MinibatchFit, fit_minibatches
+    from ppl_ext.pyro.training.entry import fit_minibatches
+    from ppl_ext.pyro.training.result import MinibatchFit
     from ppl_ext.training import Minibatches, MinibatchSettings
 
 __all__ = [

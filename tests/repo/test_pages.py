@@ -13,7 +13,7 @@ from tests.repo.source import PACKAGE, ROOT, parse
 DOCS = ROOT / "docs"
 # The pages whose programs run here, a page's blocks one after the other. The longer ones beside
 # them train networks, as the tests of their subjects do.
-PAGES = ["guide/getting_started", "guide/how_to", "discrete_sites", "calibration"]
+PAGES = ["guide/getting_started", "guide/how_to", "discrete_sites", "calibration", "minibatches"]
 PAGES += [f"coming_from/{name}" for name in ("pymc", "stan", "sbi", "implicit")]
 
 

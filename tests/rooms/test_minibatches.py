@@ -89,8 +89,11 @@ def test_posterior_of_shared_sites_is_that_of_all_rows(host):
     # The weights of draws of a Gaussian average to the evidence, which has a closed form.
     evidence = stats.multivariate_normal(np.zeros(300), np.eye(300) + 100 * x @ x.T).logpdf(y)
     assert np.log(np.exp(draws.log_weights - evidence).mean()) == pytest.approx(0, abs=0.05)
+    report = host.random(fitted.report, whole)
+    assert report.ok or report.resampled_ok
+    assert report.log_evidence == pytest.approx(evidence, abs=0.01)
     with pytest.raises(ValueError, match=r"MinibatchFit\.draws: the batches have 270 rows.*300"):
-        host.random(fitted.draws, whole.split(0.1)[0])
+        host.random(fitted.report, whole.split(0.1)[0])
 
 
 def as_numpy(value):

@@ -4,98 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pyro
-import torch
 from pyro.infer import ELBO, Trace_ELBO
 
-from ppl_ext.draws.draws import Draws
 from ppl_ext.fitting.calls import check_count
-from ppl_ext.pyro.tracing.isolation import choose_seed, own_random_state
+from ppl_ext.pyro.tracing.isolation import own_random_state
 from ppl_ext.pyro.tracing.turns import in_turn
-from ppl_ext.pyro.training.draws import draw_and_score
 from ppl_ext.pyro.training.first_run import run_first
 from ppl_ext.pyro.training.learner import MinibatchLearner
 from ppl_ext.pyro.training.optimizers import describe_optimizer
 from ppl_ext.pyro.training.parts import place_parts
+from ppl_ext.pyro.training.result import MinibatchFit
 from ppl_ext.training.checkpoint import open_checkpoint
-from ppl_ext.training.log import MinibatchLog
 from ppl_ext.training.loop import train
 from ppl_ext.training.refusals import check_objects
 from ppl_ext.training.settings import MinibatchSettings
 from ppl_ext.training.streams import Source, as_source, join_batches, read_held_out
 
-__all__ = ["MinibatchFit", "fit_minibatches"]
-
-
-@dataclass(frozen=True, eq=False)
-class MinibatchFit:
-    """A model and a guide that were trained on minibatches.
-
-    Args:
-        params: Averaged parameters of guide and model, those of the parameter store.
-        log: How the training went.
-        model: The model.
-        guide: The guide.
-
-    Example:
-        >>> import numpy as np
-        >>> one, none = np.ones(1), np.zeros(0)
-        >>> log = MinibatchLog(90 * one, one, none, none, one, 1.0, "done", True, 0.5, 9)
-        >>> print(MinibatchFit({"loc": torch.zeros(2)}, log, print, print))
-        done after 90 steps in 9 epochs and 0.5 s; loss 1 on the latest epochs
-    """
-
-    params: dict[str, torch.Tensor]
-    log: MinibatchLog
-    model: Callable[..., Any]
-    guide: Callable[..., Any]
-
-    def __str__(self) -> str:
-        return str(self.log)
-
-    @in_turn
-    def draws(self, batches: Source, num_draws: int = 1000, seed: int | None = None) -> Draws:
-        """Draw the latent sites that all rows share, and score every draw on all rows.
-
-        One pass through the data, so that importance weights say what the guide is worth:
-        ``fit.draws(batches).resample().khat`` is below .7 where its draws may be reweighted to
-        the posterior. The parameters are those of the parameter store.
-
-        Args:
-            batches: All rows once, in batches of any size: `Minibatches`, or what
-                `fit_minibatches` takes. Not a part that `Minibatches.split` has made.
-            num_draws: Number of draws.
-            seed: Seed of the draws; by default from torch's random state.
-
-        Returns:
-            The draws, with the log densities of all data and of the guide.
-
-        Raises:
-            ValueError: A latent site belongs to single rows, as those of an encoder do, or is
-                not drawn by the guide; or the batches are not all rows once.
-            NotImplementedError: Several plates show some of their rows.
-
-        Example:
-            >>> import numpy as np, pyro.distributions as dist
-            >>> from ppl_ext.pyro import AutoFullRank, Minibatches, fit_minibatches
-            >>> def model(x):
-            ...     mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
-            ...     with pyro.plate("rows", 500, subsample_size=len(x)):
-            ...         pyro.sample("x", dist.Normal(mu, 1.0), obs=x)
-            >>> x = np.random.default_rng(0).normal(3.0, 1.0, 500).astype(np.float32)
-            >>> batches = Minibatches(x, batch_size=100)
-            >>> pyro.clear_param_store()
-            >>> fit = fit_minibatches(model, AutoFullRank(model), batches, seed=0)
-            >>> draws = fit.draws(batches, seed=1)
-            >>> bool(abs(draws.values["mu"].mean() - x.mean()) < 0.01)
-            True
-        """
-        check_count("MinibatchFit.draws", "num_draws", num_draws, "num_draws=1000")
-        source = as_source(batches)
-        return draw_and_score(self.model, self.guide, source, num_draws, choose_seed(seed))
+__all__ = ["fit_minibatches"]
 
 
 @in_turn
@@ -159,7 +87,7 @@ def fit_minibatches(
         RuntimeError: Another process is gone.
 
     Example:
-        >>> import numpy as np, pyro.distributions as dist
+        >>> import numpy as np, torch, pyro.distributions as dist
         >>> from ppl_ext.pyro import AutoAmortized, Minibatches, fit_minibatches
         >>> def model(x):
         ...     with pyro.plate("rows", 1000, subsample_size=len(x)):
