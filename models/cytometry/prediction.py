@@ -106,8 +106,9 @@ class Prediction:
     """Cells and their populations.
 
     Attributes:
-        probs: ``[cell, population]``, of each population given the cell: ``q``, and what the
-            labels say over the graph of the cells, their geometric mean, at the temperature.
+        probs: ``[cell, population]``, of each population given the cell: ``q``, what the bounds
+            say by Bayes' rule, and what the labels say over the graph of the cells, their
+            geometric mean, at the temperature.
         populations: Names.
         clusters: ``[cell]``, the likeliest cluster.
         z: ``[cell, dim]``, where the cell lies in the latent space.

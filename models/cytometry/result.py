@@ -15,7 +15,7 @@ __all__ = ["CytometryFit", "Report"]
 
 UNUSED = 1e-3  # a cluster with less of all cells than this is not used
 CELLS_AT_A_TIME = 4096
-LEAST_SAID = 0.01  # by the graph, whose nodes may be labels: of their own population for certain
+LEAST_SAID = 0.01  # by the graph, whose nodes may be labels, and by the bounds: both are too sure
 FEW_LABELS = 1e-3  # of a cluster that has none: it counts a little in the surprise
 
 
@@ -182,13 +182,17 @@ class CytometryFit:
         populations = self.task.populations
         log_q = log_softmax(found.logits, 1)
         # The temperature is one of populations: how a population splits is not its matter.
-        by_population = np.stack(
-            [logsumexp(log_q[:, self.task.owner == k], axis=1) for k in range(len(populations))], 1
-        )
+        by_population = self._sum_clusters(log_q)
         if self.task.graph is not None:
-            # Networks are smooth and the graph is not: they err on other cells.
-            said = self.task.spread[self.task.graph.find_nodes(x)]
-            by_population = 0.5 * (by_population + np.log(np.maximum(said, LEAST_SAID)))
+            # Networks are smooth and the graph is not, and by Bayes' rule cells without a label
+            # have their say: all three err on other cells.
+            bayes = log_softmax(found.bounds + self.weights["prior_logits"], 1)
+            others = [
+                np.exp(self._sum_clusters(bayes)),
+                self.task.spread[self.task.graph.find_nodes(x)],
+            ]
+            logs = [np.log(np.maximum(said, LEAST_SAID)) for said in others]
+            by_population = np.mean([by_population, *logs], 0)
         q = np.exp(log_q)
         prediction = Prediction(
             probs=softmax(by_population / self.temperature, 1),
@@ -198,6 +202,13 @@ class CytometryFit:
             surprise=-logsumexp(found.bounds + weights, axis=1),
         )
         return prediction, q.sum(0), -float((q * log_q).sum())
+
+    def _sum_clusters(self, log_probs: np.ndarray) -> np.ndarray:
+        """Log probabilities of populations, ``[cell, population]``, from those of clusters."""
+        populations = range(len(self.task.populations))
+        return np.stack(
+            [logsumexp(log_probs[:, self.task.owner == k], axis=1) for k in populations], 1
+        )
 
     def report(self) -> Report:
         """Report used clusters and fractions."""
