@@ -123,6 +123,30 @@ def test_a_flow_is_refined_in_its_frame_and_context(fitted, host):
     assert draws.shape == (20, len(fitted.model.x))
 
 
+class FarApart(Square):
+    """Modes of 8 and of 50 standard deviations from each other."""
+
+    x, steps = np.array([2.0, 9.0]), 300
+
+
+def test_a_mode_that_a_flow_has_lost_is_found_by_a_fit_of_the_row(host):
+    model = FarApart(host)
+    guide = host.room.AutoAmortized(model, local="flow")
+    fitted = train(host, model, guide, model.steps, host.array(model.x), rate=0.02, particles=8)
+    posterior = guide.local_posterior(*fitted.state, host.array(model.x))
+    z = to_numpy(host.random(posterior.sample, (500,)))
+    share = (z[..., 0] < 0).mean(0)
+    alone = [host.random(host.room.fit, model, host.array(x[None])) for x in model.x]
+    evidence = logsumexp(model.solve(), 1) + np.log(STEP)
+    found = [fit.report().log_evidence for fit in alone]
+    np.testing.assert_allclose(found, evidence, atol=0.05)
+    both = [(to_numpy(host.random(fit.draws).values["z"]) < 0).mean() for fit in alone]
+    np.testing.assert_allclose(both, 0.5, atol=0.1)
+    # What the bound of the guide misses is the mass of the mode that it does not draw.
+    missed = np.where(np.abs(share - 0.5) > 0.4, np.log(2), 0.0)
+    np.testing.assert_allclose(found - find_bound(fitted, host), missed, atol=0.15)
+
+
 def test_before_training_a_flow_is_its_frame(host):
     x = np.linspace(-1.0, 1.0, 3)
     bias = np.r_[0.2, np.log(np.expm1(0.6)), np.zeros(16)]
