@@ -120,7 +120,8 @@ def main() -> None:
     path = options.mnist or options.data / "digits" / FILE
     pairs = [(host, seed) for seed in options.mnist_seeds for host in options.hosts]
     mnist = [row for host, seed in pairs for row in measure_mnist(host, seed, path)]
-    print_digits(digits)
+    if digits:
+        print_digits(digits)
     if mnist:
         print()
         print_mnist(mnist)
