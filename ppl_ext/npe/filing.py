@@ -12,6 +12,7 @@ import numpy as np
 from ppl_ext.npe.features import Features, ObservedSite, Scaling
 from ppl_ext.npe.frame import Frame
 from ppl_ext.npe.learning import LearningLog
+from ppl_ext.npe.noise import Noise
 from ppl_ext.npe.soft_clip import SoftClip
 from ppl_ext.storage import read_arrays, write_arrays
 
@@ -90,6 +91,7 @@ class SavedNPE:
             "missing": self.features.missing,
             "squares": self.frame.squares,
             "log": {name: getattr(self.log, name) for name in _LOG_WORDS},
+            "noise": self.log.noise and asdict(self.log.noise),
         }
         write_arrays(path, arrays, header)
 
@@ -139,7 +141,11 @@ class SavedNPE:
                 SoftClip(arrays.get("frame/softness", np.full(len(arrays["frame/bias"]), np.inf))),
             ),
             log=LearningLog(
-                arrays["log/losses"], arrays["log/held_out"], arrays["log/best"], **words
+                arrays["log/losses"],
+                arrays["log/held_out"],
+                arrays["log/best"],
+                noise=Noise(**header["noise"]) if header.get("noise") else None,
+                **words,
             ),
             simulated=arrays["simulated"],
             marks=_take_group("marks", arrays),

@@ -12,6 +12,7 @@ import numpy as np
 from ppl_ext.fitting.fit_log import INTERRUPTED
 from ppl_ext.fitting.loop import open_bar
 from ppl_ext.npe.checkpoint import Checkpoint, Progress
+from ppl_ext.npe.noise import Noise, fit_noise
 from ppl_ext.npe.pairs import Batches, Pairs
 from ppl_ext.npe.schedule import DecayOnPlateau
 from ppl_ext.npe.settings import Training
@@ -37,8 +38,17 @@ class Learner(Protocol):
             Mean loss of each network, ``[member]``.
         """
 
-    def score(self, u: np.ndarray, f: np.ndarray) -> np.ndarray:
-        """Mean loss of the averaged weights, ``[member]``."""
+    def look(self, u: np.ndarray, f: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Log densities of pairs under the averaged weights, and how far their noise lies.
+
+        Args:
+            u: Coordinates, ``[pair, dim]``.
+            f: Features, ``[pair, width]``.
+
+        Returns:
+            Log densities and squared lengths of the noise, ``[member, pair]``; None instead of
+            the lengths where the networks are no flows.
+        """
 
     def keep(self, members: np.ndarray) -> None:
         """Remember the averaged weights of some networks as their best."""
@@ -66,6 +76,7 @@ class LearningLog:
         seconds: Wall-clock time.
         num_pairs: Pairs trained on.
         num_held_out: Pairs held out.
+        noise: The noise that the flows get for all to come; None for a standard normal one.
         notes: What the reader should know, one sentence each.
 
     Example:
@@ -82,6 +93,7 @@ class LearningLog:
     seconds: float
     num_pairs: int
     num_held_out: int
+    noise: Noise | None = None
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -94,7 +106,15 @@ class LearningLog:
         return (
             f"{members}{self.num_pairs:,} pairs and {self.num_held_out:,} held out; held-out log "
             f"density {-self.best.mean():.3f} (in the network's coordinates) after "
-            f"{self.num_looks} looks in {self.seconds:.1f} s; {self.reason}"
+            f"{self.num_looks} looks in {self.seconds:.1f} s; {self.reason}{self._tell_noise()}"
+        )
+
+    def _tell_noise(self) -> str:
+        if self.noise is None:
+            return ""
+        return (
+            f"; widened to held-out pairs by noise of scale {self.noise.scale:.2f}, t with "
+            f"{self.noise.df:.0f} degrees of freedom"
         )
 
 
@@ -133,7 +153,7 @@ def learn(
     everyone = np.ones(settings.num_members, bool)
     if checkpoint is None or not checkpoint.resume(learner, schedule, rng, progress):
         # The start is a candidate: a linear-Gaussian posterior needs no network.
-        schedule.look(learner.score(*pairs.held_out))
+        schedule.look(_score(learner, pairs))
         learner.keep(everyone)
     began = time.perf_counter() - progress.seconds
     with open_bar(None, progress_bar, "train", unit=" looks") as bar:
@@ -146,7 +166,7 @@ def learn(
                 batches = Batches(pairs, settings.batch_size, rng)
                 rates = schedule.rates * _anneal(epoch, settings.max_epochs)
                 parts = [learner.advance(u, f, rates) for u, f in batches.epoch()]
-                losses, held_out = np.mean(parts, axis=0), learner.score(*pairs.held_out)
+                losses, held_out = np.mean(parts, axis=0), _score(learner, pairs)
                 progress.losses.append(losses)
                 progress.held_out.append(held_out)
                 progress.num_pairs = len(pairs.rows)
@@ -175,6 +195,7 @@ def learn(
         except KeyboardInterrupt:
             progress.reason = INTERRUPTED
     learner.restore(everyone)
+    log_q, squares = learner.look(*pairs.held_out)
     return LearningLog(
         losses=np.array(progress.losses).reshape(-1, settings.num_members),
         held_out=np.array(progress.held_out).reshape(-1, settings.num_members),
@@ -184,7 +205,14 @@ def learn(
         seconds=time.perf_counter() - began,
         num_pairs=progress.num_pairs or len(pairs.rows),
         num_held_out=len(pairs.held_out[0]),
+        noise=None if squares is None else fit_noise(log_q, squares, pairs.held_out[0].shape[1]),
     )
+
+
+def _score(learner: Learner, pairs: Pairs) -> np.ndarray:
+    """Mean loss of the held-out pairs, ``[member]``."""
+    score: np.ndarray = -learner.look(*pairs.held_out)[0].mean(1)
+    return score
 
 
 def _anneal(epoch: int, max_epochs: int) -> float:

@@ -104,8 +104,9 @@ class Line:
             self.at = self.at + 0.1 * rates * (batch.mean() - self.at)
         return np.mean(losses, keepdims=True)
 
-    def score(self, u, f):
-        return np.array([0.5 * ((u - self.at) ** 2).mean()])
+    def look(self, u, f):
+        squares = ((u - self.at) ** 2).T
+        return -squares / 2, squares
 
     def keep(self, members):
         self.best = np.where(members, self.at, self.best)
@@ -127,7 +128,18 @@ def test_learning_ends_at_the_best_weights():
     assert log.reason == FINISHED
     assert log.converged
     assert abs(learner.at[0] - 3.0) < 0.2
-    assert learner.score(*pairs.held_out)[0] == log.best[0] <= log.held_out.min()
+    assert -learner.look(*pairs.held_out)[0].mean() == log.best[0] <= log.held_out.min()
+
+
+def test_flows_that_are_too_sure_get_wider_noise():
+    class Sure(Line):
+        def look(self, u, f):
+            squares = 4 * ((u - self.at) ** 2).T
+            return np.log(2) - np.log(2 * np.pi) / 2 - squares / 2, squares
+
+    log = learn(Sure(), make_pairs(), Training(), np.random.default_rng(1), progress_bar=False)
+    assert abs(log.noise.scale - 2) < 0.3
+    assert "noise of scale" in str(log)
 
 
 def test_a_network_that_is_lost_is_an_error():
@@ -143,11 +155,11 @@ def test_an_interrupt_keeps_the_best():
     class Interrupted(Line):
         looks = 0
 
-        def score(self, u, f):
+        def look(self, u, f):
             self.looks += 1
             if self.looks == 4:
                 raise KeyboardInterrupt
-            return super().score(u, f)
+            return super().look(u, f)
 
     learner = Interrupted()
     log = learn(learner, make_pairs(), Training(), np.random.default_rng(1), progress_bar=False)

@@ -25,6 +25,8 @@ class FlowDistribution(Distribution):
         params: Its parameters.
         context: What the flow is conditioned on, shape ``[*batch, context_dim]``; None for a
             flow without a context.
+        base: Distribution of ``e``, one without batch over vectors ``[dim]``; the standard normal
+            one if None.
         validate_args: Whether values are checked; by default as in the host.
 
     Example:
@@ -43,7 +45,7 @@ class FlowDistribution(Distribution):
     arg_constraints = {}  # noqa: RUF012
     support = constraints.real_vector
     reparametrized_params = ()
-    pytree_data_fields = ("params", "context")
+    pytree_data_fields = ("params", "context", "base")
     pytree_aux_fields = ("flow",)
 
     def __init__(
@@ -51,10 +53,12 @@ class FlowDistribution(Distribution):
         flow: Any,
         params: Any,
         context: jax.Array | None = None,
+        base: Distribution | None = None,
         validate_args: bool | None = None,
     ) -> None:
         self.flow = flow
         self.params = params
+        self.base = base
         self.context = None if context is None else jnp.asarray(context)
         batch_shape = () if context is None else jnp.shape(context)[:-1]
         super().__init__(batch_shape, (flow.dim,), validate_args=validate_args)
@@ -81,18 +85,27 @@ class FlowDistribution(Distribution):
             Draws ``[*sample_shape, *batch, dim]`` and their log densities.
         """
         dtype = jnp.result_type(float, *jax.tree.leaves(self.params))
-        e = jax.random.normal(key, self.shape(tuple(sample_shape)), dtype)
+        shape = tuple(sample_shape) + self.batch_shape
+        if self.base is None:
+            e = jax.random.normal(key, (*shape, self.flow.dim), dtype)
+        else:
+            e = self.base.sample(key, shape).astype(dtype)
         x, log_slope = self.flow.push(self.params, e, self.context)
-        return x, _log_normal(e) - log_slope
+        return x, self._log_base(e) - log_slope
 
     @validate_sample
     def log_prob(self, value, intermediates=None):
         """Log density of values ``[..., *batch, dim]``."""
         if intermediates:
             return intermediates[0]
+        return self.log_prob_with_noise(value)[0]
+
+    def log_prob_with_noise(self, value: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Log density of values ``[..., *batch, dim]``, and the noise ``e`` of each."""
         e, log_slope = self.flow.pull(self.params, value, self.context)
-        return _log_normal(e) + log_slope
+        return self._log_base(e) + log_slope, e
 
-
-def _log_normal(e: jax.Array) -> jax.Array:
-    return -0.5 * jnp.sum(e**2, -1) - 0.5 * e.shape[-1] * math.log(2 * math.pi)
+    def _log_base(self, e: jax.Array) -> jax.Array:
+        if self.base is not None:
+            return self.base.log_prob(e)
+        return -0.5 * jnp.sum(e**2, -1) - 0.5 * e.shape[-1] * math.log(2 * math.pi)

@@ -70,7 +70,7 @@ def sample_sites(
         f: Features of the observation, ``[1, width]``.
         prefix: First part of the names of parameter and auxiliary site.
     """
-    weights = numpyro.param(f"{prefix}_weights", trained.weights)
+    weights = numpyro.param(f"{prefix}_weights", trained.answering)
     location = trained.frame.locate(f, trained.features.layout)[0]
     members = AveragedMembers(trained.network, weights, f[0])
     unclip = Unclip(jnp.asarray(trained.frame.clip.softness))

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from ppl_ext.npe.settings import Training
+from ppl_ext.numpyro.flows.distribution import FlowDistribution
 from ppl_ext.numpyro.npe.network import Network, flatten_weights
 
 __all__ = ["NetworkLearner"]
@@ -45,7 +46,7 @@ class NetworkLearner:
 
     def __init__(self, network: Network, settings: Training, weights: Any) -> None:
         self._program = _compile_steps(network, settings)
-        self._score = _compile_score(network)
+        self._look = _compile_look(network)
         self._state = self._best = _begin(weights)
 
     @property
@@ -60,14 +61,13 @@ class NetworkLearner:
         self._state = state
         return losses
 
-    def score(self, u: np.ndarray, f: np.ndarray) -> np.ndarray:
-        """Mean loss of the averaged weights, ``[member]``."""
-        total = 0.0
+    def look(self, u: np.ndarray, f: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Log densities of pairs, and squared lengths of their noise, ``[member, pair]``."""
+        parts = []
         for start in range(0, len(u), _HELD_OUT_ROWS):
             rows = slice(start, start + _HELD_OUT_ROWS)
-            part = self._score(self._state.average, u[rows], f[rows])
-            total = total + np.asarray(part, float) * len(u[rows])
-        return total / len(u)
+            parts.append(self._look(self._state.average, u[rows], f[rows]))
+        return jax.tree.map(lambda *each: np.concatenate(each, 1).astype(float), *parts)
 
     def keep(self, members: np.ndarray) -> None:
         """Remember the averaged weights of some members as their best."""
@@ -139,7 +139,12 @@ def _compile_steps(network: Network, settings: Training):
 
 
 @functools.lru_cache(maxsize=32)
-def _compile_score(network: Network):
-    return jax.jit(
-        lambda weights, u, f: jax.vmap(lambda w: -network.given(w, f).log_prob(u).mean())(weights)
-    )
+def _compile_look(network: Network):
+    def look(weights, u, f):
+        q = network.given(weights, f)
+        if not isinstance(q, FlowDistribution):
+            return q.log_prob(u), None
+        log_q, e = q.log_prob_with_noise(u)
+        return log_q, (e**2).sum(-1)
+
+    return jax.jit(jax.vmap(look, (0, None, None)))

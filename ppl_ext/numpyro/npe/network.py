@@ -9,9 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 
 from ppl_ext.npe.features import Layout
 from ppl_ext.numpyro.flows import AutoregressiveFlow
+from ppl_ext.numpyro.flows.distribution import FlowDistribution
 from ppl_ext.numpyro.npe.embeddings import DeepSet, ResidualMLP
 from ppl_ext.numpyro.tracing.fingerprint import take_fingerprint
 
@@ -48,7 +50,18 @@ class Network:
 
     def given(self, weights: dict[str, Any], f: jax.Array) -> Any:
         """The distribution of one member given features ``[..., width]``."""
-        return self.density(weights["density"], self.embedding(weights["embedding"], f))
+        return self.given_context(weights, self.embedding(weights["embedding"], f))
+
+    def given_context(self, weights: dict[str, Any], context: jax.Array) -> Any:
+        """The distribution of one member given contexts ``[..., context_dim]``."""
+        q = self.density(weights["density"], context)
+        if "noise" not in weights:
+            return q
+        # Fitted to held-out pairs, which what trains on does not know.
+        scale, df = jax.lax.stop_gradient(weights["noise"])
+        origin, tril = jnp.zeros(q.flow.dim), scale * jnp.eye(q.flow.dim)
+        base = dist.MultivariateStudentT(df, origin, tril, validate_args=False)
+        return FlowDistribution(q.flow, q.params, q.context, base)
 
     def log_q(self, weights: Any, u: np.ndarray, f: np.ndarray) -> np.ndarray:
         """Log density of coordinates, averaged over the members.
@@ -140,7 +153,7 @@ def _compile_log_q(network: Network) -> Callable[..., jax.Array]:
     def log_q(weights, u, f):
         def one(weights):
             context = network.embedding(weights["embedding"], f)
-            return network.density(weights["density"], context[:, None]).log_prob(u)
+            return network.given_context(weights, context[:, None]).log_prob(u)
 
         each = jax.vmap(one)(weights)
         return jax.nn.logsumexp(each, 0) - jnp.log(len(each))

@@ -27,7 +27,7 @@ class Trained:
 
     Args:
         network: The network.
-        weights: Of all members, ``[member, ...]``.
+        weights: Of all members as they were learned, ``[member, ...]``.
         features: How observations are read.
         frame: Where the network started.
         log: How the training went.
@@ -42,13 +42,21 @@ class Trained:
     simulated: np.ndarray
 
     @functools.cached_property
+    def answering(self) -> Any:
+        """The weights with the noise of the flows, ``[member, ...]``."""
+        if self.log.noise is None:
+            return self.weights
+        noise = np.array([self.log.noise.scale, self.log.noise.df], np.float32)
+        return {**self.weights, "noise": np.tile(noise, (len(self.log.best), 1))}
+
+    @functools.cached_property
     def amortized(self) -> Amortized:
         """Its posterior of any observation."""
         return Amortized(
             self.features,
             self.frame,
-            functools.partial(self.network.sample, self.weights),
-            functools.partial(self.network.log_q, self.weights),
+            functools.partial(self.network.sample, self.answering),
+            functools.partial(self.network.log_q, self.answering),
         )
 
     @functools.cached_property

@@ -22,6 +22,8 @@ class FlowDistribution(TorchDistribution):
         flow: The flow; its parameters are read at every call.
         context: What the flow is conditioned on, shape ``[*batch, context_dim]``; None for a
             flow without a context.
+        base: Distribution of ``e``, one without batch over vectors ``[dim]``; the standard normal
+            one if None.
 
     Example:
         >>> from ppl_ext.pyro.flows import CouplingFlow
@@ -38,9 +40,15 @@ class FlowDistribution(TorchDistribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, flow: torch.nn.Module, context: torch.Tensor | None = None) -> None:
+    def __init__(
+        self,
+        flow: torch.nn.Module,
+        context: torch.Tensor | None = None,
+        base: TorchDistribution | None = None,
+    ) -> None:
         self.flow = flow
         self.context = context
+        self.base = base
         batch_shape = torch.Size() if context is None else context.shape[:-1]
         self._last: tuple[torch.Tensor, int, torch.Tensor] | None = None
         super().__init__(batch_shape, torch.Size([flow.dim]))
@@ -50,7 +58,7 @@ class FlowDistribution(TorchDistribution):
     ) -> "FlowDistribution":
         """The same distribution, repeated to another batch shape."""
         new = self._get_checked_instance(FlowDistribution, _instance)
-        new.flow, new.context, new._last = self.flow, self.context, None
+        new.flow, new.context, new.base, new._last = self.flow, self.context, self.base, None
         if self.context is not None:
             new.context = self.context.expand(*batch_shape, -1)
         super(FlowDistribution, new).__init__(
@@ -84,9 +92,12 @@ class FlowDistribution(TorchDistribution):
         """
         like = next(self.flow.parameters())
         shape = self._extended_shape(torch.Size(sample_shape))
-        e = torch.randn(shape, dtype=like.dtype, device=like.device)
+        if self.base is None:
+            e = torch.randn(shape, dtype=like.dtype, device=like.device)
+        else:
+            e = self.base.rsample(shape[:-1]).to(like)
         x, log_slope = self.flow.push(e, self.context)
-        return x, _log_normal(e) - log_slope
+        return x, self._log_base(e) - log_slope
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Log density of values ``[..., *batch, dim]``."""
@@ -97,13 +108,18 @@ class FlowDistribution(TorchDistribution):
                 return log_q
         if self._validate_args:
             self._validate_sample(value)
+        return self.log_prob_with_noise(value)[0]
+
+    def log_prob_with_noise(self, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log density of values ``[..., *batch, dim]``, and the noise ``e`` of each."""
         shape = torch.broadcast_shapes(value.shape, self.batch_shape + self.event_shape)
         e, log_slope = self.flow.pull(value.expand(shape), self.context)
-        return _log_normal(e) - log_slope
+        return self._log_base(e) - log_slope, e
 
-
-def _log_normal(e: torch.Tensor) -> torch.Tensor:
-    return -0.5 * (e**2).sum(-1) - 0.5 * e.shape[-1] * math.log(2 * math.pi)
+    def _log_base(self, e: torch.Tensor) -> torch.Tensor:
+        if self.base is not None:
+            return self.base.log_prob(e)
+        return -0.5 * (e**2).sum(-1) - 0.5 * e.shape[-1] * math.log(2 * math.pi)
 
 
 def _is_wanted(distribution: FlowDistribution) -> bool:

@@ -8,6 +8,7 @@ import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from ppl_ext.npe.settings import Training
+from ppl_ext.pyro.flows.distribution import FlowDistribution
 from ppl_ext.pyro.npe.network import Member, Network
 
 __all__ = ["NetworkLearner"]
@@ -75,20 +76,17 @@ class NetworkLearner:
         return np.array(losses)
 
     @torch.no_grad()
-    def score(self, u: np.ndarray, f: np.ndarray) -> np.ndarray:
-        """Mean loss of the averaged weights, ``[member]``."""
+    def look(self, u: np.ndarray, f: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Log densities of pairs, and squared lengths of their noise, ``[member, pair]``."""
         self._show_average()
-        at, rows = self._network.to_tensor(u), self._network.to_tensor(f)
-        losses = []
-        for member in self._network.members:
-            parts = [
-                member(given).log_prob(batch).double().sum()
-                for batch, given in zip(
-                    at.split(_HELD_OUT_ROWS), rows.split(_HELD_OUT_ROWS), strict=True
-                )
-            ]
-            losses.append(-float(sum(parts)) / len(u))
-        return np.array(losses)
+        at = self._network.to_tensor(u).split(_HELD_OUT_ROWS)
+        rows = self._network.to_tensor(f).split(_HELD_OUT_ROWS)
+        parts = [
+            torch.stack([_look(member(given), batch) for member in self._network.members], 1)
+            for batch, given in zip(at, rows, strict=True)
+        ]
+        log_q, squares = torch.cat(parts, -1).double().cpu().numpy()
+        return log_q, None if np.isnan(squares).all() else squares
 
     def keep(self, members: np.ndarray) -> None:
         """Remember the averaged weights of some members as their best."""
@@ -157,3 +155,12 @@ class NetworkLearner:
             past = min(settings.average, (1.0 + state.step) / (10.0 + state.step))
             state.average.lerp_(state.weights, 1 - past)
         return loss.detach()
+
+
+def _look(q: torch.distributions.Distribution, u: torch.Tensor) -> torch.Tensor:
+    """Log densities of pairs and squared lengths of their noise, ``[2, pair]``; NaN if none."""
+    if not isinstance(q, FlowDistribution):
+        log_q = q.log_prob(u)
+        return torch.stack([log_q, torch.full_like(log_q, torch.nan)])
+    log_q, e = q.log_prob_with_noise(u)
+    return torch.stack([log_q, (e**2).sum(-1)])

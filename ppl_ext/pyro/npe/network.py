@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pyro.distributions as dist
 import torch
 
 from ppl_ext.npe.features import Layout
+from ppl_ext.npe.noise import Noise
 from ppl_ext.pyro.flows import AutoregressiveFlow
+from ppl_ext.pyro.flows.distribution import FlowDistribution
 from ppl_ext.pyro.npe.embeddings import DeepSet, ResidualMLP
 from ppl_ext.pyro.tracing.isolation import own_random_state
 from ppl_ext.pyro.tracing.turns import in_turn
@@ -31,10 +34,25 @@ class Member(torch.nn.Module):
     def __init__(self, embedding: torch.nn.Module, density: torch.nn.Module) -> None:
         super().__init__()
         self.embedding, self.density = embedding, density
+        self.noise: Noise | None = None
 
     def forward(self, f: torch.Tensor) -> Any:
         """The distribution given features ``[..., width]``."""
-        return self.density(self.embedding(f))
+        return self.given_context(self.embedding(f))
+
+    def given_context(self, context: torch.Tensor) -> Any:
+        """The distribution given contexts ``[..., context_dim]``."""
+        q = self.density(context)
+        if self.noise is None:
+            return q
+        dim = q.flow.dim
+        base = dist.MultivariateStudentT(
+            context.new_tensor(self.noise.df),
+            context.new_zeros(dim),
+            self.noise.scale * torch.eye(dim).to(context),
+            validate_args=False,
+        )
+        return FlowDistribution(q.flow, q.context, base)
 
 
 class Network(torch.nn.Module):
@@ -53,6 +71,11 @@ class Network(torch.nn.Module):
         """Class names of density and embedding, by which a file knows them."""
         member = self.members[0]
         return [type(member.density).__name__, type(member.embedding).__name__]
+
+    def set_noise(self, noise: Noise | None) -> None:
+        """Give the flows other noise than the standard normal one."""
+        for member in self.members:
+            member.noise = noise
 
     @property
     def device(self) -> torch.device:
@@ -78,7 +101,7 @@ class Network(torch.nn.Module):
         for few in _in_batches(len(f), _ROWS // u.shape[1]):
             rows, at = self.to_tensor(f[few]), self.to_tensor(u[few])
             each = [
-                member.density(member.embedding(rows)[:, None]).log_prob(at).double()
+                member.given_context(member.embedding(rows)[:, None]).log_prob(at).double()
                 for member in self.members
             ]
             log_q = torch.stack(each).logsumexp(0) - math.log(len(each))

@@ -93,4 +93,5 @@ def load_trained(path: str | os.PathLike[str], task: Task) -> Trained:
     network.load_state_dict(
         {name: torch.as_tensor(saved.weights[name]).to(value) for name, value in state.items()}
     )
+    network.set_noise(saved.log.noise)
     return Trained(network, saved.features, saved.frame, saved.log, saved.simulated)

@@ -140,4 +140,5 @@ def _learn(
         checkpoint=kept,
         progress_bar=progress_bar,
     )
+    network.set_noise(log.noise)
     return Trained(network, prepared.features, prepared.frame, log, prepared.simulated)
