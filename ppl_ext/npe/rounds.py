@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from ppl_ext.npe.amortized import Amortized
+from ppl_ext.npe.answers.amortized import Amortized
 from ppl_ext.npe.pair_source import PairSource
 from ppl_ext.npe.preparation import Pull
 from ppl_ext.simulation import Simulations

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import integrate, special, stats
 
-from ppl_ext.npe.amortized import Amortized
+from ppl_ext.npe.answers.amortized import Amortized
 from ppl_ext.npe.features import Features, ObservedSite
 from ppl_ext.npe.filing import SavedNPE
 from ppl_ext.npe.frame import Frame

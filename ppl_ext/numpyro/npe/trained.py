@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import numpyro
 
-from ppl_ext.npe.amortized import Amortized
+from ppl_ext.npe.answers.amortized import Amortized
 from ppl_ext.npe.answers.strangers import Familiar
 from ppl_ext.npe.features import Features
 from ppl_ext.npe.filing import SavedNPE
