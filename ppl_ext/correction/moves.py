@@ -12,7 +12,9 @@ from ppl_ext.correction.transport import Transport
 
 __all__ = ["Mover", "Trip"]
 
-_JITTER = 0.5
+# Lengths vary, as a period of the motion that they meet would bring every particle back; but not
+# far from a quarter of it, which leaves neither a value nor its square with a memory.
+_JITTER, _VARIED = 0.3, 0.25
 _ACCEPT = 0.8
 _SMALLEST, _LONGEST = 1e-4, 2.0
 _MOST_STEPS = 64
@@ -52,8 +54,13 @@ class Mover:
 
     @property
     def num_steps(self) -> int:
-        """Steps of one trajectory."""
+        """Steps of a trajectory of the length wanted."""
         return int(min(max(np.ceil(self.length / self.step), 1), _MOST_STEPS))
+
+    @property
+    def most_steps(self) -> int:
+        """Steps of the longest trajectory."""
+        return int((1 + _VARIED) * self.num_steps)
 
     def tune(self, trip: Trip) -> Mover:
         """The next step after what a move was like."""
@@ -63,7 +70,8 @@ class Mover:
     def move(self, particles: Particles, rng: np.random.Generator) -> tuple[Particles, Trip]:
         """Move every particle along a Hamiltonian trajectory."""
         count, dim = particles.z.shape
-        steps = int(rng.integers(1, 2 * self.num_steps))
+        shortest = int(np.ceil((1 - _VARIED) * self.num_steps))
+        steps = int(rng.integers(shortest, self.most_steps, endpoint=True))
         step = self.step * np.exp(_JITTER * rng.standard_normal((count, 1)))
         momentum = rng.standard_normal((count, dim))
         w = self._pull(particles)

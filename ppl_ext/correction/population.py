@@ -178,7 +178,7 @@ class Population:
 
     def _step(self, mover: Mover) -> float:
         """One move of all particles, near and, where that pays, far."""
-        self.afford((2 * mover.num_steps + 1) * len(self.particles.z))
+        self.afford((mover.most_steps + 1) * len(self.particles.z))
         previous = self.particles
         particles, trip = mover.move(self.particles, self.rng)
         if self.leaps:
