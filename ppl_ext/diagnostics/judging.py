@@ -17,7 +17,7 @@ from ppl_ext.diagnostics.moments import (
 )
 from ppl_ext.diagnostics.report import Details, Report
 from ppl_ext.diagnostics.tails import compare_tails, probe_tails
-from ppl_ext.diagnostics.verdict import Verdict
+from ppl_ext.diagnostics.verdict import MEAN_TOLERANCE, SD_TOLERANCE, Verdict
 from ppl_ext.draws.draws import Draws
 from ppl_ext.draws.psis import smooth_weights
 from ppl_ext.fitting.fit_log import FitLog
@@ -33,8 +33,6 @@ _KHAT_BATCHES = 4
 _ESS_EQUAL = 0.8
 _ESS_LEAST, _KHAT_MOST = 0.2, 0.7
 _ESS_LEAST_CONFIRMED, _KHAT_MOST_CONFIRMED, _CONFIRMED = 0.1, 1.0, 0.06
-# Raw draws: as far as this may they lie from the corrected ones.
-_MEAN_TOLERANCE, _SD_TOLERANCE = 0.1, 0.15
 
 
 def plan_batches(width: int) -> tuple[int, int]:
@@ -141,15 +139,15 @@ def judge(
     resampled_ok = (
         weights_good
         and not fixed_site
-        and correction_error < _MEAN_TOLERANCE
-        and (tail_shift is None or tail_shift < _MEAN_TOLERANCE)
+        and correction_error < MEAN_TOLERANCE
+        and (tail_shift is None or tail_shift < MEAN_TOLERANCE)
         and not missed
         # Weights that are rounded this much tell neither what is wrong nor what is right.
         and not (jumps and jumps.precision)
     )
     # The weighted moments may themselves fall short of the tails: the distances add up.
     beyond = tail_shift or 0.0
-    ok = mean_shift + beyond < _MEAN_TOLERANCE and sd_shift + beyond < _SD_TOLERANCE
+    ok = mean_shift + beyond < MEAN_TOLERANCE and sd_shift + beyond < SD_TOLERANCE
     verdict = Verdict.DISTRUST
     if resampled_ok:
         verdict = Verdict.GOOD if ok else Verdict.RESAMPLE
@@ -179,7 +177,7 @@ def judge(
         gaussian=gaussian,
         fixed_site=fixed_site,
         discrete=gaussian is None and bool(raw_moments.least.any()),
-        heavy=beyond >= _MEAN_TOLERANCE,
+        heavy=beyond >= MEAN_TOLERANCE,
     )
     return Report(
         verdict, smoothed.khat, smoothed.ess, float(np.mean(log_weights)), advice, details

@@ -2,7 +2,11 @@
 
 from enum import StrEnum
 
-__all__ = ["Verdict"]
+__all__ = ["MEAN_TOLERANCE", "SD_TOLERANCE", "Verdict"]
+
+# What the verdict "good" promises: no mean is farther off, in posterior standard deviations, and
+# no standard deviation, in its logarithm.
+MEAN_TOLERANCE, SD_TOLERANCE = 0.1, 0.15
 
 
 class Verdict(StrEnum):

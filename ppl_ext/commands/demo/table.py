@@ -8,6 +8,7 @@ import numpy as np
 
 from ppl_ext.commands.demo.problem import Entry, Problem
 from ppl_ext.commands.demo.reference import Reference
+from ppl_ext.diagnostics.verdict import MEAN_TOLERANCE, SD_TOLERANCE
 
 __all__ = ["format_summary", "format_table"]
 
@@ -20,8 +21,7 @@ _FACTS = (
     "gradients",
     "seconds",
 )
-# What the verdict "good" promises, and what 4,000 draws add to it by chance.
-_MEAN, _LOG_SD, _CHANCE = 0.1, math.log(1.15), 0.05
+_CHANCE = 0.05  # what 4,000 draws add to the promise of a verdict
 
 
 def format_table(problem: Problem, entries: Sequence[Entry]) -> str:
@@ -118,7 +118,7 @@ def format_summary(runs: Sequence[tuple[Problem, Sequence[Entry]]]) -> str:
     for problem, entries in runs:
         for entry in entries:
             mean, log_sd = _measure(problem.reference, entry)
-            right = mean < _MEAN + _CHANCE and log_sd < _LOG_SD + _CHANCE
+            right = mean < MEAN_TOLERANCE + _CHANCE and log_sd < SD_TOLERANCE + _CHANCE
             rows.append(
                 [
                     problem.name.replace("_", " ") if entry is entries[0] else "",
