@@ -206,11 +206,11 @@ def check_observation(
         many = value.ndim == len(site.shape) + 1
         found[site.name] = _check_site(value if many else value[None], site, missing, value.shape)
         counts.add((len(found[site.name]), many))
-    if len(counts) > 1:
+    if len(counts) > 1 or (0, True) in counts:
         raise ValueError(
-            "NPE.posterior: the sites have different numbers of observations, "
-            f"{sorted(count for count, _ in counts)}; expected the same for all of them. Give "
-            "each site as many rows."
+            f"NPE.posterior: the sites have {sorted(count for count, _ in counts)} observations; "
+            "expected one at least, and the same number for all of them. Give each site as many "
+            "rows."
         )
     seen = sum(np.isfinite(x).reshape(len(x), -1).sum(1) for x in found.values())
     if not np.all(seen):

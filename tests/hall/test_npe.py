@@ -262,6 +262,11 @@ def test_fewer_rows_are_filled_where_they_may_be_missing():
         check_observation(np.ones((3, 2)), [site], missing=False)
 
 
+def test_no_observation_is_refused_by_its_number():
+    with pytest.raises(ValueError, match=r"have \[0\] observations; expected one at least"):
+        check_observation(np.ones((0, 4)), [ObservedSite("y", (4,))], missing=False)
+
+
 def test_a_draw_on_the_end_of_its_support_spoils_no_network():
     """A uniform in single precision is its own bound once in eight million draws."""
     rng = np.random.default_rng(0)
