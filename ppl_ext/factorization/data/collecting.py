@@ -104,8 +104,8 @@ def collect_ratings(
     )
     when = None if times is None else _check_finite(np.asarray(times), "time", name_place)
     order = _sort(user_codes, _sort(item_codes, np.arange(len(values))))
-    pairs = user_codes[order].astype(np.int64) * len(item_labels) + item_codes[order]
-    repeated = np.flatnonzero(pairs[1:] == pairs[:-1])
+    user, item = user_codes[order], item_codes[order]
+    repeated = np.flatnonzero((user[1:] == user[:-1]) & (item[1:] == item[:-1]))
     if len(repeated) and not keep_last:
         at, again = sorted(order[repeated[0] : repeated[0] + 2].tolist())
         raise ValueError(
@@ -114,15 +114,14 @@ def collect_ratings(
             f"rating for each pair; {len(repeated):,} are repeated. Pass keep_last=True for the "
             "later ones, or --keep-last on the command line."
         )
-    if len(repeated) and when is not None:
-        order = _sort(user_codes, _sort(item_codes, np.argsort(when, kind="stable")))
-    # The order is stable, so that the last of equal pairs is the latest of the input, or in time.
-    keep = np.ones(len(order), dtype=bool)
-    keep[repeated] = False
-    order = order[keep]
+    if len(repeated):
+        if when is not None:
+            order = _sort(user_codes, _sort(item_codes, np.argsort(when, kind="stable")))
+        # The order is stable: the last of equal pairs is the latest of the input, or in time.
+        order, user, item = (np.delete(column, repeated) for column in (order, user, item))
     return Ratings(
-        user_codes[order],
-        item_codes[order],
+        user,
+        item,
         _shorten(values[order]),
         user_labels,
         item_labels,

@@ -125,8 +125,7 @@ class _Reader:
         marks = places.reshape(-1, width - 1)
         if np.any(marks[:, -1] > ends) or np.any(marks[1:, 0] < ends[:-1]):
             return None
-        starts = np.concatenate([[0], ends[:-1] + 1])
-        edges = np.column_stack([starts - 1, marks, ends])
+        edges = [np.append(-1, ends[:-1]), *marks.T, ends]
         columns: dict[str, Any] = {}
         while len(columns) < len(self._places):
             unread = {role: at for role, at in self._places.items() if role not in columns}
@@ -145,8 +144,7 @@ class _Reader:
                 encoding="utf-8",
             )
             for role, at in unread.items():
-                lengths = edges[:, at + 1] - edges[:, at] - 1
-                if role in self._text or _keeps_all(role, found[at], lengths):
+                if role in self._text or _keeps_all(role, found[at], *edges[at : at + 2]):
                     columns[role] = found[at]
                 else:
                     self._text.add(role)
@@ -226,8 +224,11 @@ def _strip_quotes(piece: bytes, mark: bytes) -> bytes:
     return piece.replace(b'"', b"") if whole else b""
 
 
-def _keeps_all(role: str, column: pandas.Series, lengths: np.ndarray) -> bool:
-    """True where a column says as much as its text: a number as long as its field."""
+def _keeps_all(role: str, column: pandas.Series, before: np.ndarray, after: np.ndarray) -> bool:
+    """True where a column says as much as its text: a number as long as its field.
+
+    Fields lie between these positions.
+    """
     if column.dtype.kind not in "iufb":
         return True
     if role not in ("user", "item"):
@@ -236,4 +237,4 @@ def _keeps_all(role: str, column: pandas.Series, lengths: np.ndarray) -> bool:
         return False
     values = column.to_numpy()
     digits = 1 + np.searchsorted(_POWERS, values, side="right")
-    return bool(np.all(values >= 0) and np.array_equal(digits, lengths))
+    return bool(np.all(values >= 0) and np.array_equal(digits, after - before - 1))
