@@ -1,6 +1,7 @@
 """How the documentation is built: ``make docs``."""
 
 import os
+import sys
 from pathlib import Path
 
 import jupytext
@@ -9,6 +10,9 @@ import nbformat
 import ppl_ext
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+from host_links import write_inventories  # noqa: E402
+
 TUTORIALS = HERE / "tutorials"  # made here, not tracked
 # As in a script, what a line returns is not shown unless it is printed.
 AS_A_SCRIPT = "get_ipython().ast_node_interactivity = 'none'"
@@ -23,7 +27,14 @@ author = "the ppl_ext developers"
 project_copyright = author
 version = release = ppl_ext.__version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx-mathjax-offline"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.napoleon",
+    "sphinx-mathjax-offline",
+    "sphinx_codeautolink",
+]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
@@ -42,6 +53,12 @@ autodoc_default_options = {
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+
+# Names in examples lead to their pages: ours, the hosts' and ArviZ's.
+intersphinx_mapping = write_inventories(HERE / "_build" / "inventories")
+codeautolink_concat_default = True  # an example goes on from the one before
+# An example whose doctest flags Sphinx has taken off is no longer what the source says.
+suppress_warnings = ["codeautolink.match_block"]
 
 # Tutorials are programs; their pages are made by running them.
 nb_execution_mode = "cache"
