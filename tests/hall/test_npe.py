@@ -9,11 +9,11 @@ from ppl_ext.density import Density, Site
 from ppl_ext.npe.answers.correction import RESAMPLED, SAMPLED, correct_answer
 from ppl_ext.npe.answers.mode import find_mode
 from ppl_ext.npe.answers.strangers import Familiar
+from ppl_ext.npe.answers.values import check_observation
 from ppl_ext.npe.checkpoint import Checkpoint
 from ppl_ext.npe.features import Features, Layout, ObservedSite
 from ppl_ext.npe.frame import Frame
 from ppl_ext.npe.learning import FINISHED, learn
-from ppl_ext.npe.observation import check_observation
 from ppl_ext.npe.pairs import Batches, Pairs
 from ppl_ext.npe.preparation import prepare
 from ppl_ext.npe.schedule import DecayOnPlateau

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_drawn", "flatten_values"]
+from ppl_ext.npe.features import ObservedSite
+
+__all__ = ["as_drawn", "check_observation", "flatten_values"]
 
 
 def flatten_values(
@@ -83,3 +85,80 @@ def as_drawn(site: str, x: np.ndarray, dtype: np.dtype, discrete: bool = False) 
             f"numbers, such as the model draws. Write npe.posterior({{'{site}': x.round()}})."
         )
     return found
+
+
+def check_observation(
+    given: object, sites: Sequence[ObservedSite], missing: bool
+) -> tuple[dict[str, np.ndarray], bool]:
+    """One observation or many, as ``{site: array[observation, ...]}``.
+
+    Args:
+        given: ``{site: array}``, or the array alone where there is one site.
+        sites: The observed sites.
+        missing: Whether values and rows may be missing.
+
+    Returns:
+        The observations, and whether there was an axis for them.
+
+    Raises:
+        ValueError: A site is missing or unknown, of another shape, or not finite, or nothing
+            is seen.
+
+    Example:
+        >>> site = ObservedSite("y", (4,), set_axis=0)
+        >>> observed, many = check_observation(np.zeros((10, 4)), [site], missing=False)
+        >>> observed["y"].shape, many
+        ((10, 4), True)
+    """
+    names = [site.name for site in sites]
+    if not isinstance(given, Mapping):
+        given = {names[0]: given} if len(names) == 1 else {}
+    if set(given) != set(names):
+        raise ValueError(
+            f"NPE.posterior: the observation has the sites {sorted(given)}; expected {names}. "
+            f"Write npe.posterior({{'{names[0]}': ...}})."
+        )
+    found, counts = {}, set()
+    for site in sites:
+        value = np.asarray(given[site.name], float)
+        many = value.ndim == len(site.shape) + 1
+        found[site.name] = _check_site(value if many else value[None], site, missing, value.shape)
+        counts.add((len(found[site.name]), many))
+    if len(counts) > 1 or (0, True) in counts:
+        raise ValueError(
+            f"NPE.posterior: the sites have {sorted(count for count, _ in counts)} observations; "
+            "expected one at least, and the same number for all of them. Give each site as many "
+            "rows."
+        )
+    seen = sum(np.isfinite(x).reshape(len(x), -1).sum(1) for x in found.values())
+    if not np.all(seen):
+        raise ValueError(
+            f"NPE.posterior: observation {int(np.argmin(seen))} holds no value; expected one at "
+            "least. Leave it out: without data the posterior is the prior."
+        )
+    return found, counts.pop()[1]
+
+
+def _check_site(
+    value: np.ndarray, site: ObservedSite, missing: bool, given: tuple[int, ...]
+) -> np.ndarray:
+    """Data of one site, rows that lack filled with NaN."""
+    axis = site.set_axis
+    if missing and axis is not None and value.ndim == len(site.shape) + 1:
+        lacking = max(0, site.rows - value.shape[axis + 1])
+        ends = [(0, lacking * (each == axis + 1)) for each in range(value.ndim)]
+        value = np.pad(value, ends, constant_values=np.nan)
+    if value.shape[1:] != site.shape:
+        fewer = " Fewer rows are read by a network that was made with missing=True."
+        raise ValueError(
+            f"NPE.posterior: observed site '{site.name}' has shape {given}; expected "
+            f"{site.shape}, or one more axis in front for many observations. Give it that shape."
+            f"{fewer * (axis is not None)}"
+        )
+    bad = int((~np.isfinite(value)).sum())
+    if bad and not missing:
+        raise ValueError(
+            f"NPE.posterior: observed site '{site.name}' has {bad} values that are not finite; "
+            "expected none. Train a network for missing values: NPE(model, ..., missing=True)."
+        )
+    return value

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from numpyro import handlers
 
-from ppl_ext.npe.answers.values import as_drawn
+from ppl_ext.npe.answers.values import as_drawn, check_observation
 from ppl_ext.npe.features import Layout, ObservedSite
-from ppl_ext.npe.observation import check_observation, choose_names, choose_sites, take_table
+from ppl_ext.npe.observation import choose_names, choose_sites, take_table
 from ppl_ext.npe.pair_source import PairSource
 from ppl_ext.numpyro.calibration.drawn_data import read_types
 from ppl_ext.numpyro.calibration.simulation import condition_on

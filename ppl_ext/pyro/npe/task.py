@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from pyro import poutine
 
-from ppl_ext.npe.answers.values import as_drawn
+from ppl_ext.npe.answers.values import as_drawn, check_observation
 from ppl_ext.npe.features import Layout, ObservedSite
-from ppl_ext.npe.observation import check_observation, choose_names, choose_sites, take_table
+from ppl_ext.npe.observation import choose_names, choose_sites, take_table
 from ppl_ext.npe.pair_source import PairSource
 from ppl_ext.pyro.calibration.drawn_data import read_types
 from ppl_ext.pyro.calibration.simulation import condition_on
