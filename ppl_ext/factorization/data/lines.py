@@ -23,7 +23,7 @@ __all__ = ["Picker", "read_pieces"]
 Picker: TypeAlias = Callable[[TextForm], Mapping[str, str]]
 
 # Some three hundred thousand ratings at once.
-_SIZE = 2**23
+_SIZE = 2**21
 _POWERS = 10 ** np.arange(1, 19, dtype=np.int64)
 
 
