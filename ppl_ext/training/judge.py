@@ -21,7 +21,9 @@ class Verdict:
         keep: Whether the averaged parameters are the best so far.
         restore: Whether to go on from the best.
         cut: Whether the step has been cut, and the average begins anew.
-        finished: Why nothing is left to gain; empty while something is.
+        renew: Whether the optimiser forgets the gradients that it has seen.
+        finished: Why it ends; empty while it goes on.
+        drifting: Whether it ends where parameters still drift.
 
     Example:
         >>> Verdict(keep=True).finished
@@ -31,7 +33,9 @@ class Verdict:
     keep: bool = False
     restore: bool = False
     cut: bool = False
+    renew: bool = False
     finished: str = ""
+    drifting: bool = False
 
 
 class Judge(Protocol):

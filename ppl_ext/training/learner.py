@@ -33,6 +33,12 @@ class Learner(Protocol):
     def agree(self, numbers: np.ndarray) -> np.ndarray:
         """Those of the first process, so that all of them decide alike."""
 
+    def parameters(self) -> np.ndarray:
+        """As the optimiser sees them, ``[parameter]``."""
+
+    def forget_gradients(self) -> None:
+        """Let Adam begin anew from where the parameters are."""
+
     def keep(self) -> None:
         """Remember the averaged parameters as the best."""
 

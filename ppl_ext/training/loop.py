@@ -62,7 +62,7 @@ class _Training:
         self.learner.load_state(parts["learner"])
         self.judge.load_state(parts["judge"])
         self.progress, self._kept = Progress(**words), True
-        if not self.progress.converged:
+        if not self.progress.finished:
             self.progress.reason = ""  # the limits of this call may be wider
         if isinstance(self.source, Stream) and self.progress.beginning is not None:
             at = self.progress.epoch, self.progress.batch
@@ -124,11 +124,14 @@ class _Training:
             self.learner.restore()
         elif verdict.cut:
             self.learner.restart_average()
+        if verdict.renew:
+            self.learner.forget_gradients()
         progress.spoiled = 0 if finite else progress.spoiled + 1
         if not finite:
             progress.step_size *= self.settings.decay
         if verdict.finished:
-            progress.reason, progress.converged = verdict.finished, True
+            progress.reason, progress.finished = verdict.finished, True
+            progress.converged = not verdict.drifting
 
     def _advance(self, step_size: float, is_due: Callable[[int, Place], bool]) -> np.ndarray:
         """Steps up to the next look: ``losses[step]``, up to the first that is not finite."""
@@ -204,7 +207,7 @@ def train(
         ValueError: The checkpoint is of another training, or the data change.
     """
     began = time.perf_counter()
-    judge: Judge = EpochJudge(settings)
+    judge: Judge = EpochJudge(settings, learner.parameters)
     if held_out:
         judge = HeldOutJudge(settings, lambda: learner.agree(learner.score(held_out)))
     training = _Training(learner, source, judge, settings)

@@ -20,6 +20,7 @@ class Progress:
         spoiled: Looks in a row that were not finite.
         seconds: Wall-clock time, that of earlier calls among it.
         reason: Why it ended; empty while it goes on.
+        finished: Whether it ended by itself, and not at a limit.
         converged: Whether nothing was left to gain.
         looks: Entries of `MinibatchLog`, one number for each look.
 
@@ -36,6 +37,7 @@ class Progress:
     spoiled: int = 0
     seconds: float = 0.0
     reason: str = ""
+    finished: bool = False
     converged: bool = False
     looks: dict[str, list[float]] = field(
         default_factory=lambda: {"steps": [], "losses": [], "step_sizes": []}

@@ -23,7 +23,7 @@ class Line:
 
     def __init__(self, floor=0.0):
         self.at, self.best, self.floor = 8.0, 8.0, floor
-        self.seen, self.averages_from = [], []
+        self.seen, self.renewed = [], 0
 
     def advance(self, step, batches, step_size):
         losses = []
@@ -46,7 +46,13 @@ class Line:
         self.at = self.best
 
     def restart_average(self):
-        self.averages_from.append(len(self.seen))
+        pass
+
+    def parameters(self):
+        return np.array([self.at])
+
+    def forget_gradients(self):
+        self.renewed += 1
 
     def state(self):
         return {"at": np.array(self.at), "best": np.array(self.best)}

@@ -104,6 +104,15 @@ class MinibatchLearner:
             return numbers
         return np.asarray(multihost_utils.broadcast_one_to_all(numbers))
 
+    def parameters(self) -> np.ndarray:
+        """As the optimiser sees them, ``[parameter]``."""
+        return np.asarray(self._state.parameters)
+
+    def forget_gradients(self) -> None:
+        """Let Adam begin anew from where the parameters are."""
+        optimizer = self._programs.optimizer.init(self._state.parameters)
+        self._state = self._state._replace(optimizer=optimizer)
+
     def keep(self) -> None:
         """Remember the averaged parameters as the best."""
         self._best = self._state

@@ -109,6 +109,16 @@ class MinibatchLearner:
         """Those of the first process."""
         return self._parts.agree(numbers)
 
+    def parameters(self) -> np.ndarray:
+        """As the optimiser sees them, ``[parameter]``."""
+        return self._state.parameters.cpu().numpy()
+
+    def forget_gradients(self) -> None:
+        """Let Adam begin anew from where the parameters are."""
+        self._optimizer.load_state(
+            {name: torch.zeros_like(value) for name, value in self._optimizer.state().items()}
+        )
+
     def keep(self) -> None:
         """Remember the averaged parameters as the best."""
         self._best, self._best_optimizer = self._state.copy(), self._optimizer.state()
