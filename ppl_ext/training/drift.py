@@ -24,15 +24,16 @@ class Drift:
     with ``d`` parameters. Each is measured by its own noise, so that units do not matter. A random
     walk, which is what the noise of gradients makes of a parameter that nothing pulls, drifts in
     ``level`` of the tests of all parameters; one that is pulled back to where it belongs hardly
-    ever. Steps that all go one way add up faster than their noise: what the loss shows in its
-    square, since it is flat around its optimum, a parameter shows at once.
+    ever. Around an optimum a loss changes with the square of the distance: parameters show a way
+    that is left before the loss does.
 
-    Places are kept at a stride that doubles with the length of the phase.
+    Places are kept at a stride that doubles with the length of the phase. Where the noise of an
+    epoch is forgotten in the next one, only drift beyond that noise is found.
 
     Example:
         >>> rng, drift = np.random.default_rng(0), Drift()
-        >>> for move in rng.normal([0.0, 0.0, 0.9], 1.0, (60, 3)).cumsum(0):
-        ...     drift.add(move)
+        >>> for place in rng.normal([0.0, 0.0, 0.9], 1.0, (60, 3)).cumsum(0):
+        ...     drift.add(place)
         >>> drift.count()
         1
 

@@ -25,7 +25,8 @@ class MinibatchLog:
         best: Loss of the parameters that are returned: that of the held-out batches where there
             are some, else the mean over the latest epochs.
         reason: Why it ended.
-        converged: Whether nothing was left to gain.
+        converged: Whether nothing was left to gain, and, where none are held out, no parameter
+            was still going one way.
         seconds: Wall-clock time, that of earlier calls of a checkpoint among it.
         num_epochs: Passes over the data, the last of them perhaps in part.
 

@@ -14,10 +14,10 @@ class MinibatchSettings:
     """How a model and a guide are trained on minibatches; the defaults need no tuning.
 
     Adam with a warm-up, its iterates averaged with weights that grow. Where held-out batches, or
-    the losses of whole epochs, tell that nothing is gained any more, the step is cut, until a
-    smaller one gains nothing either. With another optimiser: its updates as they are, at first,
-    without a warm-up or a search; where the step would be cut, the updates are made smaller by
-    the same factor. Iterates are averaged, and the end is found, as with Adam.
+    the losses of whole epochs, tell that nothing is gained any more, and no parameter drifts, the
+    step is cut, until a smaller one gains nothing either. With another optimiser: its updates as
+    they are, at first, without a warm-up or a search; where the step would be cut, the updates
+    are made smaller by the same factor. Iterates are averaged, and the end is found, as with Adam.
 
     Args:
         step_size: Of Adam. None takes 0.001 where batches are held out, for networks, and

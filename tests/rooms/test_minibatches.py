@@ -96,6 +96,43 @@ def test_posterior_of_shared_sites_is_that_of_all_rows(host):
         host.random(fitted.report, whole.split(0.1)[0])
 
 
+def test_a_training_has_not_converged_before_all_scales_are_right(host):
+    """That of a noise may be twice too wide without a trace in the noisy losses of epochs."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 3)).astype(np.float32)
+    y = (x @ [1.0, -0.5, 0.0] + rng.normal(size=2000)).astype(np.float32)
+
+    def model(x, y):
+        slope = host.dist.Normal(host.array(np.zeros(3)), 5.0).to_event(1)
+        slope = host.ppl.sample("slope", slope)
+        noise = host.ppl.sample("noise", host.dist.HalfNormal(2.0))
+        with host.ppl.plate("rows", 2000, subsample_size=len(x)):
+            host.ppl.sample("y", host.dist.Normal(x @ slope, noise), obs=y)
+
+    guide = host.room.AutoFullRank(model)
+    batches = host.room.Minibatches(x, y, batch_size=200)
+    options = {"settings": host.room.MinibatchSettings(num_decays=1), "progress_bar": False}
+    fitted = host.random(host.room.fit_minibatches, model, guide, batches, **options)
+    assert fitted.log.converged
+    # The slopes integrated out in closed form, the noise on a grid of its logarithm.
+    log_noise = np.linspace(-0.15, 0.15, 301)
+    gram, moments = x.T.astype(float) @ x, x.T @ y.astype(float)
+    log_p = np.empty(301)
+    for index, noise in enumerate(np.exp(log_noise)):
+        precision = gram / noise**2 + np.eye(3) / 25
+        fit = moments @ np.linalg.solve(precision, moments) / noise**4
+        log_p[index] = (fit - y.astype(float) @ y / noise**2 - np.linalg.slogdet(precision)[1]) / 2
+    log_p += stats.halfnorm.logpdf(np.exp(log_noise), scale=2.0) - 1999 * log_noise
+    weights = np.exp(log_p - log_p.max())
+    mean = np.average(log_noise, weights=weights)
+    sd = np.average((log_noise - mean) ** 2, weights=weights) ** 0.5
+    state = () if host.name == "pyro" else (fitted.params,)
+    found = guide.get_posterior(*state)
+    loc, var = (float(as_numpy(each)[-1]) for each in (found.mean, found.variance))
+    assert loc == pytest.approx(mean, abs=0.3 * sd)
+    assert np.log(var**0.5 / sd) == pytest.approx(0, abs=0.15)
+
+
 def as_numpy(value):
     return value.detach().numpy() if hasattr(value, "detach") else np.asarray(value)
 
