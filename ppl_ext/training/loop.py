@@ -10,9 +10,9 @@ import numpy as np
 from ppl_ext.fitting.fit_log import INTERRUPTED
 from ppl_ext.fitting.loop import open_bar
 from ppl_ext.training.blame import blame_data
-from ppl_ext.training.epoch_judge import EpochJudge
-from ppl_ext.training.held_out_judge import HeldOutJudge
-from ppl_ext.training.judge import Judge, Verdict
+from ppl_ext.training.judges.epoch_judge import EpochJudge
+from ppl_ext.training.judges.held_out_judge import HeldOutJudge
+from ppl_ext.training.judges.judge import Judge, Verdict
 from ppl_ext.training.learner import Learner
 from ppl_ext.training.log import MinibatchLog
 from ppl_ext.training.minibatches import Batch, Minibatches

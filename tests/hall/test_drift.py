@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import signal, stats
 
-from ppl_ext.training.drift import Drift
-from ppl_ext.training.epoch_judge import EpochJudge
+from ppl_ext.training.judges.drift import Drift
+from ppl_ext.training.judges.epoch_judge import EpochJudge
 from ppl_ext.training.loop import train
 from ppl_ext.training.minibatches import Minibatches
 from ppl_ext.training.settings import MinibatchSettings

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppl_ext.training.epoch_judge import EpochJudge
-from ppl_ext.training.held_out_judge import HeldOutJudge
+from ppl_ext.training.judges.epoch_judge import EpochJudge
+from ppl_ext.training.judges.held_out_judge import HeldOutJudge
 from ppl_ext.training.loop import train
 from ppl_ext.training.minibatches import Minibatches
 from ppl_ext.training.settings import MinibatchSettings

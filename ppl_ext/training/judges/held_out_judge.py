@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ppl_ext.training.epoch_judge import EpochJudge
-from ppl_ext.training.judge import Verdict
+from ppl_ext.training.judges.epoch_judge import EpochJudge
+from ppl_ext.training.judges.judge import Verdict
 from ppl_ext.training.settings import MinibatchSettings
 from ppl_ext.training.streams import Place
 

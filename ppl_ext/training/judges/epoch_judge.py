@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ppl_ext.fitting.stopping import Plateau
-from ppl_ext.training.drift import Drift
-from ppl_ext.training.judge import Verdict
+from ppl_ext.training.judges.drift import Drift
+from ppl_ext.training.judges.judge import Verdict
 from ppl_ext.training.settings import MinibatchSettings
 from ppl_ext.training.streams import Place
 

@@ -1,0 +1,1 @@
+"""When a training on minibatches cuts its step, goes back, and ends."""
