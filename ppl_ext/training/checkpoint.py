@@ -69,6 +69,8 @@ def open_checkpoint(
         "the shapes of the parameters": shapes,
         "settings.optim": optimizer,
         **{f"settings.{name}": value for name, value in kept.items()},
+        # A file of another version may know nothing of what this rule remembers.
+        "the rule that ends it": "flat losses, no drift",
         "the key or seed": seed,
         "num_parts": num_parts,
         **source.identity(),
