@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 __all__ = [
     "refuse_data_reader",
@@ -44,21 +47,23 @@ def refuse_without_density(sites: Sequence[str]) -> None:
     )
 
 
-def refuse_masked(site: str, hidden: int, total: int) -> None:
+def refuse_masked(site: str, shown: np.ndarray) -> None:
     """Raise for data below a mask: simulations would show the network what it hides.
 
     Args:
         site: Name of the observed site.
-        hidden: Values that the mask hides.
-        total: Values of the site.
+        shown: Which of its values the mask shows.
 
     Raises:
-        ValueError: Always.
+        ValueError: It hides some.
     """
+    if shown.all():
+        return
     raise ValueError(
-        f"NPE: a mask hides {hidden} of {total} values of observed site '{site}', which "
-        "simulations would show; expected none hidden, whatever the values. Leave the mask out, "
-        "learn with NPE(model, ..., missing=True), and give the posterior NaN in their place."
+        f"NPE: a mask hides {int((~shown).sum())} of {shown.size} values of observed site "
+        f"'{site}', which simulations would show; expected none hidden, whatever the values. "
+        "Leave the mask out, learn with NPE(model, ..., missing=True), and give the posterior NaN "
+        "in their place."
     )
 
 
@@ -78,17 +83,21 @@ def refuse_scaled(site: str) -> None:
     )
 
 
-def refuse_data_reader(sites: Sequence[str]) -> None:
+def refuse_data_reader(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """Raise for a model that reads its data elsewhere than in ``obs=``.
 
     Args:
-        sites: The sites whose densities hang on the data.
+        before: Log densities of the same values by site, with the data that the model was given.
+        after: The same with other data, to the last bit where nothing hangs on them.
 
     Raises:
-        ValueError: Always.
+        ValueError: Some differ.
     """
+    moved = [n for n in before if not np.array_equal(before[n], after[n], equal_nan=True)]
+    if not moved:
+        return
     raise ValueError(
-        f"NPE: {', '.join(map(repr, sites))} hangs on the values of the data that the model was "
+        f"NPE: {', '.join(map(repr, moved))} hangs on the values of the data that the model was "
         "given, which are not those of an observation; expected data that are read as obs= alone. "
         "Draw what hangs on earlier data step by step, with scan or a loop of sample statements, "
         "and write priors without the data."

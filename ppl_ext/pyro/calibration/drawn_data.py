@@ -40,18 +40,15 @@ def read_types(bound: BoundModel, observed: Sequence[str]) -> dict[str, np.dtype
     }
     for name, site in sites.items():
         mask = mask_of(site) if name in observed else None
-        shown = torch.as_tensor(True if mask is None else mask)
-        if not shown.all():
-            shown = shown.expand(site["fn"].batch_shape)
-            refuse_masked(name, int((~shown).sum()), shown.numel())
+        if mask is not None:
+            shown = torch.as_tensor(mask).expand(site["fn"].batch_shape)
+            refuse_masked(name, shown.cpu().numpy())
         if not (torch.as_tensor(site["scale"]) == 1).all():
             refuse_scaled(name)
     values = {name: site["value"] for name, site in sites.items()}
     before = _score(bound, values, bound.args, bound.kwargs)
     after = _score(bound, values, *_change_data(bound, observed))
-    moved = [n for n in before if not np.array_equal(before[n], after[n], equal_nan=True)]
-    if moved:
-        refuse_data_reader(moved)
+    refuse_data_reader(before, after)
     return {name: values[name].cpu().numpy().dtype for name in observed}
 
 
