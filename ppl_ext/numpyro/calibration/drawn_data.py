@@ -47,8 +47,9 @@ def read_types(bound: BoundModel, observed: Sequence[str]) -> dict[str, np.dtype
         return {name: jnp.sum(part) for name, part in scored.items()}
 
     with x64_scope(bound.x64):
-        # One program, and so to the last bit the same where nothing hangs on the data.
-        program = jax.jit(score)
+        # One program, and so to the last bit the same where nothing hangs on the data; run twice,
+        # it is not worth a second of optimisation by the compiler.
+        program = jax.jit(score, compiler_options={"xla_backend_optimization_level": 0})
         before = program(bound.arrays, bound.arrays)
         after = program(bound.arrays, _change_data(bound, observed))
     refuse_data_reader(before, after)
